@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -36,3 +37,13 @@ def bar(*, desc: str, total: int | None = None, **options: Any) -> tqdm:
 
 def _length(iterable: Iterable[Any]) -> int | None:
     return len(iterable) if hasattr(iterable, "__len__") else None
+
+
+def last_line(path: Path) -> str:
+    """What the newest bar in a progress file says; empty if there is none."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    lines = [line.strip() for line in text.replace("\n", "\r").split("\r")]
+    return next((line for line in reversed(lines) if line), "")

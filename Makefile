@@ -1,0 +1,52 @@
+# gmaug: the commands of the companion. `make` alone prints them.
+PYTHON ?= python3
+VENV ?= .venv
+PROFILE ?= default
+SEED ?= 0
+DATA ?=
+JOBS ?= 1
+TRAIN ?=
+export TRAIN
+
+# A misspelled parameter stops before anything runs.
+known := PYTHON VENV PROFILE SEED DATA JOBS TRAIN MAKEFLAGS
+given := $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
+unknown := $(filter-out $(known),$(given))
+ifneq ($(strip $(unknown)),)
+$(error unknown parameter: $(unknown); there are $(filter-out MAKEFLAGS,$(known)))
+endif
+
+python := $(VENV)/bin/python
+run_options := --profile "$(PROFILE)" --seed "$(SEED)" --jobs "$(JOBS)" $(if $(DATA),--data "$(DATA)")
+
+.DEFAULT_GOAL := help
+.PHONY: help venv reproduce notebooks test lint lab bench clean
+
+help:  ## this list
+	@echo "gmaug: when do generated images help a classifier trained on an imbalanced set?"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "Parameters: PROFILE=smoke|default|paper SEED=0 DATA=folder JOBS=1 TRAIN=all VENV=.venv PYTHON=python3"
+
+venv: $(VENV)/.ready  ## set up the virtual environment in .venv
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(python) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+reproduce: venv  ## run every notebook and regenerate figures/; PROFILE= SEED= DATA= JOBS= TRAIN=all
+	$(python) -m gmaug reproduce $(run_options)
+
+notebooks: venv  ## the default run, its outputs stored in notebooks/
+	$(python) -m gmaug reproduce --write-back
+
+test: venv  ## lint, pytest, and nbval over the notebooks
+	$(VENV)/bin/ruff check .
+	$(python) -m pytest tests
+	$(python) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+
+lab: venv  ## JupyterLab on the notebooks
+	$(VENV)/bin/jupyter lab notebooks
+
+clean:  ## forget the runs (not the environment)
+	rm -rf runs

@@ -1,0 +1,189 @@
+"""What a notebook of the companion needs at its top and at its end.
+
+``begin`` reads the parameters and says what is about to run; the object it gives back keeps
+figures, tables and slow results under ``runs/<profile>/``, collects verdicts, and prints the
+closing table and the footer.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gmaug import report, stages
+from gmaug.profiles import Profile, profile_named
+from gmaug.provenance import PACKAGE, digest, environment, plain, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+PROFILE_VARIABLE = "GMAUG_PROFILE"
+RUNS_VARIABLE = "GMAUG_RUNS"
+SCREEN_DPI = 110  # sharp in JupyterLab, and small enough to commit
+
+
+def root() -> Path:
+    """The checkout that holds ``notebooks/``, or the current folder."""
+    return PACKAGE.parent if (PACKAGE.parent / "notebooks").is_dir() else Path.cwd()
+
+
+def run_folder(profile: str, *, seed: int = 0) -> Path:
+    """Where a run keeps everything: ``runs/<profile>``, with the seed in its name unless it is 0."""
+    base = Path(os.environ.get(RUNS_VARIABLE) or root() / "runs")
+    return base / (profile if seed == 0 else f"{profile}-seed{seed}")
+
+
+class Notebook:
+    """One notebook in one run; made by :func:`begin`."""
+
+    def __init__(self, name: str, *, profile: Profile, seed: int, data: str | None) -> None:
+        self.name = name
+        self.settings = profile
+        self.seed = seed
+        self.data = None if data is None else _data_folder(data)
+        self.folder = run_folder(profile.name, seed=seed)
+        self.started = time.perf_counter()
+        self._stages = stages.Stages(self.folder / "stages", say=lambda line: print(f"computing {line}"))
+        self._inputs: dict[str, Any] = {}
+        self._verdicts: list[dict[str, Any]] = []
+
+    def stage(
+        self,
+        name: str,
+        compute: Callable[[], Any],
+        *,
+        settings: Any = None,
+        inputs: Any = None,
+        modules: Iterable[str],
+    ) -> Any:
+        """The result of `compute`, kept until its settings, its inputs or its modules change.
+
+        Parameters
+        ----------
+        name : str
+            Names the kept file; the same name means the same result in every notebook.
+        compute : callable
+            Takes nothing and returns what JSON can hold.
+        settings, inputs : JSON-able, optional
+            What the result depends on; the seed is added.
+        modules : iterable of str
+            Modules of the package that compute it.
+        """
+        key = stages.make_key(settings={"seed": self.seed, "given": plain(settings)}, inputs=inputs, modules=modules)
+        if inputs is not None:
+            self._inputs[name] = plain(inputs)
+        return self._stages.get(name, compute, key=key)
+
+    def figure(self, figure: Figure, name: str, *, data: pd.DataFrame, caption: str) -> None:
+        """Show a figure with its caption and write it, its data and its provenance."""
+        import io
+
+        import matplotlib.pyplot as plt
+        from IPython.display import Image, Markdown, display
+
+        report.save_figure(
+            figure, name, folder=self.folder / "figures", data=data, caption=caption, provenance=self.provenance()
+        )
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=SCREEN_DPI, metadata={"Software": None})
+        plt.close(figure)
+        width = round(figure.get_size_inches()[0] * SCREEN_DPI)
+        display(Image(buffer.getvalue(), width=width), Markdown(f"*{caption}*"))
+
+    def table(self, table: pd.DataFrame, name: str, *, caption: str) -> None:
+        """Show a table with its caption and write it with its provenance."""
+        from IPython.display import Markdown, display
+
+        report.save_table(
+            table, name, folder=self.folder / "figures", caption=caption, provenance=self.provenance()
+        )
+        display(Markdown(f"{report.markdown(table)}\n\n*{caption}*"))
+
+    def judge(self, claim: str, ours: Any, *, why: str = "", **options: Any) -> None:
+        """Record the verdict on a claim of the paper (see :func:`gmaug.claims.judge`)."""
+        from gmaug import claims
+
+        verdict = claims.judge(claim, ours, why=why, **options)
+        self._verdicts = [v for v in self._verdicts if v["id"] != claim] + [plain(verdict)]
+
+    def verdicts(self) -> None:
+        """Show the closing table, *paper | ours | verdict | why*, and keep it for the report."""
+        from IPython.display import Markdown, display
+
+        from gmaug import claims
+
+        write_json(self.folder / "verdicts" / f"{self.name}.json", self._verdicts)
+        display(Markdown(report.markdown(claims.closing_table(self._verdicts))))
+
+    def provenance(self) -> dict[str, Any]:
+        """Settings, seed, data, source, versions, device and duration so far."""
+        from gmaug.sources import of_notebook
+
+        path = root() / "notebooks" / f"{self.name}.ipynb"
+        return {
+            "notebook": self.name,
+            "profile": plain(self.settings),
+            "seed": self.seed,
+            "data": {"folder": self.data and self.data.name, "hash": digest(self._inputs)},
+            "source_hash": digest(of_notebook(path)) if path.is_file() else None,
+            "seconds_since_start": round(time.perf_counter() - self.started, 1),
+            **environment(),
+        }
+
+    def footer(self) -> None:
+        """Show where this notebook's numbers come from, and how long they took."""
+        from IPython.display import Markdown, display
+
+        origin = self.provenance()
+        versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items() if version)
+        lines = [
+            f"**Provenance.** Profile `{self.settings.name}`, seed {self.seed}, "
+            f"data {origin['data']['folder'] or 'embedded'} (`{origin['data']['hash']}`), "
+            f"source `{origin['source_hash']}`, commit `{origin['commit']}`.",
+            f"{origin['machine']}, {origin['cores']} cores; Python {origin['python']}; {versions}.",
+            f"This notebook took {origin['seconds_since_start']:.0f} s, kept stages included.",
+        ]
+        display(Markdown("  \n".join(lines)))
+
+
+def begin(name: str, *, profile: str = "default", seed: int = 0, data: str | None = None) -> Notebook:
+    """Start a notebook.
+
+    Parameters
+    ----------
+    name : str
+        File name of the notebook without its ending.
+    profile : {"smoke", "default", "paper"}
+        How large a run; the environment variable ``GMAUG_PROFILE`` wins over it, so that tests
+        can pick ``smoke``.
+    seed : int
+        Seed of everything random.
+    data : str, optional
+        A folder that holds real image sets (``flowers``, ``scene``, ...).
+
+    Raises
+    ------
+    ValueError
+        If the profile is unknown.
+    FileNotFoundError
+        If `data` is no folder.
+    """
+    from gmaug.plots import use_style
+
+    settings = profile_named(os.environ.get(PROFILE_VARIABLE) or profile)
+    notebook = Notebook(name, profile=settings, seed=int(seed), data=data)
+    use_style()
+    return notebook
+
+
+def _data_folder(data: str) -> Path:
+    folder = Path(data).expanduser()
+    if not folder.is_absolute() and not folder.is_dir():
+        folder = root() / folder  # as typed at the top of the checkout
+    if not folder.is_dir():
+        raise FileNotFoundError(f"DATA={data}: no such folder; name one that holds flowers/, scene/, ...")
+    return folder

@@ -1,0 +1,306 @@
+"""``python -m gmaug reproduce``: run every notebook headless and regenerate ``figures/``.
+
+A notebook is a stage: it is rerun when its parameters, its code or the source it imports
+changed, and the run says which. Slow parts inside a notebook are stages of their own, so that a
+killed run repeats at most the one it was in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gmaug import notebook, report, sources, stages
+from gmaug.profiles import PROFILES, profile_named
+from gmaug.progress import FILE_VARIABLE, last_line
+from gmaug.provenance import digest, files_hash
+
+# A notebook and those whose kept results it reads: with several jobs it starts after them.
+NOTEBOOKS: dict[str, tuple[str, ...]] = {
+    "01_ssim_background": (),
+    "02_class_hierarchy": (),
+    "03_similarity_metric": (),
+    "04_gm_augcls": (),
+    "05_experiments": ("03_similarity_metric", "04_gm_augcls"),
+    "06_curve_fit": ("05_experiments",),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One invocation: what is executed, with which parameters, and where it goes."""
+
+    profile: str
+    seed: int
+    data: str | None
+    folder: Path
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What differs from the literals of the notebooks' parameters cells."""
+        chosen = {"PROFILE": self.profile, "SEED": self.seed, "DATA": self.data}
+        return {name: value for name, value in chosen.items() if value != PARAMETERS[name]}
+
+
+PARAMETERS = {"PROFILE": "default", "SEED": 0, "DATA": None}
+
+
+class NotebookFailed(RuntimeError):
+    """A cell raised; the message names the notebook, the cell and the executed copy."""
+
+
+def execute(name: str, run: Run, *, threads: int) -> float:
+    """Run one notebook headless into ``<run>/notebooks``; return the seconds it took.
+
+    Raises
+    ------
+    NotebookFailed
+        If a cell raises. The executed copy, with the error, stays.
+    """
+    os.environ[FILE_VARIABLE] = str(progress_file(run, name))
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ.pop(notebook.PROFILE_VARIABLE, None)  # the parameter counts here
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    source = notebook.root() / "notebooks" / f"{name}.ipynb"
+    target = run.folder / "notebooks" / f"{name}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    progress_file(run, name).write_text("", encoding="utf-8")
+    # Kernels that talk over files cannot clash on ports; Windows has TCP alone.
+    transport = {} if os.name == "nt" else {"config": Config({"KernelManager": {"transport": "ipc"}})}
+    start = time.perf_counter()
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(target),
+            parameters=run.parameters,
+            kernel_name="python3",
+            cwd=str(source.parent),
+            progress_bar=False,
+            **transport,
+        )
+    except PapermillExecutionError as error:
+        raise NotebookFailed(
+            f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}; see {_shown(target)}"
+        ) from None
+    return time.perf_counter() - start
+
+
+def progress_file(run: Run, name: str) -> Path:
+    """Where the bars of a notebook go during a headless run."""
+    return run.folder / "progress" / f"{name}.txt"
+
+
+def key_of(name: str, run: Run) -> dict[str, Any]:
+    """What the executed copy of a notebook depends on."""
+    path = notebook.root() / "notebooks" / f"{name}.ipynb"
+    recorded = sorted(p for p in (sources.PACKAGE / "recorded").rglob("*") if p.is_file())
+    return {
+        "parameters": {"profile": run.profile, "seed": run.seed, "data": _data_key(run.data)},
+        "notebook": digest(sources.code_cells(path)),
+        "inputs": {"recorded runs": files_hash(recorded), "train": os.environ.get("TRAIN", "")},
+        "source": sources.of_notebook(path),
+    }
+
+
+def _data_key(data: str | None) -> str | None:
+    """Names and sizes of the files in the data folder: cheap, and it sees files come and go."""
+    if data is None:
+        return None
+    folder = Path(data).expanduser()
+    files = sorted((p.relative_to(folder).as_posix(), p.stat().st_size) for p in folder.rglob("*") if p.is_file())
+    return digest(files)
+
+
+def reproduce(run: Run, *, jobs: int = 1, only: tuple[str, ...] = ()) -> int:
+    """Run the notebooks that need it, refresh ``figures/``, print the claims.
+
+    Parameters
+    ----------
+    run : Run
+    jobs : int
+        Notebooks at once. With more than one each gets its share of the cores, and numbers
+        that depend on the thread count may differ in the last digits.
+    only : tuple of str
+        Notebooks to run; all by default.
+
+    Returns
+    -------
+    int
+        0, or 1 if a notebook failed.
+    """
+    kept = stages.Stages(run.folder / "stages" / "notebooks")
+    waiting: dict[str, tuple[str, ...]] = {}
+    keys: dict[str, dict[str, Any]] = {}
+    for name in only or NOTEBOOKS:
+        keys[name] = key_of(name, run)
+        reason = kept.reason(name, keys[name])
+        if reason is None and not (run.folder / "notebooks" / f"{name}.ipynb").is_file():
+            reason = "its executed copy is gone"
+        if reason is None:
+            print(f"  kept  {name}  ({kept.read(name)['seconds']:.0f} s when it ran)", flush=True)
+        else:
+            print(f"  run   {name}: {reason}", flush=True)
+            waiting[name] = NOTEBOOKS[name]
+    failures = _execute_all(waiting, run, jobs=jobs, kept=kept, keys=keys)
+    for failure in failures:
+        print(f"gmaug: {failure}", file=sys.stderr, flush=True)
+    if failures:
+        return 1
+    _conclude(run, partial=bool(only))
+    return 0
+
+
+def _execute_all(
+    waiting: dict[str, tuple[str, ...]],
+    run: Run,
+    *,
+    jobs: int,
+    kept: stages.Stages,
+    keys: dict[str, dict[str, Any]],
+) -> list[str]:
+    """Run what waits, each after those it reads; a failure stops new starts."""
+    from tqdm import tqdm
+
+    if not waiting:
+        return []
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    order = list(waiting)
+    failures: list[str] = []
+    running: dict[Future[float], str] = {}
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    with pool, tqdm(total=len(order), desc="notebooks", unit="notebook") as shown:
+        while (order and not failures) or running:
+            busy = {*order, *running.values()}
+            ready = [n for n in order if not busy & set(waiting[n])] if not failures else []
+            for name in ready[: jobs - len(running)]:
+                order.remove(name)
+                running[pool.submit(execute, name, run, threads=threads)] = name
+            try:
+                done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+            except KeyboardInterrupt:
+                print("\ngmaug: stopped; the same command goes on from here", file=sys.stderr, flush=True)
+                os._exit(130)  # leaving the pool in order would wait for the notebook to end
+            for future in done:
+                name = running.pop(future)
+                try:
+                    kept.keep(name, keys[name], None, seconds=future.result())
+                except NotebookFailed as failure:
+                    failures.append(str(failure))
+                shown.update()
+            shown.set_postfix_str(" | ".join(_state(run, name) for name in running.values()))
+    return failures
+
+
+def _end_with_parent() -> None:
+    """Have a worker, and with it its kernel, end at once when the run that started it ends."""
+    parent = multiprocessing.parent_process()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _state(run: Run, name: str) -> str:
+    line = last_line(progress_file(run, name))
+    return f"{name[:2]} {line[:70]}" if line else name[:2]
+
+
+def _conclude(run: Run, *, partial: bool) -> None:
+    """Refresh ``figures/`` where this run is the committed one, and print what the claims came to."""
+    from gmaug import claims
+
+    figures = run.folder / "figures"
+    if partial:
+        print(f"figures and tables of these notebooks: {_shown(figures)}")
+    elif run.parameters:
+        print(f"figures and tables: {_shown(figures)} (figures/ is refreshed by the default run alone)")
+    else:
+        report.refresh(figures, notebook.root() / "figures")
+        print(f"figures and tables: {_shown(notebook.root() / 'figures')}")
+    print()
+    print(claims.summary(run.folder / "verdicts"))
+
+
+def write_back(run: Run) -> None:
+    """Put the executed copies in place of the committed notebooks, without the run's traces."""
+    import nbformat
+
+    for name in NOTEBOOKS:
+        path = notebook.root() / "notebooks" / f"{name}.ipynb"
+        executed = nbformat.read(run.folder / "notebooks" / f"{name}.ipynb", as_version=4)
+        for cell in executed.cells:
+            cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        executed.metadata = {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+            "gmaug": {"code": digest(sources.code_cells(path)), "source": sources.of_notebook(path)},
+        }
+        scratch = path.with_suffix(".tmp")
+        nbformat.write(executed, scratch)
+        os.replace(scratch, path)
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path)
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``reproduce`` to the command line."""
+    parser = subparsers.add_parser(
+        "reproduce", help="run every notebook headless and regenerate figures/", description=__doc__
+    )
+    parser.add_argument("--profile", default="default", help=f"one of {', '.join(PROFILES)}")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+    parser.add_argument("--data", default=None, help="folder that holds flowers/, scene/, ...")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks at once (default 1)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NN", help="numbers of the notebooks to run")
+    parser.add_argument("--fresh", action="store_true", help="forget what earlier runs kept")
+    parser.add_argument("--write-back", action="store_true", help="store the outputs in notebooks/")
+    parser.set_defaults(function=_main)
+
+
+def _main(options: argparse.Namespace) -> int:
+    profile_named(options.profile)
+    if options.jobs < 1:
+        raise ValueError(f"JOBS={options.jobs}: at least 1")
+    only = tuple(_full_name(number) for number in options.only)
+    if options.data is not None:
+        options.data = str(Path(options.data).expanduser().resolve())
+        if not Path(options.data).is_dir():
+            raise FileNotFoundError(f"DATA={options.data}: no such folder; name one that holds flowers/, scene/, ...")
+    folder = notebook.run_folder(options.profile, seed=options.seed)
+    if options.fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    run = Run(options.profile, options.seed, options.data, folder)
+    if options.write_back and (run.parameters or only):
+        raise ValueError("--write-back: only a whole run with the default parameters is committed")
+    start = time.perf_counter()
+    status = reproduce(run, jobs=options.jobs, only=only)
+    if status == 0 and options.write_back:
+        write_back(run)
+    print(f"{(time.perf_counter() - start) / 60:.1f} minutes")
+    return status
+
+
+def _full_name(number: str) -> str:
+    for name in NOTEBOOKS:
+        if number in (name, name.split("_")[0]):
+            return name
+    raise ValueError(f"--only {number}: no such notebook; there are {', '.join(NOTEBOOKS)}")
