@@ -91,7 +91,9 @@ class Hierarchy:
         for name, members in self.groups.items():
             if sub_class in members:
                 return name
-        raise KeyError(f"no super-class holds {sub_class!r}; the hierarchy ({self.source}) lists {self.sub_classes}")
+        raise KeyError(
+            f"no super-class holds {sub_class!r}; the hierarchy ({self.source}) lists {self.sub_classes}"
+        )
 
     def members(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
         """Indices of the images of each super-class.
@@ -111,6 +113,4 @@ class Hierarchy:
         """
         supers = np.array([self.super_of(name) for name in classes])
         of_image = supers[np.asarray(labels)] if len(labels) else np.empty(0, dtype=str)
-        return {
-            name: np.flatnonzero(of_image == name) for name in self.super_classes if name in set(supers)
-        }
+        return {name: np.flatnonzero(of_image == name) for name in self.super_classes if name in set(supers)}

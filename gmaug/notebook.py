@@ -73,7 +73,9 @@ class Notebook:
         modules : iterable of str
             Modules of the package that compute it.
         """
-        key = stages.make_key(settings={"seed": self.seed, "given": plain(settings)}, inputs=inputs, modules=modules)
+        key = stages.make_key(
+            settings={"seed": self.seed, "given": plain(settings)}, inputs=inputs, modules=modules
+        )
         if inputs is not None:
             self._inputs[name] = plain(inputs)
         return self._stages.get(name, compute, key=key)
@@ -86,7 +88,12 @@ class Notebook:
         from IPython.display import Image, Markdown, display
 
         report.save_figure(
-            figure, name, folder=self.folder / "figures", data=data, caption=caption, provenance=self.provenance()
+            figure,
+            name,
+            folder=self.folder / "figures",
+            data=data,
+            caption=caption,
+            provenance=self.provenance(),
         )
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=SCREEN_DPI, metadata={"Software": None})

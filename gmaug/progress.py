@@ -32,7 +32,9 @@ def bar(*, desc: str, total: int | None = None, **options: Any) -> tqdm:
     """A bar to update by hand (``update``, ``set_postfix``); a context manager."""
     path = os.environ.get(FILE_VARIABLE)
     file = open(path, "a", encoding="utf-8", buffering=1) if path else sys.stderr  # noqa: SIM115
-    return tqdm(desc=desc, total=total, file=file, leave=False, mininterval=0.5, dynamic_ncols=True, **options)
+    return tqdm(
+        desc=desc, total=total, file=file, leave=False, mininterval=0.5, dynamic_ncols=True, **options
+    )
 
 
 def _length(iterable: Iterable[Any]) -> int | None:

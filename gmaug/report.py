@@ -62,7 +62,13 @@ def _sidecar(
     columns = {str(column): str(dtype) for column, dtype in data.dtypes.items()}
     write_json(
         folder / f"{name}.json",
-        {"name": name, "caption": caption, "data": f"{name}.csv", "columns": columns, "provenance": provenance},
+        {
+            "name": name,
+            "caption": caption,
+            "data": f"{name}.csv",
+            "columns": columns,
+            "provenance": provenance,
+        },
     )
 
 

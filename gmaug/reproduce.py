@@ -120,7 +120,9 @@ def _data_key(data: str | None) -> str | None:
     if data is None:
         return None
     folder = Path(data).expanduser()
-    files = sorted((p.relative_to(folder).as_posix(), p.stat().st_size) for p in folder.rglob("*") if p.is_file())
+    files = sorted(
+        (p.relative_to(folder).as_posix(), p.stat().st_size) for p in folder.rglob("*") if p.is_file()
+    )
     return digest(files)
 
 
@@ -284,7 +286,9 @@ def _main(options: argparse.Namespace) -> int:
     if options.data is not None:
         options.data = str(Path(options.data).expanduser().resolve())
         if not Path(options.data).is_dir():
-            raise FileNotFoundError(f"DATA={options.data}: no such folder; name one that holds flowers/, scene/, ...")
+            raise FileNotFoundError(
+                f"DATA={options.data}: no such folder; name one that holds flowers/, scene/, ..."
+            )
     folder = notebook.run_folder(options.profile, seed=options.seed)
     if options.fresh:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,52 @@
+"""The three lists of packages agree, and the layout is the one that the README promises."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+
+
+def project_requirements() -> dict[str, Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + project["optional-dependencies"]["dev"]
+    return {r.name: r for r in map(Requirement, lines)}
+
+
+def conda_requirements() -> dict[str, Requirement]:
+    lines = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    return {r.name: r for r in (Requirement(line) for line in lines if isinstance(line, str))}
+
+
+def constraints() -> dict[str, Version]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {r.name.lower(): Version(next(iter(r.specifier)).version) for r in requirements}
+
+
+def test_conda_lists_the_same_packages_and_bounds():
+    conda = conda_requirements()
+    python = conda.pop("python")
+    conda.pop("pip")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert str(python.specifier) == project["requires-python"]
+    wanted = {CONDA_NAMES.get(name, name): r.specifier for name, r in project_requirements().items()}
+    assert {name: r.specifier for name, r in conda.items()} == wanted
+
+
+@pytest.mark.parametrize("requirement", project_requirements().values(), ids=str)
+def test_the_constraints_pin_every_requirement_inside_its_bounds(requirement):
+    pinned = constraints()
+    assert requirement.name in pinned
+    assert pinned[requirement.name] in requirement.specifier
+
+
+def test_torch_and_torchvision_are_pinned_together_and_to_no_local_build():
+    pinned = constraints()
+    assert (pinned["torch"].minor, pinned["torchvision"].minor) == (13, 28)
+    assert all(version.local is None for version in pinned.values())
