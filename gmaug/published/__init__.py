@@ -1,0 +1,159 @@
+"""The paper's printed numbers: Tables 1 to 7, the constants of its text, and its claims.
+
+The CSV files beside this one hold the figures exactly as they are printed, trailing zeros
+included, so that a check of the last digit can know how many digits there were. A dash in the
+paper is an empty cell. Two further files hold facts about the data that the paper does not print
+(class counts, training-set sizes); their column ``known_by`` says how each is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+
+TABLES = tuple(f"table{k}" for k in range(1, 8))
+FACTS = ("inat2019_class_counts", "training_sets")
+
+DATASETS = ("UTKFace", "Birds", "Insects", "scene", "flowers", "Fungi", "Reptiles", "Amphibians")
+"""The eight data sets in the order of Tables 2, 3 and 5."""
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """Eq. 4 as it is printed: ``base ** (slope * x + offset)``, percent at SSIM-supSubCls ``x``."""
+
+    base: float = 0.94
+    slope: float = 202.74
+    offset: float = -79.92
+
+    def __call__(self, x: np.ndarray | float) -> np.ndarray:
+        """Expected relative accuracy improvement in percent at `x`."""
+        return self.base ** (self.slope * np.asarray(x, dtype=float) + self.offset)
+
+    @property
+    def amplitude(self) -> float:
+        """A of ``A * exp(-k * x)``, the same curve, in percent."""
+        return float(self.base**self.offset)
+
+    @property
+    def rate(self) -> float:
+        """k of ``A * exp(-k * x)``, the same curve, per unit of SSIM."""
+        return float(-self.slope * np.log(self.base))
+
+
+EQ4 = Exponential()
+"""Section 4.3, Eq. 4."""
+
+THRESHOLDS = {"ssim_merge_cls": 0.1319, "ssim_sup_sub_cls": 0.1652}
+"""Caption of Table 5: the augmentation "only works" below these; both are flowers' own values."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What sections 3 and 4 say of the experiments, and Table 7 of the resolutions."""
+
+    pairs_per_image: int = 2  # section 3.2: pairs drawn = 2 x images of the set
+    dynamic_range: int = 255  # section 3.1: 8-bit grey
+    pipeline_steps: int = 2  # section 3.4: "at most two"
+    resnet_epochs: int = 100
+    mae_epochs: int = 50
+    gd_iterations: int = 100_000  # resumed from an ImageNet model
+    resolution: int = 128  # section 4.3, on Table 7; the state of the art has 448
+    sota_resolution: int = 448
+    inat_train_images: int = 265_000  # "around 265K"
+    inat_validation_images: int = 3_000
+    inat_categories: int = 6
+    inat_categories_used: tuple[str, ...] = ("Insects", "Birds", "Amphibians", "Fungi", "Reptiles")
+    flowers_images: int = 4_000  # "nearly 4k"
+    flowers_classes: int = 5
+    utkface_classes: int = 5
+    scene_images: int = 25_000  # "about 25k"
+    scene_classes: int = 6
+
+
+EXPERIMENT = Experiment()
+
+
+def load(name: str, *, printed: bool = False) -> pd.DataFrame:
+    """One printed table, or one file of facts, as a DataFrame.
+
+    Parameters
+    ----------
+    name : str
+        ``"table1"`` to ``"table7"``, ``"training_sets"`` or ``"inat2019_class_counts"``.
+        Accuracies, improvements and errors are in percent, as printed.
+    printed : bool
+        Keep the cells as text, with the digits that are printed.
+
+    Returns
+    -------
+    DataFrame
+        A fresh copy; ``dataset`` is text, ``cgan_augcls_works`` bool, a missing cell NaN.
+
+    Raises
+    ------
+    ValueError
+        If there is no such table.
+    """
+    if name not in (*TABLES, *FACTS):
+        raise ValueError(f"no published table {name!r}; known: {', '.join((*TABLES, *FACTS))}")
+    with _file(f"{name}.csv").open(encoding="utf-8") as file:
+        if printed:
+            return pd.read_csv(file, dtype=str, keep_default_na=False)
+        options = {"true_values": ["yes"], "false_values": ["no"]} if name == "table5" else {}
+        return pd.read_csv(file, **options)
+
+
+def caption(name: str) -> str:
+    """What a table shows, in a line (our shortening of the paper's caption)."""
+    return _captions(name).get("caption", "")
+
+
+def footnotes(name: str) -> dict[str, str]:
+    """The footnotes of a table: mark to text (our wording of the paper's)."""
+    return {mark: text for mark, text in _captions(name).items() if mark != "caption"}
+
+
+def training_sets() -> pd.DataFrame:
+    """Size of each training set before and after augmentation, one row a data set.
+
+    Returns
+    -------
+    DataFrame
+        ``dataset``, ``classes``, ``images``, ``smallest_class``, ``largest_class``,
+        ``validation_images``, ``target_per_class`` (images of every class after augmentation),
+        ``known_by``, and computed from them ``enlargement`` (images after / before) and
+        ``images_per_class``.
+
+    Notes
+    -----
+    None of this is in the paper. The targets were read in the authors' public repository.
+    """
+    frame = load("training_sets")
+    frame["enlargement"] = frame["classes"] * frame["target_per_class"] / frame["images"]
+    frame["images_per_class"] = frame["images"] / frame["classes"]
+    return frame
+
+
+def claims() -> pd.DataFrame:
+    """Every number and claim of the paper, one row each (see :mod:`gmaug.claims`)."""
+    with _file("claims.csv").open(encoding="utf-8") as file:
+        text = pd.read_csv(file, dtype=str, keep_default_na=False)
+    text["tolerance"] = pd.to_numeric(text["tolerance"].replace("", np.nan))
+    return text
+
+
+def _captions(name: str) -> dict[str, str]:
+    if name not in TABLES:
+        raise ValueError(f"no published table {name!r}; known: {', '.join(TABLES)}")
+    with _file("captions.csv").open(encoding="utf-8") as file:
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+    own = frame[frame["table"] == name]
+    return dict(zip(own["part"], own["text"], strict=True))
+
+
+def _file(name: str) -> resources.abc.Traversable:
+    return resources.files(__name__).joinpath(name)
