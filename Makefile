@@ -41,9 +41,11 @@ notebooks: venv  ## the default run, its outputs stored in notebooks/
 	$(python) -m gmaug reproduce --write-back
 
 test: venv  ## lint, pytest, and nbval over the notebooks
+	@mkdir -p runs
 	$(VENV)/bin/ruff check .
 	$(python) -m pytest tests
-	$(python) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+	GMAUG_PROFILE=smoke GMAUG_RUNS="$(CURDIR)/runs/nbval" GMAUG_PROGRESS="$(CURDIR)/runs/nbval.txt" \
+		$(python) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 lab: venv  ## JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab notebooks

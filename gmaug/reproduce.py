@@ -15,7 +15,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,9 +43,10 @@ class Run:
     """One invocation: what is executed, with which parameters, and where it goes."""
 
     profile: str
-    seed: int
-    data: str | None
     folder: Path
+    notebooks: Path
+    seed: int = 0
+    data: str | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -74,9 +77,10 @@ def execute(name: str, run: Run, *, threads: int) -> float:
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    source = notebook.root() / "notebooks" / f"{name}.ipynb"
+    source = run.notebooks / f"{name}.ipynb"
     target = run.folder / "notebooks" / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
+    progress_file(run, name).parent.mkdir(parents=True, exist_ok=True)
     progress_file(run, name).write_text("", encoding="utf-8")
     # Kernels that talk over files cannot clash on ports; Windows has TCP alone.
     transport = {} if os.name == "nt" else {"config": Config({"KernelManager": {"transport": "ipc"}})}
@@ -105,7 +109,7 @@ def progress_file(run: Run, name: str) -> Path:
 
 def key_of(name: str, run: Run) -> dict[str, Any]:
     """What the executed copy of a notebook depends on."""
-    path = notebook.root() / "notebooks" / f"{name}.ipynb"
+    path = run.notebooks / f"{name}.ipynb"
     recorded = sorted(p for p in (sources.PACKAGE / "recorded").rglob("*") if p.is_file())
     return {
         "parameters": {"profile": run.profile, "seed": run.seed, "data": _data_key(run.data)},
@@ -126,7 +130,7 @@ def _data_key(data: str | None) -> str | None:
     return digest(files)
 
 
-def reproduce(run: Run, *, jobs: int = 1, only: tuple[str, ...] = ()) -> int:
+def reproduce(run: Run, *, notebooks: Mapping[str, tuple[str, ...]] = NOTEBOOKS, jobs: int = 1) -> int:
     """Run the notebooks that need it, refresh ``figures/``, print the claims.
 
     Parameters
@@ -135,8 +139,8 @@ def reproduce(run: Run, *, jobs: int = 1, only: tuple[str, ...] = ()) -> int:
     jobs : int
         Notebooks at once. With more than one each gets its share of the cores, and numbers
         that depend on the thread count may differ in the last digits.
-    only : tuple of str
-        Notebooks to run; all by default.
+    notebooks : mapping of str to tuple of str
+        Notebooks to run, each with those it waits for.
 
     Returns
     -------
@@ -146,7 +150,7 @@ def reproduce(run: Run, *, jobs: int = 1, only: tuple[str, ...] = ()) -> int:
     kept = stages.Stages(run.folder / "stages" / "notebooks")
     waiting: dict[str, tuple[str, ...]] = {}
     keys: dict[str, dict[str, Any]] = {}
-    for name in only or NOTEBOOKS:
+    for name in notebooks:
         keys[name] = key_of(name, run)
         reason = kept.reason(name, keys[name])
         if reason is None and not (run.folder / "notebooks" / f"{name}.ipynb").is_file():
@@ -155,13 +159,13 @@ def reproduce(run: Run, *, jobs: int = 1, only: tuple[str, ...] = ()) -> int:
             print(f"  kept  {name}  ({kept.read(name)['seconds']:.0f} s when it ran)", flush=True)
         else:
             print(f"  run   {name}: {reason}", flush=True)
-            waiting[name] = NOTEBOOKS[name]
+            waiting[name] = notebooks[name]
     failures = _execute_all(waiting, run, jobs=jobs, kept=kept, keys=keys)
     for failure in failures:
         print(f"gmaug: {failure}", file=sys.stderr, flush=True)
     if failures:
         return 1
-    _conclude(run, partial=bool(only))
+    _conclude(run, partial=len(notebooks) < len(NOTEBOOKS))
     return 0
 
 
@@ -201,6 +205,8 @@ def _execute_all(
                     kept.keep(name, keys[name], None, seconds=future.result())
                 except NotebookFailed as failure:
                     failures.append(str(failure))
+                except (OSError, BrokenProcessPool) as failure:  # disk full, out of memory
+                    failures.append(f"{name}: {type(failure).__name__}: {failure}")
                 shown.update()
             shown.set_postfix_str(" | ".join(_state(run, name) for name in running.values()))
     return failures
@@ -245,7 +251,7 @@ def write_back(run: Run) -> None:
     import nbformat
 
     for name in NOTEBOOKS:
-        path = notebook.root() / "notebooks" / f"{name}.ipynb"
+        path = run.notebooks / f"{name}.ipynb"
         executed = nbformat.read(run.folder / "notebooks" / f"{name}.ipynb", as_version=4)
         for cell in executed.cells:
             cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
@@ -282,7 +288,7 @@ def _main(options: argparse.Namespace) -> int:
     profile_named(options.profile)
     if options.jobs < 1:
         raise ValueError(f"JOBS={options.jobs}: at least 1")
-    only = tuple(_full_name(number) for number in options.only)
+    chosen = {_full_name(number) for number in options.only} or set(NOTEBOOKS)
     if options.data is not None:
         options.data = str(Path(options.data).expanduser().resolve())
         if not Path(options.data).is_dir():
@@ -292,11 +298,12 @@ def _main(options: argparse.Namespace) -> int:
     folder = notebook.run_folder(options.profile, seed=options.seed)
     if options.fresh:
         shutil.rmtree(folder, ignore_errors=True)
-    run = Run(options.profile, options.seed, options.data, folder)
-    if options.write_back and (run.parameters or only):
+    run = Run(options.profile, folder, notebook.root() / "notebooks", options.seed, options.data)
+    if options.write_back and (run.parameters or len(chosen) < len(NOTEBOOKS)):
         raise ValueError("--write-back: only a whole run with the default parameters is committed")
     start = time.perf_counter()
-    status = reproduce(run, jobs=options.jobs, only=only)
+    notebooks = {name: after for name, after in NOTEBOOKS.items() if name in chosen}
+    status = reproduce(run, notebooks=notebooks, jobs=options.jobs)
     if status == 0 and options.write_back:
         write_back(run)
     print(f"{(time.perf_counter() - start) / 60:.1f} minutes")

@@ -1,0 +1,153 @@
+"""The form of the notebooks: parameters, links, short cells, no errors, and no stale outputs."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from gmaug import sources
+from gmaug.provenance import PACKAGE, digest
+from gmaug.reproduce import NOTEBOOKS, PARAMETERS
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+TAGS = {"parameters", "nbval-check-output", "nbval-skip"}
+MOST_LINES_IN_A_CELL = 6
+MOST_LINES_IN_ALL = 150
+
+every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
+
+
+def read(name):
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def code(book):
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
+def lines(cell):
+    return [line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def test_the_runner_knows_every_notebook():
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == sorted(NOTEBOOKS)
+
+
+@every_notebook
+def test_it_is_valid_and_begins_with_its_title_section_and_cost(name):
+    book = read(name)
+    nbformat.validate(book)
+    opening = "\n".join(cell.source for cell in book.cells[:3] if cell.cell_type == "markdown")
+    assert opening.startswith("# ")
+    assert "https://arxiv.org/abs/2303.04854" in opening
+    assert "**Cost.**" in opening
+
+
+@every_notebook
+def test_its_parameters_are_the_known_literals(name):
+    tagged = [cell for cell in code(read(name)) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    found = {}
+    for statement in ast.parse(tagged[0].source).body:
+        assert isinstance(statement, ast.Assign)
+        found[statement.targets[0].id] = ast.literal_eval(statement.value)
+    assert found == PARAMETERS
+
+
+@every_notebook
+def test_its_cells_are_short_and_its_prose_is_not(name):
+    book = read(name)
+    counts = [len(lines(cell)) for cell in code(book)]
+    words = sum(len(cell.source.split()) for cell in book.cells if cell.cell_type == "markdown")
+    assert max(counts) <= MOST_LINES_IN_A_CELL
+    assert sum(counts) <= MOST_LINES_IN_ALL
+    assert words >= 2 * sum(counts)
+    assert 15 <= len(book.cells) <= 45
+
+
+@every_notebook
+def test_its_tags_are_known_and_something_is_compared(name):
+    tags = [tag for cell in code(read(name)) for tag in cell.metadata.get("tags", [])]
+    assert set(tags) <= TAGS
+    assert "nbval-check-output" in tags
+
+
+@every_notebook
+def test_it_was_executed_without_errors_from_top_to_bottom(name):
+    cells = [cell for cell in code(read(name)) if cell.source.strip()]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [o for cell in cells for o in cell.outputs if o.output_type == "error"]
+    assert not [o for cell in cells for o in cell.outputs if o.get("name") == "stderr"]
+
+
+@every_notebook
+def test_it_ends_with_its_verdicts_and_its_provenance(name):
+    last = [cell.source for cell in code(read(name))][-2:]
+    assert "nb.verdicts()" in last[0]
+    assert "nb.footer()" in last[1]
+
+
+@every_notebook
+def test_its_outputs_are_not_stale(name):
+    """`make notebooks` stores what the outputs were made from; comments and docstrings do not count."""
+    made_from = read(name).metadata.get("gmaug", {})
+    path = FOLDER / f"{name}.ipynb"
+    assert made_from.get("code") == digest(sources.code_cells(path)), "its code changed: make notebooks"
+    now = sources.of_notebook(path)
+    changed = [m for m in now if made_from["source"].get(m) != now[m]]
+    assert not changed, f"gmaug changed since it ran ({', '.join(changed)}): make notebooks"
+
+
+@every_notebook
+def test_it_names_no_path_of_one_machine(name):
+    text = (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8")
+    assert not re.search(r"(?<![\w.~])/(home|root|tmp|work|Users)/", text)
+
+
+def test_a_changed_constant_makes_the_comparison_fail(tmp_path):
+    """The check can fail: with another K1 the outputs of notebook 01 no longer agree."""
+    package = tmp_path / "gmaug"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("recorded", "__pycache__"))
+    changed = [p for p in package.rglob("*.py") if _replace(p, r"(\bk1: float = )0\.01\b", r"\g<1>0.05")]
+    assert changed, "no module sets k1: float = 0.01 any more"
+    (tmp_path / "notebooks").mkdir()
+    book = read("01_ssim_background")
+    kept = _until_first_checked(book)
+    nbformat.write(kept, tmp_path / "notebooks" / "01_ssim_background.ipynb")
+    assert compare(tmp_path, PACKAGE.parent) == 0
+    assert compare(tmp_path, tmp_path) == 1
+
+
+def compare(folder, package_parent):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "notebooks"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(package_parent),
+        "GMAUG_PROFILE": "smoke",
+        "GMAUG_RUNS": str(folder / "runs"),
+    }
+    return subprocess.run(
+        [*command, "--nbval-current-env"], cwd=folder, env=environment, capture_output=True
+    ).returncode
+
+
+def _until_first_checked(book):
+    """The notebook down to its first compared cell: enough to see it fail, and quick."""
+    checked = [
+        k for k, cell in enumerate(book.cells) if "nbval-check-output" in cell.metadata.get("tags", [])
+    ]
+    book.cells = book.cells[: checked[0] + 1]
+    return book
+
+
+def _replace(path, pattern, replacement):
+    text = path.read_text(encoding="utf-8")
+    new = re.sub(pattern, replacement, text)
+    path.write_text(new, encoding="utf-8")
+    return new != text
