@@ -14,6 +14,9 @@ from pathlib import Path
 
 from gmaug.provenance import PACKAGE, meaning
 
+# They say how a run is shown, kept and named, and decide no number of it.
+BOOKKEEPING = frozenset({"progress", "provenance", "sources", "stages"})
+
 
 @cache
 def imported(module: str) -> frozenset[str]:
@@ -28,12 +31,18 @@ def imported(module: str) -> frozenset[str]:
 
 
 def closure(modules: Iterable[str]) -> dict[str, str]:
-    """Each of `modules` and all they import, directly or not, with a digest of its meaning."""
+    """Each of `modules` and all they import, directly or not, with a digest of its meaning.
+
+    Modules that keep books and decide no number are left out; one that is gone has the digest
+    ``"gone"``.
+    """
     found: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module not in found:
+        if not _file(module).is_file():
+            found[module] = "gone"
+        elif module not in found and module not in BOOKKEEPING:
             found[module] = meaning(_file(module))
             waiting.extend(imported(module))
     return dict(sorted(found.items()))

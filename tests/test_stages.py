@@ -73,7 +73,7 @@ def test_comments_layout_and_docstrings_have_no_meaning(tmp_path):
 
 def test_the_closure_follows_lazy_imports_too():
     found = sources.closure(["notebook"])
-    assert {"notebook", "report", "stages", "provenance", "claims"} <= set(found)
+    assert {"notebook", "report", "claims", "published"} <= set(found)
 
 
 def test_code_cells_of_a_notebook_lose_their_magic(tmp_path):
