@@ -1,0 +1,154 @@
+"""Losses for long-tailed sets: class-balanced (softmax, sigmoid, focal) and logit-adjusted.
+
+References
+----------
+Cui, Jia, Lin, Song, Belongie: *Class-balanced loss based on effective number of samples*, CVPR
+2019 (the paper's reference 8, its Table 4). Lin et al.: *Focal loss for dense object detection*,
+ICCV 2017. Menon et al.: *Long-tail learning via logit adjustment*, ICLR 2021.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+KINDS = ("softmax", "sigmoid", "focal")
+
+
+def class_balanced_weights(counts: np.ndarray, *, beta: float) -> np.ndarray:
+    """Weights of the classes by the inverse of their effective number of images.
+
+    ``w_c`` is proportional to ``(1 - beta) / (1 - beta**n_c)`` and the weights sum to the number
+    of classes. ``beta = 0`` weighs all alike; as `beta` nears 1 a class weighs ``1 / n_c``.
+
+    Parameters
+    ----------
+    counts : array of int, shape (C,)
+        Training images of each class, at least one each.
+    beta : float
+        In [0, 1); Cui et al. try 0.9, 0.99, 0.999 and 0.9999.
+
+    Returns
+    -------
+    ndarray of float64, shape (C,)
+
+    Raises
+    ------
+    ValueError
+        If `beta` is outside [0, 1) or a class has no image.
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    if not 0 <= beta < 1:
+        raise ValueError(f"beta={beta} is outside [0, 1); Cui et al. use 0.9 to 0.9999")
+    if counts.ndim != 1 or not len(counts) or counts.min() < 1:
+        raise ValueError(f"counts={counts.tolist()}: a class needs at least one training image to be weighed")
+    weights = (1 - beta) / -np.expm1(counts * np.log(beta)) if beta else np.ones(len(counts))
+    return weights * len(counts) / weights.sum()
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss, before it knows the class counts.
+
+    Parameters
+    ----------
+    kind : {"softmax", "sigmoid", "focal"}
+        Cross-entropy over the classes; the sum of one binary cross-entropy per class; the same
+        sum with the focal factor.
+    beta : float, optional
+        Weigh an image by its class's :func:`class_balanced_weights`; unweighted if None.
+    gamma : float
+        Exponent of the focal factor; only ``"focal"`` uses it.
+    tau : float
+        Logit adjustment: ``tau * log(prior)`` is added to the logits in training alone. 1 is
+        the consistent choice (and equals the balanced softmax); 0 is none. Softmax only.
+
+    Raises
+    ------
+    ValueError
+        If a value is unknown, out of range, or has no meaning for `kind`.
+    """
+
+    kind: str = "softmax"
+    beta: float | None = None
+    gamma: float = 2.0  # the value Lin et al. found best
+    tau: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"loss kind={self.kind!r} is unknown; use one of {', '.join(KINDS)}")
+        if self.beta is not None and not 0 <= self.beta < 1:
+            raise ValueError(f"loss beta={self.beta} is outside [0, 1); Cui et al. use 0.9 to 0.9999")
+        if self.gamma < 0:
+            raise ValueError(f"loss gamma={self.gamma} is negative; focal loss needs 0 or more")
+        if self.tau and self.kind != "softmax":
+            raise ValueError(f"logit adjustment (tau={self.tau}) needs kind='softmax', not {self.kind!r}")
+
+    def value(
+        self, logits: torch.Tensor, labels: torch.Tensor, *, counts: np.ndarray
+    ) -> torch.Tensor:
+        """Mean loss of a batch: the weighted losses over the *number* of images.
+
+        ``torch.nn.functional.cross_entropy(weight=w)`` divides by the summed weights instead,
+        which would undo the weights of a batch whose images are all of one class.
+
+        Parameters
+        ----------
+        logits : float tensor, shape (n, C)
+        labels : int tensor, shape (n,)
+        counts : array of int, shape (C,)
+            Training images of each class.
+
+        Returns
+        -------
+        float tensor, shape ()
+        """
+        losses = self.each(logits, labels, counts=counts)
+        if self.beta is not None:
+            weights = class_balanced_weights(counts, beta=self.beta)
+            losses = losses * logits.new_tensor(weights)[labels]
+        return losses.mean()
+
+    def each(
+        self, logits: torch.Tensor, labels: torch.Tensor, *, counts: np.ndarray
+    ) -> torch.Tensor:
+        """Loss of each image before its class's weight, shape (n,); parameters as :meth:`value`."""
+        import torch.nn.functional as F
+
+        if self.kind == "softmax":
+            if self.tau:
+                prior = np.asarray(counts, dtype=np.float64) / np.sum(counts)
+                if prior.min() <= 0:
+                    raise ValueError("logit adjustment needs at least one training image in every class")
+                logits = logits + self.tau * logits.new_tensor(np.log(prior))
+            return F.cross_entropy(logits, labels, reduction="none")
+        truth = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
+        binary = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        if self.kind == "focal":
+            # binary = -log p_t, so the factor (1 - p_t)**gamma needs no second sigmoid
+            binary = binary * (1 - (-binary).exp()) ** self.gamma
+        return binary.sum(dim=1)
+
+    def start_bias(self, classes: int) -> float:
+        """Bias to start the last layer at: for the binary losses, each class begins at 1 in `classes`.
+
+        Cui et al. (their section 4.2): at one half each, the many negatives swamp the first steps.
+        """
+        return 0.0 if self.kind == "softmax" else -float(np.log(max(classes - 1, 1)))
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Class probabilities that the loss gives the logits, shape (n, C), rows summing to 1.
+
+        Softmax for ``"softmax"``; for the binary losses the sigmoids, scaled to sum to 1.
+        """
+        logits = np.asarray(logits, dtype=np.float64)
+        if self.kind == "softmax":
+            odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        else:
+            odds = np.exp(-np.logaddexp(0, -logits))
+        return odds / odds.sum(axis=1, keepdims=True)

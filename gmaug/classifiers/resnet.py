@@ -1,0 +1,87 @@
+"""ResNet18 from torchvision, as the paper trains it and in a size for small images (section 3.5)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from gmaug import backend
+from gmaug.classifiers.base import TorchClassifier
+from gmaug.classifiers.settings import PAPER, ResNet18Settings
+
+
+class ResNet18(TorchClassifier):
+    """ResNet18 (He et al., 2016).
+
+    Parameters
+    ----------
+    settings : ResNet18Settings
+        The paper's by default; ``gmaug.classifiers.GARDEN`` suits small images on a CPU.
+    device : str
+        As :func:`gmaug.backend.device` takes it.
+
+    Examples
+    --------
+    >>> model = ResNet18(GARDEN).fit(images, labels, validation=(held, held_labels), seed=0)
+    >>> model.predict(other)
+    """
+
+    settings_class: ClassVar[type] = ResNet18Settings
+
+    def __init__(self, settings: ResNet18Settings = PAPER, *, device: str = "auto") -> None:
+        self.settings = settings
+        self.device = device
+
+    def _network(self, classes: int) -> nn.Module:
+        net = resnet18(classes, self.settings)
+        nn.init.constant_(net.fc.bias, self.loss_.start_bias(classes))
+        return net
+
+    def _features(self, net: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        batch = net.maxpool(net.relu(net.bn1(net.conv1(batch))))
+        batch = net.layer4(net.layer3(net.layer2(net.layer1(batch))))
+        return net.avgpool(batch).flatten(1)
+
+    def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
+        s = self.settings
+        return torch.optim.SGD(net.parameters(), lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay)
+
+
+def resnet18(classes: int, settings: ResNet18Settings) -> nn.Module:
+    """torchvision's ResNet18, its stem and stages rebuilt where the settings ask for others.
+
+    Raises
+    ------
+    RuntimeError
+        If torchvision is missing or does not fit the installed torch.
+    """
+    backend.torchvision()
+    from torchvision.models import resnet
+
+    net = resnet.resnet18(num_classes=classes)
+    width = settings.width
+    if settings.stem == "small":
+        net.conv1 = nn.Conv2d(3, width, 3, stride=settings.stem_stride, padding=1, bias=False)
+        net.maxpool = nn.Identity()
+    elif width != 64:
+        net.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+    if width != 64:
+        net.bn1 = nn.BatchNorm2d(width)
+        net.layer1 = _stage(resnet.BasicBlock, width, width, stride=1)
+        net.layer2 = _stage(resnet.BasicBlock, width, 2 * width, stride=2)
+        net.layer3 = _stage(resnet.BasicBlock, 2 * width, 4 * width, stride=2)
+        net.layer4 = _stage(resnet.BasicBlock, 4 * width, 8 * width, stride=2)
+        net.fc = nn.Linear(8 * width, classes)
+    for module in net.modules():  # what torchvision does, for the parts that are new as well
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return net
+
+
+def _stage(block: type[nn.Module], inside: int, outside: int, *, stride: int) -> nn.Sequential:
+    shortcut = None
+    if stride != 1 or inside != outside:
+        shortcut = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+    return nn.Sequential(block(inside, outside, stride, shortcut), block(outside, outside))
