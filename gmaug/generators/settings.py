@@ -1,0 +1,152 @@
+"""Settings of the transitional cGAN, with the reason beside each odd value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+AUGMENTATIONS = ("color", "translation", "cutout")
+
+
+def lambda_t(kimg: float, *, ts: float, te: float) -> float:
+    """Weight of the class after `kimg` thousand images: 0 up to `ts`, 1 from `te`, linear between.
+
+    Parameters
+    ----------
+    kimg, ts, te : float
+        Thousands of training images; `ts` at most `te`.
+    """
+    if kimg < ts:
+        return 0.0
+    return 1.0 if kimg >= te else (kimg - ts) / (te - ts)
+
+
+@dataclass(frozen=True)
+class TransitionalCGANSettings:
+    """Everything that decides what a training run computes.
+
+    Parameters
+    ----------
+    resolution : int
+        Side in pixels, a power of two of at least 8.
+    channels : tuple of int
+        At 4, 8, 16, ... px up to `resolution`, for both networks.
+    z_dim, w_dim, mapping_layers : int
+    mapping_lr : float
+        Learning rate of the mapping relative to the rest.
+    batch : int
+    kimg : float
+        Length of the whole run, in thousands of training images shown.
+    ts, te : float
+        Where in the run (0 to 1) the class begins to count and where it counts in full.
+    transitional : bool
+        False is plain conditional training (lambda = 1 throughout), for ablations.
+    lr : float
+    betas : (float, float)
+    r1_gamma : float, optional
+        Default 0.0002 resolution^2 / batch, StyleGAN2-ADA's rule: see `gamma`.
+    r1_every : int
+        Steps from one R1 penalty to the next; the penalty is weighted by it.
+    ema_kimg, ema_rampup : float
+        Half-life of the weights' average in kimg, and at most this share of what has been seen.
+    minibatch_std : int
+        Images in a group of the minibatch standard deviation; divides `batch`.
+    augment : tuple of {"color", "translation", "cutout"}
+        Differentiable augmentation of all that the discriminator sees; empty for none.
+    flip : bool
+        Mirror real images at random. Off where left and right differ (digits).
+    n_classes : int, optional
+        Needed where the last classes may be absent from the training images.
+    report_kimg : float
+        A row of the history, the callback and (if it is due) a checkpoint every so often.
+    checkpoint_kimg : float
+    mixed_precision : bool
+        bfloat16 autocast on CUDA; nothing elsewhere (it is slower on a CPU).
+    device : str
+        As :func:`gmaug.backend.device` takes it.
+    seed : int
+    threads : int, optional
+        Threads of torch while fitting and sampling; as torch has it by default. Results are the
+        same bytes for the same number of threads.
+    """
+
+    resolution: int = 32
+    channels: tuple[int, ...] = (64, 64, 32, 16)
+    z_dim: int = 64
+    w_dim: int = 64
+    mapping_layers: int = 2
+    mapping_lr: float = 0.01  # StyleGAN2: faster and the mapping is unstable
+    batch: int = 32
+    kimg: float = 100.0
+    ts: float = 0.25  # the method's 2 : 4 : 8
+    te: float = 0.5
+    transitional: bool = True
+    lr: float = 0.0025
+    betas: tuple[float, float] = (0.0, 0.99)  # no momentum: the game turns
+    r1_gamma: float | None = None
+    r1_every: int = 16
+    ema_kimg: float = 10.0
+    ema_rampup: float = 0.05
+    minibatch_std: int = 4
+    augment: tuple[str, ...] = AUGMENTATIONS
+    flip: bool = True
+    n_classes: int | None = None
+    report_kimg: float = 1.0
+    checkpoint_kimg: float = 5.0
+    mixed_precision: bool = False
+    device: str = "cpu"
+    seed: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "betas", "augment"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # lists, from JSON
+        wanted = int(math.log2(self.resolution)) - 1 if self.resolution >= 8 else 0
+        if wanted < 2 or 2 ** (wanted + 1) != self.resolution:
+            raise ValueError(f"resolution={self.resolution}; give a power of two of at least 8")
+        if len(self.channels) != wanted:
+            sides = ", ".join(str(4 << k) for k in range(wanted))
+            raise ValueError(f"channels={self.channels}; give {wanted} numbers, at {sides} px")
+        if not 0 <= self.ts <= self.te <= 1:
+            raise ValueError(f"ts={self.ts}, te={self.te}; give 0 <= ts <= te <= 1, shares of the run")
+        if self.batch % self.minibatch_std:
+            raise ValueError(f"batch={self.batch} is not a multiple of minibatch_std={self.minibatch_std}")
+        unknown = set(self.augment) - set(AUGMENTATIONS)
+        if unknown:
+            raise ValueError(f"augment: unknown {sorted(unknown)}; known: {', '.join(AUGMENTATIONS)}")
+        for name in ("z_dim", "w_dim", "mapping_layers", "batch", "kimg", "lr", "r1_every", "report_kimg"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)}; give a positive number")
+
+    @property
+    def gamma(self) -> float:
+        """The R1 weight in use."""
+        return 0.0002 * self.resolution**2 / self.batch if self.r1_gamma is None else self.r1_gamma
+
+    @property
+    def steps(self) -> int:
+        """Training steps of the whole run."""
+        return math.ceil(self.kimg * 1000 / self.batch)
+
+    def lambda_at(self, kimg: float) -> float:
+        """The class's weight after `kimg` thousand images."""
+        return lambda_t(kimg, ts=self.ts * self.kimg, te=self.te * self.kimg) if self.transitional else 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TransitionalCGANSettings:
+        """Settings from `to_dict`'s form.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown.
+        """
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown settings {sorted(unknown)}; known: {[f.name for f in fields(cls)]}")
+        return cls(**values)
