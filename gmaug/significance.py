@@ -29,8 +29,8 @@ def rank_test(
         Correlation, -1 to 1, and p: the share of orders at least as extreme.
     """
     x, y = _pair(x, y)
-    observed = _correlations(x[None], y, method)[0]
-    everything = _correlations(x[orders(len(x), seed=seed, draws=draws)], y, method)
+    observed = correlations(x[None], y, method)[0]
+    everything = correlations(x[orders(len(x), seed=seed, draws=draws)], y, method)
     extreme = np.abs(everything) >= abs(observed) - 1e-12
     if len(x) > EXACT_UP_TO:  # the observed order counts as one of the draws
         return float(observed), float((extreme.sum() + 1) / (len(extreme) + 1))
@@ -85,8 +85,8 @@ def holm(p: Sequence[float]) -> np.ndarray:
     return out
 
 
-def _correlations(x: np.ndarray, y: np.ndarray, method: str) -> np.ndarray:
-    """Correlations of each row of `x`, shape (m, n), with `y`, shape (n,)."""
+def correlations(x: np.ndarray, y: np.ndarray, method: str = "spearman") -> np.ndarray:
+    """Rank correlation of each row of `x`, shape (m, n), with `y`, shape (n,): shape (m,)."""
     if method == "spearman":
         a, b = stats.rankdata(x, axis=1), stats.rankdata(y)
         a, b = a - a.mean(axis=1, keepdims=True), b - b.mean()
