@@ -4,10 +4,9 @@ It is nobody's photographs and stands for none of the paper's data sets. It serv
 may be downloaded, where further "real" images are needed, and for a controlled test of the
 paper's claim: `GARDENS` differ in similarity alone.
 
-An image is a few parameters and a random stream, drawn at any size on request. Its scene (where
-the body stands, the background, the light) is a mix, ``sqrt(s)`` of its super-class's scene and
-``sqrt(1 - s)`` of its own, so that the knob `s` moves what images share and not how much contrast
-they have. Colours of the body, its small variations and its mark never depend on the knob.
+An image is a few parameters and a random stream, drawn at any size on request: training uses
+small drawings, the metric large ones of the same images. `garden_scene` says what the knob moves,
+`garden_plants` what grows.
 """
 
 from __future__ import annotations
@@ -15,20 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 
 from gmaug.datasets.base import ImageSet, Splits
-from gmaug.datasets.garden_drawing import Canvas
-from gmaug.datasets.garden_plants import BODY_PLANS, Pose, colour
-from gmaug.datasets.garden_texture import Field, grow
+from gmaug.datasets.garden_plants import BODY_PLANS
+from gmaug.datasets.garden_scene import draw
 from gmaug.hierarchy import Hierarchy
 
 LARGEST_SIDE = 1024  # a drawing holds a dozen float32 planes; beyond this they are hundreds of megabytes
 _STREAMS = {"train": 0, "validation": 1, "test": 2, "more": 3}  # disjoint random streams
-_NUMBERS = 28  # normal numbers of a scene
 
 
 def _check(name: str, value: float, low: float, high: float = math.inf, *, whole: bool = False) -> None:
@@ -117,7 +113,7 @@ class GardenSettings:
 # balanced images until SSIM-supSubCls (224 px, scikit-image defaults) met eight even steps.
 GARDENS: dict[str, GardenSettings] = {
     f"garden-{k}": GardenSettings(similarity=s)
-    for k, s in enumerate((0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75), start=1)
+    for k, s in enumerate((0.05, 0.11, 0.17, 0.235, 0.295, 0.36, 0.42, 0.48), start=1)
 }
 """Eight gardens that differ in `similarity` alone, from unlike to alike (Table 5's range)."""
 
@@ -169,87 +165,8 @@ class Garden(ImageSet):
     def _draw(self, index: int, size: int) -> np.ndarray:
         label = int(self.labels[index])
         parent, mark = divmod(label, self.settings.sub_classes)
-        return draw(self.settings, parent, mark, self.keys[index], size)
-
-
-def draw(settings: GardenSettings, parent: int, mark: int, key: tuple[int, ...], size: int) -> np.ndarray:
-    """One image: super-class `parent`, mark `mark`, random stream `key`; uint8 (size, size, 3)."""
-    # Small drawings are made at twice the size and averaged, as a camera's pixel would.
-    side = 2 * size if size <= 96 else size
-    s = settings.similarity
-    # Three streams: the scene, the grain and the body. The grain takes as many numbers as the size needs.
-    scene_rng, grain_rng, body_rng = (
-        np.random.Generator(np.random.PCG64(np.random.SeedSequence((*key, stream)))) for stream in range(3)
-    )
-    shared_scene, shared_field = _shared(settings.scene, parent, side)
-    scene = s**0.5 * shared_scene + (1 - s) ** 0.5 * scene_rng.standard_normal(_NUMBERS)
-    field = shared_field.mixed(grow(grain_rng, side), s)
-    scene = np.minimum(np.maximum(scene, -2.2), 2.2).tolist()
-
-    angle = -math.pi / 2 + 0.6 * scene[5]
-    canvas = Canvas(side, light=(math.cos(angle), math.sin(angle)))
-    _background(canvas, field, scene)
-    pose = Pose(
-        x=0.17 * scene[0],
-        y=0.11 * scene[1],
-        scale=0.94 + 0.13 * scene[2],
-        lean=0.26 * scene[3],
-        facing=1 if scene[4] > 0 else -1,
-    )
-    name, (plan, marks) = list(BODY_PLANS.items())[parent]
-    plan(canvas, pose, marks[mark], body_rng)
-    _light(canvas, field, scene)
-    return canvas.pixels(size)
-
-
-@lru_cache(maxsize=16)
-def _shared(scene: int, parent: int, side: int) -> tuple[np.ndarray, Field]:
-    """Scene and field that the super-class has in common."""
-    numbers, grain = (
-        np.random.Generator(np.random.PCG64(np.random.SeedSequence((17, scene, parent, stream))))
-        for stream in range(2)
-    )
-    return numbers.standard_normal(_NUMBERS), grow(grain, side)
-
-
-def _background(canvas: Canvas, field: Field, scene: list[float]) -> None:
-    """Foliage out of focus: two tints that change slowly, lit from one side, with discs of light."""
-    lx, ly = canvas.light
-    tone = field.broad * np.float32(0.11) + field.fine * np.float32(0.045)
-    tone += np.float32(0.44 + 0.05 * scene[6])
-    tone += np.float32(0.10 * lx) * canvas.x + np.float32(0.12 * ly) * canvas.y
-    np.minimum(np.maximum(tone, np.float32(0.0), out=tone), np.float32(1.1), out=tone)
-    blend = field.hue * np.float32(0.28) + np.float32(0.5)
-    np.minimum(np.maximum(blend, np.float32(0.0), out=blend), np.float32(1.0), out=blend)
-    hue = 0.29 + 0.075 * scene[7]
-    near, far = colour(hue, 0.55, 0.98), colour(hue + 0.10 * scene[8], 0.40, 0.98)
-    deep = colour(hue + 0.08, 0.55, 0.13)
-    for channel, a, b, c in zip(canvas.rgb, near, far, deep, strict=True):
-        np.multiply(blend, np.float32(b - a), out=channel)
-        channel += np.float32(a - c)
-        channel *= tone
-        channel += np.float32(c)
-    for k in range(4):
-        x, y, size, glow = scene[9 + 4 * k : 13 + 4 * k]
-        radius = 0.13 + 0.03 * size
-        canvas.ellipse(0.55 * x, 0.55 * y - 0.1, radius, radius, _bright(near), soft=0.10,
-                       opacity=0.16 + 0.05 * glow)
-
-
-def _bright(rgb: tuple[float, float, float]) -> tuple[float, float, float]:
-    return tuple(0.5 + 0.5 * value for value in rgb)  # type: ignore[return-value]
-
-
-def _light(canvas: Canvas, field: Field, scene: list[float]) -> None:
-    """Dappled light and grain over everything, body included, then exposure and warmth."""
-    gain = field.broad * np.float32(0.05) + field.fine * np.float32(0.085)
-    gain += np.float32(1.0 + 0.07 * scene[25])
-    lift = field.fine * np.float32(0.02)
-    warm = 0.04 * scene[26]
-    for channel, tint in zip(canvas.rgb, (1 + warm, 1.0, 1 - warm), strict=True):
-        channel *= gain
-        channel += lift
-        channel *= np.float32(tint)
+        knob, scene = self.settings.similarity, self.settings.scene
+        return draw(parent, mark, self.keys[index], similarity=knob, scene=scene, size=size)
 
 
 def plant(settings: GardenSettings = GARDENS["garden-4"], *, seed: int = 0) -> Splits:
@@ -302,7 +219,8 @@ def more(settings: GardenSettings, counts: Mapping[str, int], *, seed: int) -> G
 def _sow(settings: GardenSettings, counts: Mapping[str, int], split: str, seed: int) -> Garden:
     _check("seed", seed, 0, whole=True)
     labels = [label for label, count in enumerate(counts.values()) for _ in range(count)]
-    keys = [(int(seed), _STREAMS[split], label, k) for label, n in enumerate(counts.values()) for k in range(n)]
+    stream = (int(seed), _STREAMS[split])
+    keys = [(*stream, label, k) for label, n in enumerate(counts.values()) for k in range(n)]
     known = [name for name, other in GARDENS.items() if other.similarity == settings.similarity]
     title = known[0] if known else f"garden with similarity {settings.similarity:g}"
     return Garden(settings, labels, keys, name=f"{title}, {split}")

@@ -183,7 +183,7 @@ class Canvas:
         soft: float = 0.0,
         opacity: float = 1.0,
     ) -> None:
-        """A stem from `start` to `end`, half-width `width`, bowed sideways by `bend`, wider by `flare` at the end."""
+        """A stem of half-width `width`, bowed sideways by `bend` and wider by `flare` at its end."""
         (x0, y0), (x1, y1) = start, end
         length = math.hypot(x1 - x0, y1 - y0)
         at = self.box((x0 + x1) / 2, (y0 + y1) / 2, length / 2 + width + flare + abs(bend) + soft)

@@ -45,7 +45,7 @@ def _blend(first: Rgb, second: Rgb, share: float) -> Rgb:
 
 def _strength(rng: np.random.Generator, present: bool) -> float:
     """How strongly a mark shows, 0 to 1. Every body carries a trace of every mark; one is clear."""
-    return rng.uniform(0.55, 1.0) if present else rng.uniform(0.0, 0.3)
+    return rng.uniform(0.5, 1.0) if present else rng.uniform(0.0, 0.32)
 
 
 def flower(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> None:
@@ -77,8 +77,9 @@ def flower(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> N
             reach = 0.60 * r * (1 + 0.06 * math.sin(5 * k + 7 * turn))
             px, py = reach * math.cos(angle), reach * math.sin(angle) * squash
             side = math.cos(angle) * canvas.light[0] + math.sin(angle) * canvas.light[1]
-            canvas.ellipse(cx + px, cy + py, 0.44 * r, half * 0.72, _times(petal, tone * (0.94 + 0.10 * side)),
-                           angle=math.atan2(py, px), round_=0.25, base=0.58, taper=0.6)
+            lit = _times(petal, tone * (0.94 + 0.10 * side))
+            canvas.ellipse(cx + px, cy + py, 0.44 * r, half * 0.72, lit, angle=math.atan2(py, px),
+                           round_=0.25, base=0.58, taper=0.6)
     ring, darkness = _strength(rng, mark == "gazania"), _strength(rng, mark == "anemone")
     canvas.ellipse(cx, cy, 0.50 * r, 0.50 * r * squash, dark, soft=0.10 * r, opacity=0.9 * ring)
     eye = _blend(gold, dark, darkness)
@@ -86,15 +87,16 @@ def flower(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> N
     canvas.ellipse(cx, cy, 0.25 * r, 0.25 * r * squash, eye, round_=0.5)
     for k in range(9):  # stamens
         angle, reach = 2 * math.pi * k / 9 + turn, 0.17 * r
-        canvas.ellipse(cx + reach * math.cos(angle), cy + reach * math.sin(angle) * squash, 0.032 * r, 0.032 * r,
-                       _times(eye, 1.22 if k % 2 else 0.72))
+        px, py = reach * math.cos(angle), reach * math.sin(angle) * squash
+        canvas.ellipse(cx + px, cy + py, 0.032 * r, 0.032 * r, _times(eye, 1.22 if k % 2 else 0.72))
 
 
 def mushroom(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> None:
     """A cap on a stem. Marks: pale spots, a dark crown, a pale rim."""
     kind = rng.random()
     hue = rng.uniform(0.97, 1.11) if kind < 0.75 else rng.uniform(0.68, 0.84)
-    cap = colour(hue, rng.uniform(0.5, 0.85) if kind < 0.75 else rng.uniform(0.25, 0.45), rng.uniform(0.58, 0.86))
+    saturation = rng.uniform(0.5, 0.85) if kind < 0.75 else rng.uniform(0.25, 0.45)
+    cap = colour(hue, saturation, rng.uniform(0.58, 0.86))
     pale = colour(rng.uniform(0.09, 0.14), rng.uniform(0.05, 0.22), rng.uniform(0.90, 1.0))
     dark = colour(rng.uniform(0.0, 0.1), 0.5, rng.uniform(0.10, 0.17))
     moss = colour(rng.uniform(0.20, 0.36), 0.55, rng.uniform(0.25, 0.40))
@@ -105,10 +107,10 @@ def mushroom(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) ->
     cx, cy = pose.x, pose.y - 0.06
     a, b = 0.64 * s * width, 0.54 * s * tall
     foot = (cx - 0.8 * math.sin(lean) * s, cy + 0.80 * s)
-    canvas.ellipse(foot[0] + 0.25 * -canvas.light[0], foot[1] + 0.03, 0.5 * s, 0.13 * s, (0.02, 0.03, 0.02),
+    canvas.ellipse(foot[0] - 0.25 * canvas.light[0], foot[1] + 0.03, 0.5 * s, 0.13 * s, (0.02, 0.03, 0.02),
                    soft=0.25, opacity=0.65)
-    canvas.stroke((cx, cy + 0.02), foot, 0.105 * s, _times(pale, 0.88), flare=0.05 * s, bend=0.03 * pose.facing,
-                  round_=0.55)
+    canvas.stroke((cx, cy + 0.02), foot, 0.105 * s, _times(pale, 0.88), flare=0.05 * s,
+                  bend=0.03 * pose.facing, round_=0.55)
     canvas.ellipse(cx, cy + 0.20 * s, 0.17 * s, 0.10 * s, (0.05, 0.04, 0.03), soft=0.14 * s, opacity=0.5)
     canvas.ellipse(cx, cy + 0.34 * s, 0.19 * s, 0.055 * s, _times(pale, 0.97), angle=lean, round_=0.3)
     cos, sin = math.cos(lean), math.sin(lean)
@@ -120,8 +122,8 @@ def mushroom(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) ->
     canvas.ellipse(*on_cap(0, 0.16), 0.62 * a, 0.12 * b, _times(pale, 0.45), angle=lean, soft=0.08)
     canvas.ellipse(cx, cy, a, b, cap, angle=lean, round_=0.55, above=0.16)
     rim, crown, spotted = (_strength(rng, mark == name) for name in ("webcap", "parasol", "fly-agaric"))
-    canvas.ellipse(cx, cy, 0.985 * a, 0.985 * b, pale, angle=lean, round_=0.25, above=0.16, below=-0.10, soft=0.03,
-                   opacity=0.9 * rim)
+    canvas.ellipse(cx, cy, 0.985 * a, 0.985 * b, pale, angle=lean, round_=0.25, above=0.16, below=-0.10,
+                   soft=0.03, opacity=0.9 * rim)
     canvas.ellipse(*on_cap(0, -0.66), 0.40 * a, 0.27 * b, dark, angle=lean, round_=0.5, soft=0.08 * s,
                    opacity=0.85 * crown)
     spots = ((-0.62, -0.28), (-0.22, -0.42), (0.25, -0.36), (0.64, -0.22), (-0.38, -0.02), (0.05, -0.04),
@@ -141,7 +143,8 @@ def mushroom(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) ->
 def bird(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> None:
     """A perching bird. Marks: a crest, a pale bar on the wing, a dark bib."""
     kind = rng.random()
-    hue = rng.uniform(0.52, 0.64) if kind < 0.4 else rng.uniform(0.02, 0.16) if kind < 0.8 else rng.uniform(0.9, 1.0)
+    low, high = (0.52, 0.64) if kind < 0.4 else (0.02, 0.16) if kind < 0.8 else (0.90, 1.0)
+    hue = rng.uniform(low, high)
     back = colour(hue, rng.uniform(0.35, 0.65), rng.uniform(0.55, 0.78))
     belly = colour(rng.uniform(0.05, 0.15), rng.uniform(0.15, 0.55), rng.uniform(0.84, 0.98))
     wing = _times(back, 0.62)
@@ -167,8 +170,9 @@ def bird(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> Non
         return found if face > 0 else found[::-1]
 
     branch = pose.y + 0.56 * s
-    canvas.stroke((-1.2, branch + 0.12 - 0.2 * pose.lean), (1.2, branch - 0.04 + 0.2 * pose.lean), 0.055, bark,
-                  bend=0.07, round_=0.6)
+    slope = 0.08 - 0.2 * pose.lean
+    canvas.stroke((-1.2, branch + 0.04 + slope), (1.2, branch + 0.04 - slope), 0.055, bark, bend=0.07,
+                  round_=0.6)
     canvas.stroke((pose.x - 0.5 * face, branch + 0.08), (pose.x - 1.05 * face, branch - 0.35), 0.022, bark)
     part(0.02, 0.14, 0.52, 0.40, (0.02, 0.03, 0.03), soft=0.3 * s, opacity=0.5)
     canvas.polygon(corners((-0.30, 0.12), (-0.14, 0.30), (-0.78, 0.62), (-0.86, 0.46)), wing)
@@ -181,7 +185,7 @@ def bird(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> Non
     canvas.polygon(corners(tip, (0.26, -0.61), (0.10, -0.42), (0.03, -0.45)), _times(back, 0.9))
     part(0.24, -0.40, 0.24, 0.225, back, turn=0.2, round_=0.40)
     part(0.33, -0.33, 0.13, 0.11, belly, turn=0.5, soft=0.08, round_=0.2)
-    part(0.31, -0.17, 0.125, 0.15, dark, turn=0.2, soft=0.05, opacity=0.9 * bib)
+    part(0.31, -0.15, 0.135, 0.17, dark, turn=0.2, soft=0.04, opacity=0.95 * bib)
     canvas.polygon(corners((0.43, -0.47), (0.65, -0.37), (0.43, -0.33)), beak)
     part(0.30, -0.44, 0.052, 0.052, _times(dark, 0.6))
     part(0.315, -0.455, 0.017, 0.017, (1.0, 1.0, 1.0))

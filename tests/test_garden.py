@@ -1,0 +1,188 @@
+"""The garden: the same bytes for a seed, disjoint draws, one picture at every size, a knob that works."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from gmaug.datasets.base import Splits
+from gmaug.datasets.garden import GARDENS, Garden, GardenSettings, more, plant
+from gmaug.datasets.garden_plants import BODY_PLANS
+from gmaug.datasets.garden_scene import draw
+
+SMALL = GardenSettings(similarity=0.3, largest=8, imbalance=4, validation=2, test=3)
+
+
+def digests(images: Garden) -> set[bytes]:
+    return {image.tobytes() for image in images.arrays(size=16)}
+
+
+def grey(images: Garden, size: int) -> np.ndarray:
+    return np.stack([np.asarray(Image.fromarray(a).convert("L")) for a in images.arrays(size=size)])
+
+
+def test_same_seed_same_bytes_and_another_seed_other_images():
+    first, again, other = (plant(SMALL, seed=seed) for seed in (3, 3, 4))
+    for split in ("train", "validation", "test"):
+        a, b, c = (getattr(splits, split).arrays(size=24) for splits in (first, again, other))
+        assert a.dtype == np.uint8
+        assert np.array_equal(a, b)
+        assert not any(np.array_equal(x, y) for x, y in zip(a, c, strict=True))
+
+
+def test_an_image_does_not_depend_on_which_were_drawn_before_it():
+    train = plant(SMALL, seed=1).train
+    whole = train.arrays(size=20)
+    order = np.random.default_rng(0).permutation(len(train))[:7]
+    assert np.array_equal(train.arrays(order, size=20), whole[order])
+    assert np.array_equal(train.subset(order).arrays(size=20), whole[order])
+    assert np.array_equal(np.asarray(train.image(int(order[0]), size=20)), whole[order[0]])
+
+
+def test_no_image_stands_in_two_splits_nor_in_further_images():
+    splits = plant(SMALL, seed=5)
+    sets = [splits.train, splits.validation, splits.test]
+    counts = {name: 4 for name in splits.train.classes}
+    sets += [more(SMALL, counts, seed=seed) for seed in (5, 6)]
+    sets += [plant(SMALL, seed=6).train]
+    total = sum(len(images) for images in sets)
+    assert len(set().union(*(set(images.keys) for images in sets))) == total
+    assert len(set().union(*(digests(images) for images in sets))) == total
+
+
+def test_counts_are_as_promised():
+    garden = GardenSettings(similarity=0.2, largest=40, imbalance=10, validation=3, test=4)
+    splits = plant(garden, seed=0)
+    assert splits.train.class_counts == garden.train_counts
+    assert set(splits.validation.class_counts.values()) == {3}
+    assert set(splits.test.class_counts.values()) == {4}
+    counts = sorted(garden.train_counts.values())
+    assert (counts[-1], counts[0]) == (40, 4)
+    ratios = np.array(counts[1:]) / np.array(counts[:-1])
+    assert np.abs(ratios - 10 ** (1 / 8)).max() < 0.2  # rounding moves a count of 4 by an eighth
+    wanted = {"anemone": 2, "bunting": 1}
+    assert {k: n for k, n in more(garden, wanted, seed=0).class_counts.items() if n} == wanted
+
+
+def test_every_super_class_has_classes_of_head_and_tail():
+    garden = GARDENS["garden-1"]
+    ranked = sorted(garden.train_counts, key=garden.train_counts.get)
+    for members in garden.hierarchy.groups.values():
+        assert set(members) & set(ranked[:3])
+        assert set(members) & set(ranked[-3:])
+
+
+@pytest.mark.parametrize(("supers", "subs"), [(3, 3), (2, 3), (3, 1), (1, 2)])
+def test_labels_and_hierarchy_agree(supers, subs):
+    garden = GardenSettings(similarity=0.5, super_classes=supers, sub_classes=subs, largest=5, imbalance=2)
+    splits = plant(garden, seed=0)
+    assert isinstance(splits, Splits)
+    train = splits.train
+    assert train.classes == train.hierarchy.sub_classes
+    assert train.hierarchy.super_classes == tuple(BODY_PLANS)[:supers]
+    assert all(len(members) == subs for members in train.hierarchy.groups.values())
+    members = train.hierarchy.members(train.labels, train.classes)
+    assert sorted(np.concatenate(list(members.values()))) == list(range(len(train)))
+    for name, (_, marks) in list(BODY_PLANS.items())[:supers]:
+        assert train.hierarchy.groups[name] == tuple(marks[:subs])
+
+
+def test_the_gardens_differ_in_similarity_alone():
+    knobs = [garden.similarity for garden in GARDENS.values()]
+    assert list(GARDENS) == [f"garden-{k}" for k in range(1, 9)]
+    assert knobs == sorted(set(knobs))
+    others = [{k: v for k, v in asdict(garden).items() if k != "similarity"} for garden in GARDENS.values()]
+    assert all(other == others[0] for other in others)
+
+
+def test_small_and_large_drawings_show_one_picture():
+    # They cannot be equal: the large one holds octaves of noise beyond the small one's pixels, and
+    # thin parts (legs, beaks) are blended differently. Another image of the class is far below.
+    images = more(GARDENS["garden-1"], {name: 2 for name in GARDENS["garden-1"].hierarchy.sub_classes}, seed=2)
+    large = images.arrays(size=224).reshape(len(images), 32, 7, 32, 7, 3).mean((2, 4))
+    small = images.arrays(size=32).astype(float)
+    same = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(small, large, strict=True)]
+    other = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(small, np.roll(large, 1, 0), strict=True)]
+    assert min(same) > 0.95
+    assert max(other) < 0.85
+    assert np.abs(small.mean() - large.mean()) < 2
+
+
+def test_ssim_rises_with_the_knob():
+    from skimage.metrics import structural_similarity
+
+    values = []
+    for knob in (0.0, 0.25, 0.5, 1.0):
+        images = grey(more(GardenSettings(similarity=knob), {"daisy": 4, "gazania": 4}, seed=0), 112)
+        values.append(np.mean([structural_similarity(a, b) for a, b in zip(images[:4], images[4:], strict=True)]))
+    # Four pairs scatter by a few hundredths; the steps between these knobs are near a fifth.
+    assert all(np.diff(values) > 0.08)
+    assert values[0] < 0.12
+
+
+def test_the_knob_leaves_the_contrast_as_it_is():
+    counts = {name: 8 for name in SMALL.hierarchy.sub_classes}
+    spread = [
+        np.mean([image.std() for image in grey(more(replace(SMALL, similarity=knob), counts, seed=0), 32)])
+        for knob in (0.0, 0.5, 1.0)
+    ]
+    # At 1 three scenes decide everything, so that the means of 72 images still scatter.
+    assert max(spread) / min(spread) < 1.25
+
+
+@pytest.mark.parametrize("parent", range(len(BODY_PLANS)))
+def test_a_mark_changes_a_small_part_of_the_picture(parent):
+    def picture(mark: int) -> np.ndarray:
+        drawn = draw(parent, mark, (9, 9, 9, 9), similarity=1.0, scene=0, size=32)
+        return drawn.astype(int)
+
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        changed = np.abs(picture(first) - picture(second)).max(-1) > 12
+        assert 4 <= changed.sum() <= 0.15 * changed.size  # visible at 32 px, yet subtle
+
+
+@settings(max_examples=12, deadline=None)
+@given(size=st.integers(8, 150), knob=st.floats(0, 1), label=st.integers(0, 8))
+def test_any_size_any_knob_draws_a_picture(size, knob, label):
+    garden = GardenSettings(similarity=knob)
+    name = garden.hierarchy.sub_classes[label]
+    image = more(garden, {name: 1}, seed=0).arrays(size=size)
+    assert image.shape == (1, size, size, 3)
+    assert image.std() > 10
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"similarity": 1.2}, "similarity"),
+        ({"similarity": float("nan")}, "similarity"),
+        ({"similarity": "high"}, "similarity"),
+        ({"super_classes": 9}, "super_classes"),
+        ({"sub_classes": 0}, "sub_classes"),
+        ({"largest": 2.5}, "largest"),
+        ({"largest": 10, "imbalance": 20}, "imbalance"),
+        ({"imbalance": 0.5}, "imbalance"),
+        ({"test": -1}, "test"),
+        ({"scene": True}, "scene"),
+    ],
+)
+def test_wrong_settings_are_errors_of_one_line(wrong, named):
+    with pytest.raises(ValueError, match=named) as caught:
+        GardenSettings(**{"similarity": 0.5, **wrong})
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_settings_classes_seeds_and_sizes_are_errors():
+    with pytest.raises(TypeError, match="likeness"):
+        GardenSettings(similarity=0.5, likeness=1)
+    with pytest.raises(ValueError, match="tulip"):
+        more(SMALL, {"tulip": 3}, seed=0)
+    with pytest.raises(ValueError, match="daisy"):
+        more(SMALL, {"daisy": -3}, seed=0)
+    with pytest.raises(ValueError, match="seed"):
+        plant(SMALL, seed=-1)
+    with pytest.raises(ValueError, match="size"):
+        plant(SMALL, seed=0).train.arrays(size=0)
