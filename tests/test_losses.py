@@ -1,0 +1,129 @@
+"""The losses against values worked out by hand and against torch's own."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gmaug.classifiers import Loss, class_balanced_weights
+
+COUNTS = np.array([100, 10, 1])
+LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 1.5, 0.0], [0.0, 0.0, 0.0], [1.0, -2.0, 3.0]])
+LABELS = torch.tensor([0, 2, 1, 2])
+
+
+def test_weights_by_hand():
+    # beta = 0.5: (1 - 1/2) / (1 - 1/2**n) = 1/2, 0.5 / 0.75 = 2/3, 1 for n = many, 2, 1; sum 13/6
+    expected = np.array([1 / 2, 2 / 3, 1]) * 3 / (13 / 6)
+    assert class_balanced_weights(np.array([60, 2, 1]), beta=0.5) == pytest.approx(expected, rel=1e-12)
+
+
+def test_weights_at_the_ends():
+    assert class_balanced_weights(COUNTS, beta=0.0) == pytest.approx([1, 1, 1])
+    inverse = (1 / COUNTS) * 3 / (1 / COUNTS).sum()
+    assert class_balanced_weights(COUNTS, beta=1 - 1e-9) == pytest.approx(inverse, rel=1e-6)
+
+
+@given(
+    counts=st.lists(st.integers(1, 5000), min_size=1, max_size=20),
+    beta=st.floats(0, 0.9999, allow_subnormal=False),
+)
+def test_weights_sum_to_the_classes_and_favour_the_small(counts, beta):
+    weights = class_balanced_weights(np.array(counts), beta=beta)
+    assert weights.sum() == pytest.approx(len(counts))
+    assert (np.diff(weights[np.argsort(counts)]) <= 1e-9).all()
+
+
+@pytest.mark.parametrize(("counts", "beta"), [([5, 0], 0.9), ([5, 5], 1.0), ([5, 5], -0.1), ([], 0.5)])
+def test_weights_refuse(counts, beta):
+    with pytest.raises(ValueError, match=r"beta=|counts="):
+        class_balanced_weights(np.array(counts), beta=beta)
+
+
+def test_softmax_by_hand():
+    # image 1: log(e2 + 1 + e-1) - 2; the third image has three equal logits: log 3
+    first = np.log(np.exp(2) + 1 + np.exp(-1)) - 2
+    each = Loss().each(LOGITS, LABELS, counts=COUNTS).numpy()
+    assert each[[0, 2]] == pytest.approx([first, np.log(3)], rel=1e-6)
+    assert float(Loss().value(LOGITS, LABELS, counts=COUNTS)) == pytest.approx(each.mean())
+
+
+def test_class_balanced_softmax_divides_by_the_images_not_by_their_weights():
+    weights = class_balanced_weights(COUNTS, beta=0.9)
+    value = float(Loss(beta=0.9).value(LOGITS, LABELS, counts=COUNTS))
+    tensor = torch.tensor(weights, dtype=torch.float32)
+    torch_sum = float(F.cross_entropy(LOGITS, LABELS, weight=tensor, reduction="sum"))
+    torch_mean = float(F.cross_entropy(LOGITS, LABELS, weight=tensor))
+    assert value == pytest.approx(torch_sum / 4, rel=1e-6)
+    assert value == pytest.approx(torch_mean * weights[LABELS].sum() / 4, rel=1e-6)
+    assert value != pytest.approx(torch_mean, rel=0.05)
+
+
+def test_a_batch_of_one_class_keeps_its_weight():
+    labels = torch.tensor([2, 2, 2, 2])
+    plain = float(Loss().value(LOGITS, labels, counts=COUNTS))
+    weighted = float(Loss(beta=0.9).value(LOGITS, labels, counts=COUNTS))
+    assert weighted / plain == pytest.approx(class_balanced_weights(COUNTS, beta=0.9)[2], rel=1e-6)
+
+
+def test_sigmoid_by_hand():
+    # three zero logits: -log(1/2) for each of three classes
+    each = Loss(kind="sigmoid").each(LOGITS, LABELS, counts=COUNTS).numpy()
+    assert each[2] == pytest.approx(3 * np.log(2), rel=1e-6)
+    first = np.log1p(np.exp(-2.0)) + np.log(2) + np.log1p(np.exp(-1.0))
+    assert each[0] == pytest.approx(first, rel=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 2.0])
+def test_focal_by_hand(gamma):
+    each = Loss(kind="focal", gamma=gamma).each(LOGITS, LABELS, counts=COUNTS).numpy()
+    assert each[2] == pytest.approx(3 * 0.5**gamma * np.log(2), rel=1e-6)
+    p = 1 / (1 + np.exp(-LOGITS[0].numpy().astype(float)))
+    right = np.array([p[0], 1 - p[1], 1 - p[2]])
+    assert each[0] == pytest.approx((-((1 - right) ** gamma) * np.log(right)).sum(), rel=1e-5)
+
+
+def test_focal_without_focus_is_sigmoid():
+    focal = Loss(kind="focal", gamma=0.0, beta=0.99).value(LOGITS, LABELS, counts=COUNTS)
+    sigmoid = Loss(kind="sigmoid", beta=0.99).value(LOGITS, LABELS, counts=COUNTS)
+    assert float(focal) == pytest.approx(float(sigmoid))
+
+
+def test_logit_adjustment_is_the_balanced_softmax():
+    # -log( n_y e^z_y / sum n_c e^z_c )
+    odds = COUNTS * np.exp(LOGITS.numpy().astype(float))
+    expected = -np.log(odds[np.arange(4), LABELS] / odds.sum(axis=1))
+    each = Loss(tau=1.0).each(LOGITS, LABELS, counts=COUNTS).numpy()
+    assert each == pytest.approx(expected, rel=1e-5)
+
+
+def test_gradients_flow():
+    for loss in (Loss(beta=0.9), Loss(kind="sigmoid"), Loss(kind="focal"), Loss(tau=1.0)):
+        logits = LOGITS.clone().requires_grad_()
+        loss.value(logits, LABELS, counts=COUNTS).backward()
+        assert torch.isfinite(logits.grad).all()
+        assert logits.grad.abs().sum() > 0
+
+
+def test_probabilities():
+    sharp = np.array([[1000.0, 0.0, -1000.0], [0.0, 0.0, 0.0]])
+    for kind in ("softmax", "sigmoid", "focal"):
+        p = Loss(kind=kind).probabilities(sharp)
+        assert p.sum(axis=1) == pytest.approx([1, 1])
+        assert p[1] == pytest.approx([1 / 3] * 3)
+        assert p[0].argmax() == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kind": "hinge"}, {"beta": 1.0}, {"gamma": -1.0}, {"kind": "focal", "tau": 1.0}]
+)
+def test_settings_refuse(wrong):
+    with pytest.raises(ValueError, match=r"loss|logit adjustment"):
+        Loss(**wrong)
+
+
+def test_an_absent_class_cannot_be_adjusted_for():
+    with pytest.raises(ValueError, match="every class"):
+        Loss(tau=1.0).value(LOGITS, LABELS, counts=np.array([5, 0, 5]))
