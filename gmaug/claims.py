@@ -134,7 +134,7 @@ def table(verdicts: Iterable[Mapping[str, Any] | Verdict] = ()) -> pd.DataFrame:
 
 
 def closing_table(verdicts: Iterable[Mapping[str, Any] | Verdict]) -> pd.DataFrame:
-    """A notebook's closing table: ``claim``, ``paper``, ``ours``, ``verdict``, ``why``, in the paper's order."""
+    """A notebook's closing table, in the paper's order: ``claim``, ``paper``, ``ours``, ``verdict``, ``why``."""
     given = {verdict["id"]: verdict for verdict in map(_plain, verdicts)}
     rows = [
         {
