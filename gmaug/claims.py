@@ -134,7 +134,7 @@ def table(verdicts: Iterable[Mapping[str, Any] | Verdict] = ()) -> pd.DataFrame:
 
 
 def closing_table(verdicts: Iterable[Mapping[str, Any] | Verdict]) -> pd.DataFrame:
-    """A notebook's closing table, in the paper's order: ``claim``, ``paper``, ``ours``, ``verdict``, ``why``."""
+    """The closing table of a notebook: ``claim``, ``paper``, ``ours``, ``verdict`` and ``why``."""
     given = {verdict["id"]: verdict for verdict in map(_plain, verdicts)}
     rows = [
         {
