@@ -45,7 +45,7 @@ def test_an_image_does_not_depend_on_which_were_drawn_before_it():
 def test_no_image_stands_in_two_splits_nor_in_further_images():
     splits = plant(SMALL, seed=5)
     sets = [splits.train, splits.validation, splits.test]
-    counts = {name: 4 for name in splits.train.classes}
+    counts = dict.fromkeys(splits.train.classes, 4)
     sets += [more(SMALL, counts, seed=seed) for seed in (5, 6)]
     sets += [plant(SMALL, seed=6).train]
     total = sum(len(images) for images in sets)
@@ -101,11 +101,15 @@ def test_the_gardens_differ_in_similarity_alone():
 def test_small_and_large_drawings_show_one_picture():
     # They cannot be equal: the large one holds octaves of noise beyond the small one's pixels, and
     # thin parts (legs, beaks) are blended differently. Another image of the class is far below.
-    images = more(GARDENS["garden-1"], {name: 2 for name in GARDENS["garden-1"].hierarchy.sub_classes}, seed=2)
+    garden = GARDENS["garden-1"]
+    images = more(garden, dict.fromkeys(garden.hierarchy.sub_classes, 2), seed=2)
     large = images.arrays(size=224).reshape(len(images), 32, 7, 32, 7, 3).mean((2, 4))
     small = images.arrays(size=32).astype(float)
-    same = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(small, large, strict=True)]
-    other = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(small, np.roll(large, 1, 0), strict=True)]
+
+    def agreement(others: np.ndarray) -> list[float]:
+        return [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(small, others, strict=True)]
+
+    same, other = agreement(large), agreement(np.roll(large, 1, 0))
     assert min(same) > 0.95
     assert max(other) < 0.85
     assert np.abs(small.mean() - large.mean()) < 2
@@ -117,14 +121,15 @@ def test_ssim_rises_with_the_knob():
     values = []
     for knob in (0.0, 0.25, 0.5, 1.0):
         images = grey(more(GardenSettings(similarity=knob), {"daisy": 4, "gazania": 4}, seed=0), 112)
-        values.append(np.mean([structural_similarity(a, b) for a, b in zip(images[:4], images[4:], strict=True)]))
+        pairs = zip(images[:4], images[4:], strict=True)
+        values.append(np.mean([structural_similarity(a, b) for a, b in pairs]))
     # Four pairs scatter by a few hundredths; the steps between these knobs are near a fifth.
     assert all(np.diff(values) > 0.08)
     assert values[0] < 0.12
 
 
 def test_the_knob_leaves_the_contrast_as_it_is():
-    counts = {name: 8 for name in SMALL.hierarchy.sub_classes}
+    counts = dict.fromkeys(SMALL.hierarchy.sub_classes, 8)
     spread = [
         np.mean([image.std() for image in grey(more(replace(SMALL, similarity=knob), counts, seed=0), 32)])
         for knob in (0.0, 0.5, 1.0)

@@ -2,7 +2,7 @@
 
 Every function paints one body on a canvas that already holds its background. `pose` is where and
 how it stands, partly shared within the super-class; `rng` gives what is always the image's own:
-colours, the number of petals, the jitter of each spot. The mark is drawn alike in every image.
+colours, the number of petals, the jitter of each spot, the tint, size and strength of the mark.
 """
 
 from __future__ import annotations
@@ -48,6 +48,16 @@ def _strength(rng: np.random.Generator, present: bool) -> float:
     return rng.uniform(0.5, 1.0) if present else rng.uniform(0.0, 0.32)
 
 
+def _deep(rng: np.random.Generator) -> Rgb:
+    """A dark mark's colour: any hue, so that a mark is known by its place and not by its tint."""
+    return colour(rng.random(), rng.uniform(0.2, 0.8), rng.uniform(0.08, 0.22))
+
+
+def _light(rng: np.random.Generator) -> Rgb:
+    """A pale mark's colour."""
+    return colour(rng.random(), rng.uniform(0.02, 0.22), rng.uniform(0.90, 1.0))
+
+
 def flower(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> None:
     """A ring of petals on a stem. Marks: golden eye, dark eye, golden eye in a dark ring."""
     petals = int(rng.integers(7, 11))
@@ -58,7 +68,7 @@ def flower(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> N
     saturation = rng.uniform(0.35, 0.75) if kind < 0.8 else rng.uniform(0.02, 0.12)
     petal = colour(hue, saturation, rng.uniform(0.86, 1.0))
     gold = colour(rng.uniform(0.10, 0.145), 0.85, rng.uniform(0.85, 0.98))
-    dark = colour(rng.uniform(0.75, 1.0), 0.6, rng.uniform(0.10, 0.18))
+    dark, wide = _deep(rng), rng.uniform(0.42, 0.55)
     stem = colour(rng.uniform(0.22, 0.33), 0.6, rng.uniform(0.38, 0.55))
 
     r, cx, cy = 0.60 * pose.scale, pose.x, pose.y - 0.12
@@ -81,7 +91,7 @@ def flower(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> N
             canvas.ellipse(cx + px, cy + py, 0.44 * r, half * 0.72, lit, angle=math.atan2(py, px),
                            round_=0.25, base=0.58, taper=0.6)
     ring, darkness = _strength(rng, mark == "gazania"), _strength(rng, mark == "anemone")
-    canvas.ellipse(cx, cy, 0.50 * r, 0.50 * r * squash, dark, soft=0.10 * r, opacity=0.9 * ring)
+    canvas.ellipse(cx, cy, wide * r, wide * r * squash, dark, soft=0.10 * r, opacity=0.9 * ring)
     eye = _blend(gold, dark, darkness)
     canvas.ellipse(cx, cy, 0.28 * r, 0.28 * r * squash, _times(eye, 0.8), soft=0.05 * r)
     canvas.ellipse(cx, cy, 0.25 * r, 0.25 * r * squash, eye, round_=0.5)
@@ -98,7 +108,7 @@ def mushroom(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) ->
     saturation = rng.uniform(0.5, 0.85) if kind < 0.75 else rng.uniform(0.25, 0.45)
     cap = colour(hue, saturation, rng.uniform(0.58, 0.86))
     pale = colour(rng.uniform(0.09, 0.14), rng.uniform(0.05, 0.22), rng.uniform(0.90, 1.0))
-    dark = colour(rng.uniform(0.0, 0.1), 0.5, rng.uniform(0.10, 0.17))
+    dark, tint, big = _deep(rng), _light(rng), rng.uniform(0.82, 1.15)
     moss = colour(rng.uniform(0.20, 0.36), 0.55, rng.uniform(0.25, 0.40))
     jitter = rng.uniform(-1, 1, (8, 2))
     width, tall, tufts = rng.uniform(0.9, 1.12), rng.uniform(0.88, 1.12), rng.uniform(-1, 1, (9, 2))
@@ -122,17 +132,17 @@ def mushroom(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) ->
     canvas.ellipse(*on_cap(0, 0.16), 0.62 * a, 0.12 * b, _times(pale, 0.45), angle=lean, soft=0.08)
     canvas.ellipse(cx, cy, a, b, cap, angle=lean, round_=0.55, above=0.16)
     rim, crown, spotted = (_strength(rng, mark == name) for name in ("webcap", "parasol", "fly-agaric"))
-    canvas.ellipse(cx, cy, 0.985 * a, 0.985 * b, pale, angle=lean, round_=0.25, above=0.16, below=-0.10,
-                   soft=0.03, opacity=0.9 * rim)
-    canvas.ellipse(*on_cap(0, -0.66), 0.40 * a, 0.27 * b, dark, angle=lean, round_=0.5, soft=0.08 * s,
-                   opacity=0.85 * crown)
+    canvas.ellipse(cx, cy, 0.985 * a, 0.985 * b, tint, angle=lean, round_=0.25, above=0.16,
+                   below=0.16 - 0.26 * big, soft=0.03, opacity=0.9 * rim)
+    canvas.ellipse(*on_cap(0, -0.66), 0.40 * a * big, 0.27 * b * big, dark, angle=lean, round_=0.5,
+                   soft=0.08 * s, opacity=0.85 * crown)
     spots = ((-0.62, -0.28), (-0.22, -0.42), (0.25, -0.36), (0.64, -0.22), (-0.38, -0.02), (0.05, -0.04),
              (0.42, 0.0), (0.04, -0.78))
     for (u, v), (du, dv) in zip(spots, jitter, strict=True):
         u, v = u + 0.07 * du, v + 0.07 * dv
         x, y = on_cap(u, v)
-        canvas.ellipse(x, y, 0.088 * s * (1 - 0.45 * u * u), 0.070 * s, pale, angle=lean, round_=0.3,
-                       opacity=spotted)
+        canvas.ellipse(x, y, 0.085 * s * big * (1 - 0.45 * u * u), 0.068 * s * big, tint, angle=lean,
+                       round_=0.3, opacity=spotted)
     hx, hy = on_cap(0.38 * canvas.light[0], -0.45)
     canvas.ellipse(hx, hy, 0.20 * a, 0.14 * b, (1.0, 0.98, 0.92), angle=lean, soft=0.2 * s, opacity=0.22)
     for dx, dy in tufts:  # moss in front of the foot
@@ -148,8 +158,8 @@ def bird(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> Non
     back = colour(hue, rng.uniform(0.35, 0.65), rng.uniform(0.55, 0.78))
     belly = colour(rng.uniform(0.05, 0.15), rng.uniform(0.15, 0.55), rng.uniform(0.84, 0.98))
     wing = _times(back, 0.62)
-    dark = colour(rng.uniform(0.55, 0.75), 0.3, rng.uniform(0.08, 0.14))
-    pale = colour(0.12, rng.uniform(0.03, 0.15), rng.uniform(0.93, 1.0))
+    dark, tint, big = _deep(rng), _light(rng), rng.uniform(0.82, 1.15)
+    ink = colour(0.65, 0.3, 0.07)
     beak = colour(rng.uniform(0.07, 0.12), 0.65, rng.uniform(0.55, 0.85))
     bark = colour(rng.uniform(0.05, 0.09), 0.45, rng.uniform(0.24, 0.36))
     plump, tilt = rng.uniform(0.94, 1.08), rng.uniform(-0.08, 0.08)
@@ -185,13 +195,13 @@ def bird(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> Non
     canvas.polygon(corners(tip, (0.26, -0.61), (0.10, -0.42), (0.03, -0.45)), _times(back, 0.9))
     part(0.24, -0.40, 0.24, 0.225, back, turn=0.2, round_=0.40)
     part(0.33, -0.33, 0.13, 0.11, belly, turn=0.5, soft=0.08, round_=0.2)
-    part(0.31, -0.15, 0.135, 0.17, dark, turn=0.2, soft=0.04, opacity=0.95 * bib)
+    part(0.31, -0.15, 0.135 * big, 0.17 * big, dark, turn=0.2, soft=0.04, opacity=0.95 * bib)
     canvas.polygon(corners((0.43, -0.47), (0.65, -0.37), (0.43, -0.33)), beak)
-    part(0.30, -0.44, 0.052, 0.052, _times(dark, 0.6))
+    part(0.30, -0.44, 0.052, 0.052, ink)
     part(0.315, -0.455, 0.017, 0.017, (1.0, 1.0, 1.0))
     part(-0.16, 0.12, 0.36, 0.165, wing, turn=-0.75 + math.pi, round_=0.45)
     part(-0.22, 0.20, 0.30, 0.085, _times(wing, 0.72), turn=-0.75 + math.pi, soft=0.05, round_=0.2)
-    part(-0.10, 0.05, 0.165, 0.055, pale, turn=0.62, soft=0.03, opacity=0.95 * bar)
+    part(-0.10, 0.05, 0.165 * big, 0.055 * big, tint, turn=0.62, soft=0.03, opacity=0.95 * bar)
 
 
 Plan = Callable[[Canvas, Pose, str, np.random.Generator], None]

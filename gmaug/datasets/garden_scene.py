@@ -4,11 +4,6 @@ What the similarity knob `s` moves is here and nowhere else. A scene is a row of
 a 1/f field. The super-class has one of each, and so has every image; an image is drawn with
 ``sqrt(s)`` of the first and ``sqrt(1 - s)`` of the second, which leaves the variance of everything
 as it is. Colours of the body, its small variations and its mark do not depend on the knob.
-
-Of the part that the super-class does not share, `HABITAT` is the sub-class's own: unlike kinds
-live in unlike places. Without it the knob would do more than it says, for sharing a scene takes
-away variation that a classifier must otherwise learn to ignore, and the alike gardens would be
-the easy ones.
 """
 
 from __future__ import annotations
@@ -22,7 +17,6 @@ from gmaug.datasets.garden_drawing import Canvas
 from gmaug.datasets.garden_plants import BODY_PLANS, Pose, Rgb, colour
 from gmaug.datasets.garden_texture import Field, grow
 
-HABITAT = 0.3  # share of variance; numbers of the scene alone, not its field
 _NUMBERS = 28  # normal numbers of a scene
 _BOUND = 2.2  # standard deviations; keeps bodies within the frame and colours within their names
 
@@ -53,8 +47,8 @@ def draw(
     side = 2 * size if size <= 96 else size
     # Three streams, because the grain takes as many numbers as the size needs.
     scene_rng, grain_rng, body_rng = (_stream(*key, part) for part in range(3))
-    common, habitat, common_field = _shared(scene, parent, mark, side)
-    own = HABITAT**0.5 * habitat + (1 - HABITAT) ** 0.5 * scene_rng.standard_normal(_NUMBERS)
+    common, common_field = _shared(scene, parent, side)
+    own = scene_rng.standard_normal(_NUMBERS)
     mixed = similarity**0.5 * common + (1 - similarity) ** 0.5 * own
     numbers = np.minimum(np.maximum(mixed, -_BOUND), _BOUND).tolist()
     field = common_field.mixed(grow(grain_rng, side), similarity)
@@ -79,12 +73,10 @@ def _stream(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
 
-@lru_cache(maxsize=32)
-def _shared(scene: int, parent: int, mark: int, side: int) -> tuple[np.ndarray, np.ndarray, Field]:
-    """The super-class's scene, the sub-class's, and the super-class's field."""
-    common = _stream(scene, parent, 0).standard_normal(_NUMBERS)
-    habitat = _stream(scene, parent, 1, mark).standard_normal(_NUMBERS)
-    return common, habitat, grow(_stream(scene, parent, 2), side)
+@lru_cache(maxsize=16)
+def _shared(scene: int, parent: int, side: int) -> tuple[np.ndarray, Field]:
+    """The scene and the field that a super-class has in common."""
+    return _stream(scene, parent, 0).standard_normal(_NUMBERS), grow(_stream(scene, parent, 1), side)
 
 
 def _background(canvas: Canvas, field: Field, numbers: list[float]) -> None:
