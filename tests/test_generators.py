@@ -1,0 +1,390 @@
+"""The transitional cGAN: its parts against their formulae, its training against itself."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from gmaug.generators import (
+    BankGenerator,
+    Budget,
+    Diverged,
+    FunctionGenerator,
+    Generator,
+    TransitionalCGAN,
+    TransitionalCGANSettings,
+)
+from gmaug.generators.augment import augment
+from gmaug.generators.losses import discriminator_loss, ema_decay, generator_loss, r1_penalty
+from gmaug.generators.settings import lambda_t
+from gmaug.generators.stylegan2 import (
+    Discriminator,
+    Mapping,
+    ModulatedConv,
+    minibatch_std,
+    second_moment_norm,
+)
+from gmaug.generators.stylegan2 import Generator as Networks
+from gmaug.generators.training import Training
+
+TINY = TransitionalCGANSettings(
+    resolution=8,
+    channels=(8, 8),
+    z_dim=8,
+    w_dim=8,
+    batch=8,
+    kimg=0.32,  # 40 steps
+    report_kimg=0.08,
+    checkpoint_kimg=0.08,
+    r1_every=4,
+    threads=1,
+)
+
+
+def tiny(**changes: object) -> TransitionalCGANSettings:
+    return TransitionalCGANSettings.from_dict(TINY.to_dict() | changes)
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [40, 16, 8])
+    images = rng.integers(0, 80, (64, 8, 8, 3)) + 60 * labels[:, None, None, None]
+    return images.astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def fitted(data) -> TransitionalCGAN:
+    return TransitionalCGAN(TINY).fit(*data)
+
+
+def weights(model: TransitionalCGAN) -> bytes:
+    return b"".join(value.contiguous().numpy().tobytes() for value in model.generator_.state_dict().values())
+
+
+# ---- the networks -------------------------------------------------------------------------
+
+
+def test_shapes():
+    gen = torch.Generator().manual_seed(0)
+    options = {"channels": (8, 8, 4), "z_dim": 6, "w_dim": 10}
+    images = Networks(3, **options)(torch.randn(8, 6), torch.zeros(8, dtype=torch.int64), 1.0, gen)
+    assert images.shape == (8, 3, 16, 16)
+    u, c = Discriminator(3, channels=(8, 8, 4), w_dim=10)(images, torch.zeros(8, dtype=torch.int64))
+    assert u.shape == c.shape == (8,)
+
+
+def test_scaling_activations_is_modulating_the_kernel():
+    """x s -> conv -> d equals one demodulated kernel per image, as StyleGAN2 writes it."""
+    torch.manual_seed(0)
+    conv = ModulatedConv(5, 7, 4).double()
+    x, w = torch.randn(3, 5, 6, 6).double(), torch.randn(3, 4).double()
+    y, style = conv(x, w)
+    ours = y * conv.demodulation(style)[:, :, None, None]
+    for image in range(3):
+        kernel = conv.weight * conv.scale * conv.affine(w)[image][None, :, None, None]
+        kernel = kernel / (kernel.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        expected = torch.nn.functional.conv2d(x[image : image + 1], kernel, padding=1)
+        torch.testing.assert_close(ours[image : image + 1], expected)
+
+
+@pytest.mark.parametrize("strength", [0.1, 1.0, 30.0])
+def test_demodulated_output_has_unit_variance(strength):
+    """Whatever the style's size, unit-variance input gives unit-variance output."""
+    torch.manual_seed(0)
+    conv = ModulatedConv(64, 64, 8)
+    x, w = torch.randn(8, 64, 16, 16), strength * torch.randn(8, 8)
+    with torch.no_grad():
+        y, style = conv(x, w)
+        y = (y * conv.demodulation(style)[:, :, None, None])[:, :, 1:-1, 1:-1]  # the border sees padding
+    assert y.std().item() == pytest.approx(1, abs=0.03)
+
+
+def test_mapping_without_class_ignores_it_and_adds_it_after_layer_0():
+    torch.manual_seed(0)
+    mapping = Mapping(3, 4, 6, layers=2, lr_mul=0.01)
+    z, labels = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
+    assert torch.equal(mapping(z, labels, 0.0), mapping(z, labels * 0, 0.0))
+    h = mapping.first(second_moment_norm(z)) + 0.3 * mapping.project(
+        second_moment_norm(mapping.embed[labels])
+    )
+    torch.testing.assert_close(mapping(z, labels, 0.3), mapping.rest(h))
+    assert not torch.equal(mapping(z, labels, 1.0), mapping(z, labels * 0, 1.0))
+
+
+def test_minibatch_std_against_numpy():
+    x = torch.randn(8, 3, 4, 4)
+    maps = minibatch_std(x, 4)[:, 3]
+    for group in (0, 1):
+        part = x[4 * group : 4 * group + 4].numpy()
+        np.testing.assert_allclose(maps[4 * group : 4 * group + 4], part.std(axis=0).mean(), rtol=1e-4)
+    with pytest.raises(ValueError, match="multiple"):
+        minibatch_std(torch.randn(6, 3, 4, 4), 4)
+
+
+# ---- losses and schedule ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kimg", "expected"), [(0, 0), (1999.9, 0), (2000, 0), (2500, 0.25), (3000, 0.5), (4000, 1), (9000, 1)]
+)
+def test_lambda(kimg, expected):
+    assert lambda_t(kimg, ts=2000, te=4000) == pytest.approx(expected)
+
+
+def test_lambda_follows_the_settings():
+    s = tiny(kimg=80.0)
+    assert [s.lambda_at(k) for k in (0, 20, 30, 40, 80)] == [0, 0, 0.5, 1, 1]
+    assert tiny(transitional=False).lambda_at(0) == 1
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.4, 1.0])
+def test_losses_by_hand(weight):
+    u_r, c_r, u_f, c_f = torch.tensor([[0.5, -2.0], [3.0, 0.1], [-1.0, 0.7], [0.2, -0.3]])
+
+    def sp(values, sign):
+        return sum(math.log1p(math.exp(sign * float(v))) for v in values) / len(values)
+
+    expected_g = sp(u_f, -1) + weight * sp(c_f, -1)
+    expected_d = sp(u_f, 1) + sp(u_r, -1) + weight * (sp(c_f, 1) + sp(c_r, -1))
+    assert generator_loss(u_f, c_f, weight).item() == pytest.approx(expected_g, rel=1e-6)
+    assert discriminator_loss(u_r, c_r, u_f, c_f, weight).item() == pytest.approx(expected_d, rel=1e-6)
+
+
+def test_r1_against_finite_differences():
+    torch.manual_seed(0)
+    net = Discriminator(2, channels=(4, 4), w_dim=4).double()
+    images = torch.randn(4, 3, 8, 8).double().requires_grad_()
+    labels = torch.tensor([0, 1, 0, 1])
+    penalty = r1_penalty(net(images, labels)[0], images).item()
+    # |grad|^2 needs every pixel: walk them with central differences of the summed logit
+    total, step = 0.0, 1e-6
+    with torch.no_grad():
+        flat = images.detach().clone().reshape(-1)
+        for pixel in range(0, flat.numel()):
+            values = []
+            for sign in (1, -1):
+                moved = flat.clone()
+                moved[pixel] += sign * step
+                values.append(net(moved.reshape(4, 3, 8, 8), labels)[0].sum().item())
+            total += ((values[0] - values[1]) / (2 * step)) ** 2
+    assert penalty == pytest.approx(total / 4, rel=1e-5)
+
+
+def test_r1_gradient_reaches_the_unconditional_head_only():
+    net = Discriminator(2, channels=(4, 4), w_dim=4)
+    images = torch.randn(4, 3, 8, 8, requires_grad=True)
+    r1_penalty(net(images, torch.tensor([0, 1, 0, 1]))[0], images).backward()
+    assert net.unconditional.weight.grad.abs().sum() > 0
+    assert net.conditional.weight.grad is None
+    assert net.embed.grad is None
+
+
+def test_ema_halves_in_its_half_life():
+    steps = 100
+    decay = ema_decay(1e9, batch=32, half_life=steps * 32 / 1000, rampup=0.05)
+    assert decay**steps == pytest.approx(0.5)
+    assert ema_decay(0.1, batch=32, half_life=10, rampup=0.05) < 0.1  # early on it follows at once
+
+
+# ---- augmentation -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", [("color",), ("translation",), ("cutout",), TINY.augment])
+def test_augmentation_is_differentiable_and_repeatable(policy):
+    images = torch.rand(6, 3, 16, 16, requires_grad=True)
+    first, second = (augment(images, policy, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert first.shape == images.shape
+    assert torch.equal(first, second)
+    assert not torch.equal(first, images)
+    first.sum().backward()
+    assert images.grad.abs().sum() > 0
+
+
+def test_translation_moves_whole_pixels():
+    images = torch.arange(1, 8 * 16 * 16 + 1.0).reshape(8, 1, 16, 16).expand(-1, 3, -1, -1)
+    moved = augment(images, ("translation",), torch.Generator().manual_seed(0))
+    kept = moved[moved > 0]
+    assert len(kept) >= 3 * 8 * 14 * 14  # at most two rows and two columns are lost
+    assert torch.isin(kept, images).all()
+    offsets = {tuple(torch.nonzero(moved[k, 0] == images[k, 0, 8, 8])[0].tolist()) for k in range(8)}
+    assert len(offsets) > 1
+    assert all(abs(r - 8) <= 2 and abs(c - 8) <= 2 for r, c in offsets)
+
+
+def test_cutout_removes_at_most_a_quarter():
+    out = augment(torch.ones(50, 3, 16, 16), ("cutout",), torch.Generator().manual_seed(0))
+    holes = (out == 0).float().mean(dim=(1, 2, 3))
+    assert 0 < holes.min() <= holes.max() <= 0.25
+    assert holes.max() == 0.25
+
+
+# ---- training -----------------------------------------------------------------------------
+
+
+def test_fakes_follow_the_training_distribution(data):
+    run = Training(TINY, *data, n_classes=3, device=torch.device("cpu"))
+    drawn = torch.cat([run.labels[run._rows()] for _ in range(500)])
+    observed = torch.bincount(drawn, minlength=3).numpy()
+    expected = len(drawn) * np.array([40, 16, 8]) / 64
+    assert ((observed - expected) ** 2 / expected).sum() < 13.8  # chi-square, 2 df, p = 0.001
+
+
+def test_same_seed_same_bytes(data, fitted):
+    again = TransitionalCGAN(TINY).fit(*data)
+    assert weights(again) == weights(fitted)
+    assert np.array_equal(again.sample([0, 1, 2], seed=5), fitted.sample([0, 1, 2], seed=5))
+    other = TransitionalCGAN(tiny(seed=1)).fit(*data)
+    assert weights(other) != weights(fitted)
+
+
+def test_killed_and_resumed_equals_uninterrupted(data, fitted, tmp_path):
+    """Killed at step 25 of 40, after the checkpoint of step 20: goes on to the very same weights."""
+
+    class Killed(Exception):
+        pass
+
+    steps = []
+
+    def kill(model, row):
+        steps.append(round(row["kimg"] * 1000 / 8))
+        if len(steps) == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        TransitionalCGAN(TINY).fit(*data, checkpoint=tmp_path, callback=kill)
+    assert steps == [10, 20, 30]
+    resumed = TransitionalCGAN(TINY).fit(*data, checkpoint=tmp_path)
+    assert weights(resumed) == weights(fitted)
+    assert [row["kimg"] for row in resumed.history_] == [row["kimg"] for row in fitted.history_]
+    with pytest.raises(ValueError, match="another run"):
+        TransitionalCGAN(tiny(lr=0.001)).fit(*data, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="another run"):
+        TransitionalCGAN(TINY).fit(data[0][::-1], data[1], checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("stop", [1, 13, 39])
+def test_stopped_at_any_step_and_resumed(data, fitted, tmp_path, stop):
+    TransitionalCGAN(TINY).fit(*data, checkpoint=tmp_path, budget=Budget(kimg=stop * 8 / 1000))
+    assert weights(TransitionalCGAN(TINY).fit(*data, checkpoint=tmp_path)) == weights(fitted)
+
+
+def test_history_and_budget(data, fitted):
+    assert [round(row["kimg"], 3) for row in fitted.history_] == [0.08, 0.16, 0.24, 0.32]
+    assert [row["lambda"] for row in fitted.history_] == [0, 1, 1, 1]
+    assert all(math.isfinite(value) for row in fitted.history_ for value in row.values())
+    model = TransitionalCGAN(TINY).fit(*data, validation=data, budget=Budget(seconds=0))
+    assert model.kimg_ == pytest.approx(0.008)
+    assert {"distance", "spread"} <= set(model.history_[-1])
+    seen = []
+    TransitionalCGAN(TINY).fit(*data, callback=lambda m, row: seen.append(row) or len(seen) == 2)
+    assert len(seen) == 2
+
+
+def test_it_learns_the_classes(data):
+    """Means of three flat classes, after three hundred steps."""
+    s = tiny(kimg=2.4, report_kimg=1.0, augment=(), lr=0.005, mapping_lr=0.1, ts=0.1, te=0.2)
+    model = TransitionalCGAN(s).fit(*data)
+    means = [model.sample([k] * 32, seed=0).mean() for k in range(3)]
+    assert means[0] + 30 < means[1] < means[2]  # the real ones: 39, 100, 159
+
+
+def test_divergence_stops_with_advice(data):
+    with pytest.raises(Diverged, match="lower lr"):
+        TransitionalCGAN(tiny(lr=1e6)).fit(*data)
+
+
+def test_save_and_load(fitted, tmp_path):
+    path = tmp_path / "generator.safetensors"
+    labels = np.arange(90) % 3
+    fitted.save(path, half=False)
+    loaded = TransitionalCGAN.load(path, threads=1)
+    assert loaded.history_ == fitted.history_
+    assert np.array_equal(loaded.sample(labels, seed=3), fitted.sample(labels, seed=3))
+    fitted.save(path)
+    halved = TransitionalCGAN.load(path, threads=1)
+    close = halved.sample(labels, seed=3).astype(int) - fitted.sample(labels, seed=3)
+    assert np.abs(close).max() <= 8
+    halved.save(tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() != b""
+    again = TransitionalCGAN.load(tmp_path / "again.safetensors", threads=1)
+    assert np.array_equal(again.sample(labels, seed=3), halved.sample(labels, seed=3))
+
+
+def test_samples(fitted):
+    images = fitted.sample([0, 1, 2, 0], seed=0)
+    assert images.shape == (4, 8, 8, 3)
+    assert images.dtype == np.uint8
+    assert np.array_equal(images[:2], fitted.sample([0, 1], seed=0))  # whatever follows
+    assert not np.array_equal(images, fitted.sample([0, 1, 2, 0], seed=1))
+    same = fitted.sample([1] * 64, seed=0, psi=0.0).astype(float)
+    assert same.std(axis=0).mean() < fitted.sample([1] * 64, seed=0).astype(float).std(axis=0).mean()
+    assert len(fitted.sample([], seed=0)) == 0
+
+
+# ---- bad input ----------------------------------------------------------------------------
+
+
+def test_bad_input_is_one_clear_line(data, fitted, tmp_path):
+    images, labels = data
+    model = TransitionalCGAN(TINY)
+    cases = [
+        (lambda: model.fit(images.astype(float), labels), "uint8"),
+        (lambda: model.fit(images[:, :4, :4], labels), "resolution"),
+        (lambda: model.fit(images, labels[:-1]), "label"),
+        (lambda: model.fit(images, labels - 1), "count from 0"),
+        (lambda: TransitionalCGAN(tiny(n_classes=2)).fit(images, labels), "known classes"),
+        (lambda: model.sample([0], seed=0), "not fitted"),
+        (lambda: fitted.sample([3], seed=0), "known classes"),
+        (lambda: fitted.sample([0.5], seed=0), "integers"),
+        (lambda: tiny(channels=(8,)), "channels"),
+        (lambda: tiny(resolution=12), "power of two"),
+        (lambda: tiny(ts=0.6, te=0.5), "ts"),
+        (lambda: tiny(batch=6), "minibatch_std"),
+        (lambda: tiny(augment=("blur",)), "unknown"),
+        (lambda: tiny(speed=2), "unknown"),
+        (lambda: tiny(lr=0), "positive"),
+    ]
+    for call, words in cases:
+        with pytest.raises(ValueError, match=words) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    with pytest.raises(FileNotFoundError):
+        TransitionalCGAN.load(tmp_path / "none.safetensors")
+    (tmp_path / "damaged.safetensors").write_bytes(b"not a file of ours")
+    with pytest.raises(ValueError, match="damaged"):
+        TransitionalCGAN.load(tmp_path / "damaged.safetensors")
+
+
+# ---- what a user brings -------------------------------------------------------------------
+
+
+def test_protocol(fitted, data):
+    bank = BankGenerator(*data)
+    function = FunctionGenerator(lambda y, rng: rng.integers(0, 256, (len(y), 8, 8, 3), dtype=np.uint8))
+    for generator in (fitted, bank, function):
+        assert isinstance(generator, Generator)
+        assert np.array_equal(generator.sample([0, 1], seed=3), generator.sample([0, 1], seed=3))
+
+
+def test_function_is_checked():
+    wrong = FunctionGenerator(lambda y, rng: np.zeros((len(y), 8, 8, 3)), name="zeros")
+    with pytest.raises(ValueError, match="zeros"):
+        wrong.sample([0], seed=0)
+
+
+def test_bank_gives_each_image_once_while_they_last(data, tmp_path):
+    images, labels = data
+    bank = BankGenerator(images, labels)
+    drawn = bank.sample([2] * 8, seed=0)
+    assert {x.tobytes() for x in drawn} == {x.tobytes() for x in images[labels == 2]}
+    assert len(bank.sample([2] * 20, seed=0)) == 20
+    with pytest.raises(ValueError, match="class 3"):
+        bank.sample([3], seed=0)
+    bank.save(tmp_path / "bank.npz")
+    assert np.array_equal(
+        BankGenerator.load(tmp_path / "bank.npz").sample([1], seed=0), bank.sample([1], seed=0)
+    )
