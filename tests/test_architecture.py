@@ -9,8 +9,8 @@ from gmaug.provenance import PACKAGE
 ORDER = (
     ("provenance", "progress", "backend", "sources", "stages", "hierarchy", "published"),
     ("datasets",),
-    ("ssim", "ssim_conventions", "ssim_kernel"),
-    ("similarity",),
+    ("ssim", "ssim_conventions", "ssim_engine", "ssim_kernel"),
+    ("pixels", "estimates", "similarity"),
     ("generators",),
     ("classifiers",),
     ("selection", "augcls"),

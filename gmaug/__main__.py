@@ -1,0 +1,103 @@
+"""The command line: ``python -m gmaug COMMAND``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+# Command -> module with `add_parser(subparsers)`, and a line of help. Only the module of the
+# command that was asked for is imported, so a light command stays light.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "similarity": ("gmaug.__main__", "SSIM-mergeCls and SSIM-supSubCls of a folder of images"),
+    "advise": ("gmaug.advise", "what the evidence says about augmenting a folder of images"),
+    "reproduce": ("gmaug.reproduce", "run every notebook headless and regenerate figures/"),
+}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``similarity`` to the command line."""
+    from gmaug.ssim_conventions import CONVENTIONS
+
+    parser = subparsers.add_parser(
+        "similarity",
+        help=COMMANDS["similarity"][1],
+        description="Measure how alike the images of a folder are: DIR/class/* or DIR/super/sub/*.",
+    )
+    parser.add_argument("folder", metavar="DIR", help="folder of images, or a name: flowers, garden-1, ...")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--strict", action="store_true", help="stop at the first file that cannot be used")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the pairs (default 0)")
+    parser.add_argument(
+        "--convention", default="paper", choices=list(CONVENTIONS), help="how SSIM is taken (default paper)"
+    )
+    parser.add_argument("--jobs", type=int, default=None, help="threads (default: all cores)")
+    parser.set_defaults(function=_similarity)
+
+
+def _similarity(options: argparse.Namespace) -> int:
+    from gmaug.datasets import open_images
+    from gmaug.similarity import measure
+
+    if options.seed < 0:
+        raise ValueError(f"--seed {options.seed}: use 0 or more")
+    result = measure(
+        open_images(options.folder),
+        convention=options.convention,
+        seed=options.seed,
+        strict=options.strict,
+        jobs=options.jobs,
+        progress=sys.stderr.isatty() or "GMAUG_PROGRESS" in os.environ,
+    )
+    print(json.dumps(result.to_dict(), indent=1, allow_nan=False) if options.json else result)
+    return 0
+
+
+def _parser(asked: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m gmaug", description="When do generated images help?")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    command = next((word for word in asked if not word.startswith("-")), None)
+    for name, (module, line) in COMMANDS.items():
+        if name != command:
+            subparsers.add_parser(name, help=line, add_help=False)
+        elif module == "gmaug.__main__":
+            add_parser(subparsers)
+        else:
+            importlib.import_module(module).add_parser(subparsers)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process by default.
+
+    Returns
+    -------
+    int
+        0 on success; 2, after one line on standard error, on bad input.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        options = _parser(arguments).parse_args(arguments)
+        return options.function(options)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError) as error:
+        print(f"gmaug: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("gmaug: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
