@@ -6,7 +6,6 @@ selection's, the arm's own function), so that a new arm leaves the records of th
 
 from __future__ import annotations
 
-import ast
 import inspect
 import textwrap
 import time
@@ -21,7 +20,7 @@ from gmaug import arms
 from gmaug.arms import ARMS, CellSettings, Outcome, Trial
 from gmaug.classifiers.settings import ResNet18Settings
 from gmaug.datasets.base import Splits
-from gmaug.provenance import digest, environment, plain, source_hash
+from gmaug.provenance import digest, environment, meaning_of, plain, source_hash
 from gmaug.stages import difference
 
 TRAINING = ("augment", "base", "losses", "resnet", "settings", "training")
@@ -187,14 +186,8 @@ def source(arm: str) -> dict[str, str]:
 
 
 def _meaning(thing: Any) -> str:
-    """Digest of what a function or class does: comments, layout, docstrings, decorators do not count."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            node.decorator_list = []
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-    return digest(ast.unparse(tree))
+    """Digest of what a function or class does."""
+    return meaning_of(textwrap.dedent(inspect.getsource(thing)))
 
 
 def stale(record: Mapping[str, Any], *, material: Material | None = None) -> str | None:

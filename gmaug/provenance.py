@@ -65,12 +65,37 @@ def plain(value: Any) -> Any:
 
 def meaning(path: Path) -> str:
     """Digest of what a Python file does: comments, layout and docstrings do not count."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return meaning_of(path.read_text(encoding="utf-8"))
+
+
+def meaning_of(source: str) -> str:
+    """The same of Python source."""
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
         if documented and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return digest(ast.dump(tree))
+    return digest(_skeleton(tree))
+
+
+def _skeleton(node: Any) -> Any:
+    """A syntax tree as lists. `ast.dump` would tell Python versions apart: they add empty fields,
+    and cut the text of f-strings in different places."""
+    if isinstance(node, ast.JoinedStr):
+        parts: list[Any] = []
+        for value in map(_skeleton, node.values):
+            if value[0] == "str" and parts and parts[-1][0] == "str":
+                value = ["str", parts.pop()[1] + value[1]]
+            parts.append(value)
+        return ["JoinedStr", [part for part in parts if part != ["str", ""]]]
+    if isinstance(node, ast.Constant):
+        return [type(node.value).__name__, node.value if isinstance(node.value, str) else repr(node.value)]
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
+        return [type(node).__name__, *([name, _skeleton(value)] for name, value in fields)]
+    if isinstance(node, list):
+        return [_skeleton(item) for item in node]
+    return repr(node)
 
 
 def source_hash(*modules: str) -> str:
