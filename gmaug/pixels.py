@@ -69,7 +69,7 @@ def _bar(name: str, total: int) -> tqdm:
 
 
 def _one(images: ImageSet, index: int, convention: Convention) -> np.ndarray | UnreadableImage:
-    side = 1 if convention.window == "global" else convention.win_size
+    side = convention.side
     try:
         image = images.image(index, size=convention.size or side)
     except UnreadableImage as error:

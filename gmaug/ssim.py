@@ -71,7 +71,9 @@ def ssim_map(
 
     Returns
     -------
-    ndarray of float64, shape (h - w + 1, w' - w + 1) or with a last axis of channels, range [-1, 1]
+    ndarray of float64, range [-1, 1]
+        One value per window: smaller than the image by the window's side - 1, or of its size where
+        the border is mirrored; a last axis of channels stays.
     """
     _, (ux, uy, vx, vy, vxy), (c1, c2) = _moments(x, y, convention, data_range)
     return ((2 * ux * uy + c1) * (2 * vxy + c2)) / ((ux**2 + uy**2 + c1) * (vx + vy + c2))
@@ -125,12 +127,16 @@ def _moments(x, y, convention, data_range):
         )
     if data_range is not None and not (data_range > 0 and math.isfinite(data_range)):
         raise ValueError(f"data_range={data_range} must be positive")
-    side = 1 if convention.window == "global" else convention.win_size
-    if min(x.shape[:2]) < side:
-        raise ValueError(f"images of {x.shape[:2]} are smaller than the window, {side}; lower win_size")
+    if min(x.shape[:2]) < convention.side:
+        raise ValueError(
+            f"images of {x.shape[:2]} are smaller than the window, {convention.side}; lower win_size"
+        )
     x, y = x.astype(np.float64), y.astype(np.float64)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ValueError("an image holds NaN or infinity; clean it first")
+    if convention.margin:
+        around = [(convention.margin, convention.margin)] * 2 + [(0, 0)] * (x.ndim - 2)
+        x, y = np.pad(x, around, mode="reflect"), np.pad(y, around, mode="reflect")
     mean = _windowed(convention)
     ux, uy = mean(x), mean(y)
     if convention.window == "global":

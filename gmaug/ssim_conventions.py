@@ -35,11 +35,13 @@ class Convention:
         Luma (ITU-R 601, rounded to 8 bits), or the mean over the three channels' SSIM.
     window : {"uniform", "gaussian", "global"}
         Where means and variances are taken: in a square around each pixel, plain or weighted, or
-        over the whole image at once. Windows that reach over the border are left out.
+        over the whole image at once.
     win_size : int
         Side of the window, odd; ``"global"`` does not use it.
     sigma : float
         Standard deviation of the Gaussian window, in pixels.
+    border : {"valid", "reflect"}
+        Leave out the windows that reach over the border, or mirror the image there.
     covariance : {"sample", "population"}
         Divide variances and covariances by N - 1 or by N; a Gaussian window has the latter only.
     data_range : float
@@ -61,6 +63,7 @@ class Convention:
     window: Literal["uniform", "gaussian", "global"] = "uniform"
     win_size: int = 7
     sigma: float = 1.5
+    border: Literal["valid", "reflect"] = "valid"
     covariance: Literal["sample", "population"] = "sample"
     data_range: float = 255.0
     k1: float = 0.01
@@ -72,6 +75,7 @@ class Convention:
             ("resample", ("antialias", "plain")),
             ("colour", ("grey", "rgb")),
             ("window", ("uniform", "gaussian", "global")),
+            ("border", ("valid", "reflect")),
             ("covariance", ("sample", "population")),
         ):
             if getattr(self, field) not in known:
@@ -83,7 +87,7 @@ class Convention:
             raise ValueError("a Gaussian window has no sample covariance; set covariance='population'")
         if min(self.sigma, self.data_range, self.k1, self.k2) <= 0:
             raise ValueError("sigma, data_range, k1 and k2 are positive")
-        if self.size is not None and self.size < (1 if self.window == "global" else self.win_size):
+        if self.size is not None and self.size < self.side:
             raise ValueError(f"size={self.size} is smaller than the window, {self.win_size}; raise it")
 
     def prepare(self, image: Image.Image) -> np.ndarray:
@@ -124,6 +128,16 @@ class Convention:
             return weights / weights.sum()
         return np.full(self.win_size, 1.0 / self.win_size)
 
+    @property
+    def side(self) -> int:
+        """Smallest side in pixels of an image that can be compared."""
+        return 1 if self.window == "global" else self.win_size
+
+    @property
+    def margin(self) -> int:
+        """Pixels by which images are mirrored outwards before they are compared."""
+        return self.win_size // 2 if self.border == "reflect" and self.window != "global" else 0
+
     def constants(self, data_range: float | None = None) -> tuple[float, float]:
         """C1 and C2 of Eq. 1."""
         data_range = self.data_range if data_range is None else data_range
@@ -140,6 +154,10 @@ CONVENTIONS: dict[str, Convention] = {
         # The size of the script that the authors released in 2024, after the paper; it orders data
         # sets otherwise. How it resizes was inferred from the values: stretched, not antialiased.
         Convention(name="authors32", size=32, fit="stretch", resample="plain"),
+        # torchmetrics: as wang2004, but the image is mirrored at its border.
+        Convention(
+            name="torchmetrics", window="gaussian", win_size=11, border="reflect", covariance="population"
+        ),
         # Eq. 1 read literally: one mean, one variance, one covariance for the whole image.
         Convention(name="global", window="global", covariance="population"),
         # "paper" on the three colour channels.

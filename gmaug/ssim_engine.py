@@ -53,9 +53,9 @@ def planes(images: np.ndarray, convention: Convention) -> np.ndarray:
         )
     if images.ndim not in (3, 4):
         raise ValueError(f"images have shape {images.shape}; give (n, h, w) or (n, h, w, channels)")
-    side = 1 if convention.window == "global" else convention.win_size
-    if min(images.shape[1:3]) < side:
-        raise ValueError(f"images of {images.shape[1:3]} are smaller than the window, {side}; lower win_size")
+    if min(images.shape[1:3]) < convention.side:
+        size = images.shape[1:3]
+        raise ValueError(f"images of {size} are smaller than the window, {convention.side}; lower win_size")
     if images.ndim == 3:
         return np.ascontiguousarray(images[:, None])
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
@@ -85,6 +85,9 @@ def describe(pixels: np.ndarray, convention: Convention, *, threads: int | None 
     """
     from gmaug import ssim_kernel as kernel
 
+    if convention.margin:
+        around = (convention.margin, convention.margin)
+        pixels = np.pad(pixels, ((0, 0), (0, 0), around, around), mode="reflect")
     n, p, h, w = pixels.shape
     if convention.window == "global":
         wide = pixels.reshape(n, p, -1)

@@ -8,6 +8,7 @@ from pictures import textures
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from gmaug.backend import torchvision
 from gmaug.ssim import CONVENTIONS, Convention, components, ssim, ssim_map, ssim_pairs
 
 SCIKIT = {
@@ -56,6 +57,63 @@ def test_other_windows_equal_scikit_image(side, covariance):
         for i, j in pairs
     ]
     assert np.abs(ssim_pairs(images, pairs, convention=convention) - expected).max() < 1e-6
+
+
+def torch_pairs(images, pairs):
+    """Float64 batches (m, 1, h, w) of the first and the second images."""
+    import torch
+
+    stack = torch.from_numpy(images[:, None].astype(np.float64))
+    return stack[pairs[:, 0]], stack[pairs[:, 1]]
+
+
+@pytest.mark.parametrize("size", [32, 48])
+def test_wang2004_equals_pytorch_msssim(size):
+    library = pytest.importorskip("pytorch_msssim")
+    images = hard_images(size)
+    pairs = np.array([(i, j) for i in range(len(images)) for j in range(len(images))])
+    ours, batches = ssim_pairs(images, pairs, convention="wang2004"), torch_pairs(images, pairs)
+    options = {"data_range": 255, "size_average": False}
+    # It makes its window in float32, whose sum is not quite 1; on flat images that shows.
+    assert np.abs(ours - library.ssim(*batches, **options).numpy()).max() < 5e-5
+    window = batches[0].new_tensor(CONVENTIONS["wang2004"].weights())[None, None, None]
+    assert np.abs(ours - library.ssim(*batches, win=window, **options).numpy()).max() < 1e-6
+
+
+def test_wang2004_equals_piq_when_it_does_not_shrink_images():
+    torchvision()  # before the libraries that import it themselves
+    piq = pytest.importorskip("piq")
+    images = hard_images(32)
+    pairs = np.array([(i, j) for i in range(len(images)) for j in range(len(images))])
+    options = {
+        "kernel_size": 11,
+        "kernel_sigma": 1.5,
+        "data_range": 255,
+        "reduction": "none",
+        "downsample": False,
+    }
+    expected = piq.ssim(*torch_pairs(images, pairs), **options).numpy()
+    assert np.abs(ssim_pairs(images, pairs, convention="wang2004") - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("convention", "options"),
+    [
+        ("torchmetrics", {}),
+        (Convention(border="reflect", covariance="population"), {"gaussian_kernel": False}),
+    ],
+)
+def test_torchmetrics_convention_equals_torchmetrics(convention, options):
+    torchvision()
+    library = pytest.importorskip("torchmetrics.functional.image")
+    images = hard_images(32)
+    pairs = np.array([(i, j) for i in range(len(images)) for j in range(len(images))])
+    expected = library.structural_similarity_index_measure(
+        *torch_pairs(images, pairs), data_range=255.0, kernel_size=7, reduction="none", **options
+    ).numpy()
+    assert np.abs(ssim_pairs(images, pairs, convention=convention) - expected).max() < 1e-6
+    plain = [ssim(images[i], images[j], convention=convention) for i, j in pairs]
+    assert np.abs(np.array(plain) - expected).max() < 1e-9
 
 
 def test_global_is_equation_1_on_the_whole_image():
