@@ -9,6 +9,7 @@ A new arm is one function with :func:`arm` above it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -196,7 +197,7 @@ def cgan_augcls(trial: Trial) -> Outcome:
 
 def filled(trial: Trial, generator: str, *, select: bool) -> Outcome:
     """The set filled by GM-augCls, with or without selection, and what came of it by class."""
-    from gmaug.augcls import GMAugCls
+    from gmaug.augcls import GMAugCls, QuotaNotMet
 
     s = trial.settings
     sampler = GMAugCls(
@@ -205,7 +206,9 @@ def filled(trial: Trial, generator: str, *, select: bool) -> Outcome:
         steps=trial.matched_steps, seed=trial.seed,
     )  # fmt: skip
     first = trial.train(steps=trial.natural_steps) if select else None
-    sampler.fit_resample(trial.images, trial.labels, validation=trial.validation, first=first)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", QuotaNotMet)  # the record holds what is missing
+        sampler.fit_resample(trial.images, trial.labels, validation=trial.validation, first=first)
     places = range(trial.classes)
     counts = (sampler.accepted_, sampler.rejected_, sampler.n_missing_)
     details: dict[str, Any] = {

@@ -28,15 +28,15 @@ class Round:
     before, after : float
         Balanced validation accuracy of the classifier that selected (NaN without selection) and
         of the one trained on originals and accepted images; NaN without validation images.
-    steps : int
-        Gradient steps of the latter's training.
+    steps : int or None
+        Gradient steps of the latter's training, if it tells.
     """
 
     number: int
     pool: Pool = field(repr=False)
     before: float
     after: float
-    steps: int
+    steps: int | None
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON holds it; counts in the order of the classes."""
@@ -44,6 +44,10 @@ class Round:
         counts = {name: getattr(pool, name).tolist() for name in ("quota", "drawn", "passed", "missing")}
         numbers = {k: None if np.isnan(v) else v for k, v in (("before", self.before), ("after", self.after))}
         return {"round": self.number, **counts, **numbers, "steps": self.steps}
+
+
+class QuotaNotMet(UserWarning):
+    """The budget was spent before every class had its images."""
 
 
 class GMAugCls(BaseEstimator):
@@ -183,7 +187,7 @@ class GMAugCls(BaseEstimator):
             train, held = np.ones(len(labels), dtype=bool), self._arrays(validation, None, "validation")
         self.generator_ = self.generator if self.prefit else self._fitted(images, labels, names)
         judge = (first or self._trained(images[train], labels[train], held, None)) if self.select else None
-        self.rounds_ = []
+        self.rounds_, merit = [], _merit(judge, held, self.classes_)
         for number in range(1, (self.rounds if self.select else 1) + 1):
             pool = collect(
                 self.generator_, judge, quota,
@@ -192,10 +196,10 @@ class GMAugCls(BaseEstimator):
             )  # fmt: skip
             added = pool.images.reshape(-1, *images.shape[1:]), self.classes_[pool.labels]
             grown = np.concatenate([images[train], added[0]]), np.concatenate([labels[train], added[1]])
-            before = _merit(judge)
             judge = self._trained(*grown, held, self.steps)
-            self.rounds_.append(Round(number, pool, before, _merit(judge), getattr(judge, "steps_", 0)))
-            if not _merit(judge) - before > self.epsilon and held is not None:
+            before, merit = merit, _merit(judge, held, self.classes_)
+            self.rounds_.append(Round(number, pool, before, merit, getattr(judge, "steps_", None)))
+            if held is not None and not merit - before > self.epsilon:
                 break
         self.classifier_ = judge
         self._conclude(pool)
@@ -217,6 +221,7 @@ class GMAugCls(BaseEstimator):
             listed = ", ".join(short)
             warnings.warn(
                 f"budget={self.budget} spent, images still missing ({listed}); raise budget or lower alpha",
+                QuotaNotMet,
                 stacklevel=3,
             )
 
@@ -275,9 +280,9 @@ class GMAugCls(BaseEstimator):
         return alpha
 
 
-def _merit(classifier: Any) -> float:
-    """Balanced validation accuracy at the epoch that was kept; NaN if unknown."""
-    history = getattr(classifier, "history_", None)
-    if not history:
+def _merit(classifier: Any, held: tuple[np.ndarray, np.ndarray] | None, classes: np.ndarray) -> float:
+    """Balanced accuracy on the held-out images; NaN without a classifier or images."""
+    if classifier is None or held is None:
         return float("nan")
-    return history[classifier.best_epoch_ - 1].get("validation_accuracy", float("nan"))
+    right = classes[classifier.logits(held[0]).argmax(axis=1)] == held[1]
+    return float(np.mean([right[held[1] == c].mean() for c in np.unique(held[1])]))

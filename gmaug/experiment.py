@@ -82,8 +82,12 @@ def run_cells(
     cells, directory = list(cells), Path(directory)
     known: dict[str, Material] = {}
     for cell in cells:
-        if cell.dataset not in known:
-            known[cell.dataset] = materials(cell.dataset) if callable(materials) else materials[cell.dataset]
+        if cell.dataset in known:
+            continue
+        if not callable(materials) and cell.dataset not in materials:
+            there = ", ".join(materials) or "nothing"
+            raise ValueError(f"{cell}: materials hold no {cell.dataset!r}, only {there}")
+        known[cell.dataset] = materials(cell.dataset) if callable(materials) else materials[cell.dataset]
     paths = [path_of(cell, known[cell.dataset], directory) for cell in cells]
     waiting = []
     for cell, path in dict(zip(cells, paths, strict=True)).items():

@@ -7,7 +7,7 @@ import pytest
 from blobs import SMALL, Generator, blobs
 from sklearn.base import clone
 
-from gmaug.augcls import GMAugCls
+from gmaug.augcls import GMAugCls, QuotaNotMet
 from gmaug.classifiers import ResNet18
 from gmaug.datasets.base import ArrayImages
 from gmaug.selection import collect, held_out, judge, quotas
@@ -91,7 +91,7 @@ def test_a_higher_threshold_keeps_fewer(first, score):
 
 def test_a_generator_of_wrong_classes_is_refused_and_what_is_missing_is_said(first):
     sampler = GMAugCls(Generator(wrong=1.0), ResNet18(SMALL, device="cpu"), budget=2.0, alpha=0.8)
-    with pytest.warns(UserWarning, match=r"still missing .*2: \d+ of 50"):
+    with pytest.warns(QuotaNotMet, match=r"still missing .*2: \d+ of 50"):
         _, labels = sampler.fit_resample(*TRAIN, validation=HELD, first=first)
     # some of the wrong images fool the classifier, by no means most
     assert sampler.n_missing_[2] > 35
@@ -145,6 +145,29 @@ def test_image_sets_names_and_a_generator_trained_here():
     assert sampler.rounds_[0].steps == 5
     _, labels = sampler.fit_resample(ArrayImages(*TRAIN), validation=ArrayImages(*HELD))
     assert np.bincount(labels).tolist() == [60, 60, 60]
+
+
+def test_any_classifier_with_scores_will_do():
+    class Nearest:
+        """The class whose mean image is nearest."""
+
+        def fit(self, images, labels, *, validation, classes, seed):
+            self.means = np.stack([images[labels == c].mean(axis=0) for c in classes])
+            return self
+
+        def logits(self, images):
+            return -((images[:, None] - self.means) ** 2).mean(axis=(2, 3, 4)) / 1000
+
+        def predict_proba(self, images):
+            odds = np.exp(self.logits(images))
+            return odds / odds.sum(axis=1, keepdims=True)
+
+    sampler = GMAugCls(Generator(), Nearest(), alpha=0.3)
+    _, labels = sampler.fit_resample(*TRAIN, validation=HELD)
+    assert np.bincount(labels).tolist() == [60, 60, 60]
+    assert sampler.rounds_[0].steps is None
+    assert sampler.rounds_[0].before > 0.9  # blobs are easy for it,
+    assert len(sampler.rounds_) == 1  # so that there is nothing to gain
 
 
 @pytest.mark.parametrize(

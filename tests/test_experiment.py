@@ -258,6 +258,8 @@ def test_bad_cells(tmp_path):
         Cell("blobs", "magic", 0)
     with pytest.raises(ValueError, match="needs generators="):
         run_cells([cell("cgan-aug")], {"blobs": material(generators={})}, directory=tmp_path)
+    with pytest.raises(ValueError, match="hold no 'blobs'"):
+        run_cells([cell()], {}, directory=tmp_path)
     with pytest.raises(ValueError, match="16 pixels"):
         run_cell(cell(size=32), material())
     with pytest.raises(FileNotFoundError, match="no such folder"):
