@@ -96,6 +96,7 @@ def test_the_gardens_differ_in_similarity_alone():
     assert knobs == sorted(set(knobs))
     others = [{k: v for k, v in asdict(garden).items() if k != "similarity"} for garden in GARDENS.values()]
     assert all(other == others[0] for other in others)
+    assert GARDENS["garden-4"] == GardenSettings()
 
 
 def test_small_and_large_drawings_show_one_picture():

@@ -44,7 +44,7 @@ class GardenSettings:
     ----------
     similarity : float
         The knob, 0 to 1: the share of variance in pose, background and light that an image has
-        in common with its super-class.
+        in common with its super-class. The default is that of ``"garden-4"``, midway.
     super_classes, sub_classes : int
         Body plans, and marks in each.
     largest : int
@@ -64,7 +64,7 @@ class GardenSettings:
         If a value is outside its range; the message names it.
     """
 
-    similarity: float
+    similarity: float = 0.25
     super_classes: int = 3
     sub_classes: int = 3
     largest: int = 200
@@ -170,7 +170,7 @@ class Garden(ImageSet):
         return draw(parent, mark, self.keys[index], similarity=knob, scene=scene, size=size)
 
 
-def plant(settings: GardenSettings = GARDENS["garden-4"], *, seed: int = 0) -> Splits:
+def plant(settings: GardenSettings = GardenSettings(), *, seed: int = 0) -> Splits:
     """Draw a garden: long-tailed training images, balanced validation and test images.
 
     Parameters

@@ -95,8 +95,6 @@ class Canvas:
         opacity: float = 1.0,
         above: float | None = None,
         below: float | None = None,
-        ring: float = 0.0,
-        within: tuple[float, float, float] | None = None,
     ) -> None:
         """An ellipse with half-axes `a` and `b`, the first turned by `angle` radians clockwise.
 
@@ -108,12 +106,10 @@ class Canvas:
             Brightness at the start of the first axis (1 at its end): a petal that darkens inwards.
         taper : float
             Narrows the start of the first axis, 0 to 1: a petal's or a leaf's shape.
+        soft, opacity : float
+            Width of a blurred edge, and how much of what lies beneath is hidden.
         above, below : float, optional
             Keep only what lies above (below) this offset along the second axis, in units of `b`.
-        ring : float
-            Inner radius as a fraction of the outer one; 0 fills.
-        within : (x, y, radius), optional
-            Keep only what lies within this circle.
         """
         reach = max(a, b) + soft
         at = self.box(cx, cy, reach)
@@ -131,16 +127,10 @@ class Canvas:
         slope = np.sqrt(u * u * np.float32(1 / a**2) + wide * wide * np.float32(1 / b**2))
         slope += np.float32(1e-3)
         distance = (square - 1) * np.float32(0.5) / slope
-        if ring:
-            distance = np.maximum(distance, (np.float32(ring**2) - square) * np.float32(0.5 / ring) / slope)
         if above is not None:
             distance = np.maximum(distance, (v - np.float32(above)) * np.float32(b))
         if below is not None:
             distance = np.maximum(distance, (np.float32(below) - v) * np.float32(b))
-        if within is not None:
-            wx, wy, radius = within
-            far = self.axis[None, at[1]] - np.float32(wx), self.axis[at[0], None] - np.float32(wy)
-            distance = np.maximum(distance, np.sqrt(far[0] * far[0] + far[1] * far[1]) - np.float32(radius))
         cover = self.cover(distance, soft=soft)
         if opacity < 1:
             cover *= np.float32(opacity)
