@@ -15,6 +15,7 @@ from typing import Any
 COMMANDS: dict[str, tuple[str, str]] = {
     "similarity": ("gmaug.__main__", "SSIM-mergeCls and SSIM-supSubCls of a folder of images"),
     "advise": ("gmaug.advise", "what the evidence says about augmenting a folder of images"),
+    "record": ("gmaug.studies", "make the recorded runs again"),
     "reproduce": ("gmaug.reproduce", "run every notebook headless and regenerate figures/"),
 }
 

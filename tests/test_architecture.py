@@ -9,7 +9,7 @@ from gmaug.provenance import PACKAGE
 ORDER = (
     ("provenance", "progress", "backend", "sources", "stages", "hierarchy", "published"),
     ("datasets",),
-    ("ssim", "ssim_conventions", "ssim_engine", "ssim_kernel"),
+    ("ssim", "ssim_conventions", "ssim_engine", "ssim_kernel", "distortions"),
     ("pixels", "estimates", "similarity"),
     ("generators",),
     ("classifiers",),
@@ -17,6 +17,7 @@ ORDER = (
     ("arms", "cells", "experiment"),
     ("curve", "significance", "uncertainty", "audit", "rounding", "identifiability", "rivals", "confusion"),
     ("claims", "report", "plots", "profiles", "records"),
+    ("studies", "walkthrough"),
     ("notebook", "advise", "reproduce", "bench"),
     ("__main__",),
 )
