@@ -105,3 +105,32 @@ def _pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if x.ndim != 1 or x.shape != y.shape or len(x) < 3:
         raise ValueError(f"x has shape {x.shape} and y {y.shape}; give two vectors of one length, 3 or more")
     return x, y
+
+
+def gain_intervals(points: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
+    """Interval of each relative gain from the sizes of the validation sets.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Columns ``original``, ``augmented`` (percent) and ``validation_images``.
+    level : float
+        Coverage aimed at.
+
+    Returns
+    -------
+    DataFrame
+        ``low`` and ``high``, percent, row by row: Katz's interval for a ratio of two independent
+        proportions (normal on the logarithm), the ratio less one. NaN where nothing was right.
+    """
+    n = points["validation_images"].to_numpy(float)
+    before, after = (points[column].to_numpy(float) / 100 for column in ("original", "augmented"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = after / before
+        se = np.sqrt((1 - before) / (before * n) + (1 - after) / (after * n))
+        factor = np.exp(stats.norm.ppf(0.5 + level / 2) * se)
+        low, high = 100 * (ratio / factor - 1), 100 * (ratio * factor - 1)
+    bad = ~np.isfinite(se)
+    return pd.DataFrame(
+        {"low": np.where(bad, np.nan, low), "high": np.where(bad, np.nan, high)}, points.index
+    )
