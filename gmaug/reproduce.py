@@ -11,20 +11,18 @@ import argparse
 import multiprocessing
 import os
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gmaug import notebook, report, sources, stages
+from gmaug.execution import NotebookFailed, Run, end_with_parent, execute, progress_file
 from gmaug.profiles import PROFILES, profile_named
-from gmaug.progress import FILE_VARIABLE, last_line
+from gmaug.progress import last_line
 from gmaug.provenance import digest, files_hash
 
 # A notebook and those whose kept results it reads: with several jobs it starts after them.
@@ -36,75 +34,6 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
     "05_experiments": ("03_similarity_metric", "04_gm_augcls"),
     "06_curve_fit": ("05_experiments",),
 }
-
-
-@dataclass(frozen=True)
-class Run:
-    """One invocation: what is executed, with which parameters, and where it goes."""
-
-    profile: str
-    folder: Path
-    notebooks: Path
-    seed: int = 0
-    data: str | None = None
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What differs from the literals of the notebooks' parameters cells."""
-        chosen = {"PROFILE": self.profile, "SEED": self.seed, "DATA": self.data}
-        return {name: value for name, value in chosen.items() if value != PARAMETERS[name]}
-
-
-PARAMETERS = {"PROFILE": "default", "SEED": 0, "DATA": None}
-
-
-class NotebookFailed(RuntimeError):
-    """A cell raised; the message names the notebook, the cell and the executed copy."""
-
-
-def execute(name: str, run: Run, *, threads: int) -> float:
-    """Run one notebook headless into ``<run>/notebooks``; return the seconds it took.
-
-    Raises
-    ------
-    NotebookFailed
-        If a cell raises. The executed copy, with the error, stays.
-    """
-    os.environ[FILE_VARIABLE] = str(progress_file(run, name))
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    os.environ.pop(notebook.PROFILE_VARIABLE, None)  # the parameter counts here
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-    from traitlets.config import Config
-
-    source = run.notebooks / f"{name}.ipynb"
-    target = run.folder / "notebooks" / f"{name}.ipynb"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    progress_file(run, name).parent.mkdir(parents=True, exist_ok=True)
-    progress_file(run, name).write_text("", encoding="utf-8")
-    # Kernels that talk over files cannot clash on ports; Windows has TCP alone.
-    transport = {} if os.name == "nt" else {"config": Config({"KernelManager": {"transport": "ipc"}})}
-    start = time.perf_counter()
-    try:
-        papermill.execute_notebook(
-            str(source),
-            str(target),
-            parameters=run.parameters,
-            kernel_name="python3",
-            cwd=str(source.parent),
-            progress_bar=False,
-            **transport,
-        )
-    except PapermillExecutionError as error:
-        raise NotebookFailed(
-            f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}; see {_shown(target)}"
-        ) from None
-    return time.perf_counter() - start
-
-
-def progress_file(run: Run, name: str) -> Path:
-    """Where the bars of a notebook go during a headless run."""
-    return run.folder / "progress" / f"{name}.txt"
 
 
 def key_of(name: str, run: Run) -> dict[str, Any]:
@@ -186,7 +115,7 @@ def _execute_all(
     order = list(waiting)
     failures: list[str] = []
     running: dict[Future[float], str] = {}
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=end_with_parent)
     with pool, tqdm(total=len(order), desc="notebooks", unit="notebook") as shown:
         while (order and not failures) or running:
             busy = {*order, *running.values()}
@@ -210,19 +139,6 @@ def _execute_all(
                 shown.update()
             shown.set_postfix_str(" | ".join(_state(run, name) for name in running.values()))
     return failures
-
-
-def _end_with_parent() -> None:
-    """Have a worker, and with it its kernel, end at once when the run that started it ends."""
-    parent = multiprocessing.parent_process()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _state(run: Run, name: str) -> str:

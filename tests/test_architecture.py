@@ -17,8 +17,8 @@ ORDER = (
     ("arms", "cells", "experiment"),
     ("curve", "significance", "uncertainty", "audit", "rounding", "identifiability", "rivals", "confusion"),
     ("claims", "report", "plots", "profiles", "records"),
-    ("studies", "walkthrough"),
-    ("notebook", "advise", "reproduce", "bench"),
+    ("studies", "scrutiny", "walkthrough"),
+    ("notebook", "advise", "execution", "reproduce", "bench"),
     ("__main__",),
 )
 

@@ -13,7 +13,8 @@ import pytest
 
 from gmaug import sources
 from gmaug.provenance import PACKAGE, digest
-from gmaug.reproduce import NOTEBOOKS, PARAMETERS
+from gmaug.execution import PARAMETERS
+from gmaug.reproduce import NOTEBOOKS
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 TAGS = {"parameters", "nbval-check-output", "nbval-skip"}
