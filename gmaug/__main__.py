@@ -36,6 +36,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--convention", default="paper", choices=list(CONVENTIONS), help="how SSIM is taken (default paper)"
     )
+    parser.add_argument(
+        "--pairs", default="2n", help="2n: the paper's random pairs (or 10n, ...); balanced; all (default 2n)"
+    )
+    parser.add_argument(
+        "--target-se", type=float, default=None, help="draw pairs until the error is so small"
+    )
     parser.add_argument("--jobs", type=int, default=None, help="threads (default: all cores)")
     parser.set_defaults(function=_similarity)
 
@@ -49,6 +55,8 @@ def _similarity(options: argparse.Namespace) -> int:
     result = measure(
         open_images(options.folder),
         convention=options.convention,
+        pairs=options.pairs,
+        target_se=options.target_se,
         seed=options.seed,
         strict=options.strict,
         jobs=options.jobs,

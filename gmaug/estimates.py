@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEVEL = 0.95
 
@@ -103,11 +107,64 @@ def estimate(pairs: np.ndarray, values: np.ndarray, n: int) -> Estimate:
     every = n * (n - 1) // 2
     spread = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
     complete = len(values) == every and len(np.unique(pairs.min(axis=1) * n + pairs.max(axis=1))) == every
-    half = _quantile(n - 1) * se
+    half = quantile(n - 1, LEVEL) * se
     return Estimate(value, se, value - half, value + half, n, len(values), 0.0 if complete else spread)
 
 
-def _quantile(freedom: int) -> float:
+def quantile(freedom: int, level: float) -> float:
+    """Student's t: a two-sided interval of this level reaches so many standard errors to either side."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(max(freedom, 1), 0.5 + LEVEL / 2))
+    return float(stdtrit(max(freedom, 1), 0.5 + level / 2))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The pairs that were scored in one set, in the order they were drawn.
+
+    Attributes
+    ----------
+    pairs : ndarray of int64, shape (m, 2)
+        Images of the set, 0 to n - 1.
+    values : ndarray of float64, shape (m,)
+        Their SSIM.
+    labels : ndarray of int64, shape (n,)
+        Sub-class of each image.
+    """
+
+    pairs: np.ndarray
+    values: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def images(self) -> int:
+        """n, the images of the set."""
+        return len(self.labels)
+
+    def estimate(self) -> Estimate:
+        """Mean over all pairs."""
+        return estimate(self.pairs, self.values, self.images)
+
+    def across(self) -> Estimate:
+        """Mean over the pairs whose images are of different sub-classes."""
+        differ = self.labels[self.pairs[:, 0]] != self.labels[self.pairs[:, 1]]
+        return estimate(self.pairs[differ], self.values[differ], self.images)
+
+    def trace(self, *, points: int = 60) -> pd.DataFrame:
+        """Running mean as pairs come in, at numbers of pairs that grow by a constant factor.
+
+        Returns
+        -------
+        DataFrame
+            ``pairs``, ``mean``, ``se`` (over images) and ``se_pairs`` (of drawing pairs alone).
+        """
+        import pandas as pd
+
+        m = len(self.values)
+        marks = np.unique(np.geomspace(min(10, m), m, points).astype(int)) if m else []
+        rows = []
+        for k in marks:
+            seen = np.unique(self.pairs[:k])
+            e = estimate(np.searchsorted(seen, self.pairs[:k]), self.values[:k], len(seen))
+            rows.append({"pairs": int(k), "mean": e.value, "se": e.se, "se_pairs": e.se_pairs})
+        return pd.DataFrame(rows, columns=["pairs", "mean", "se", "se_pairs"])

@@ -14,7 +14,7 @@ from gmaug.datasets.base import ImageSet
 from gmaug.datasets.decode import Skipped, UnreadableImage, quiet_bombs
 from gmaug.progress import bar
 from gmaug.ssim_conventions import Convention
-from gmaug.ssim_engine import cores
+from gmaug.ssim_parts import cores
 
 CHUNK = 256  # images decoded between two visits of the main thread
 STORE_BYTES = 512 * 2**20  # prepared pixels kept in memory; more than that goes to a scratch file

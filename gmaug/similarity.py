@@ -6,137 +6,32 @@ of the whole set; SSIM-supSubCls is the largest among the super-classes (Eq. 3).
 
 from __future__ import annotations
 
-import html
-import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 
 from gmaug.datasets.base import ImageSet
 from gmaug.datasets.decode import Skipped
-from gmaug.estimates import Estimate, estimate
+from gmaug.designs import Design, all_pairs, random_pairs
+from gmaug.estimates import Estimate, Sample
 from gmaug.hierarchy import Hierarchy
+from gmaug.maximum import measured, simultaneous_interval
 from gmaug.pixels import PixelStore, prepared
 from gmaug.progress import bar
+from gmaug.similarity_result import Similarity
 from gmaug.ssim_conventions import Convention, convention_named
-from gmaug.ssim_engine import BLOCK_BYTES, bytes_per_image, score_pairs
+from gmaug.ssim_engine import BLOCK_BYTES, score_pairs
+from gmaug.ssim_parts import bytes_per_image
+from gmaug.streaming import score_rings
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["Estimate", "Similarity", "measure"]
 
-
-@dataclass(frozen=True)
-class Similarity:
-    """The metric of one image set.
-
-    Attributes
-    ----------
-    name : str
-        The image set's.
-    ssim_merge_cls : Estimate
-        Mean over pairs of the whole set (Eq. 2).
-    ssim_sup_sub_cls : Estimate
-        The largest super-class's (Eq. 3).
-    argmax : str
-        Which super-class that is.
-    super_classes : dict of str to Estimate
-        Every super-class; one with fewer than two images has the value NaN.
-    skipped : tuple of Skipped
-        Files left out, with the reason.
-    convention : Convention
-    """
-
-    name: str
-    ssim_merge_cls: Estimate
-    ssim_sup_sub_cls: Estimate
-    argmax: str
-    super_classes: dict[str, Estimate]
-    skipped: tuple[Skipped, ...]
-    convention: Convention
-    hierarchy: Hierarchy = field(repr=False)
-
-    @property
-    def images(self) -> int:
-        """Images that were used."""
-        return self.ssim_merge_cls.images
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per super-class, largest first, and one for the whole set."""
-        import pandas as pd
-
-        table = [_row(name, len(self.hierarchy.groups[name]), e) for name, e in self._ranked()]
-        every = len(self.hierarchy.sub_classes)
-        table.append(_row("all classes (SSIM-mergeCls)", every, self.ssim_merge_cls))
-        return pd.DataFrame(table).set_index("super_class")
-
-    def to_dict(self) -> dict[str, Any]:
-        """What ``python -m gmaug similarity --json`` prints; NaN becomes None."""
-        return {
-            "images": self.images,
-            "skipped": [{"path": s.path, "reason": s.reason} for s in self.skipped],
-            "ssim_merge_cls": _summary(self.ssim_merge_cls),
-            "ssim_sup_sub_cls": {**_summary(self.ssim_sup_sub_cls), "argmax": self.argmax},
-            "super_classes": {
-                name: {"value": _number(e.value), "se": _number(e.se), "images": e.images, "pairs": e.pairs}
-                for name, e in self.super_classes.items()
-            },
-            "convention": self.convention.name,
-        }
-
-    def _ranked(self) -> list[tuple[str, Estimate]]:
-        """Super-classes, the most alike first, those without a value last."""
-        return sorted(self.super_classes.items(), key=lambda item: -np.nan_to_num(item[1].value, nan=-2))
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.name}: {self.images} images, {len(self.super_classes)} super-classes, "
-            f"convention {self.convention.name!r}",
-            f"  SSIM-mergeCls  {_interval(self.ssim_merge_cls)}",
-            f"  SSIM-supSubCls {_interval(self.ssim_sup_sub_cls)}, the largest: {self.argmax}",
-        ]
-        width = max(len(name) for name in self.super_classes)
-        for name, e in self._ranked():
-            lines.append(f"    {name:{width}}  {e!s:17}  {e.images} images, {e.pairs} pairs")
-        lines += [f"  skipped: {s.path}: {s.reason}" for s in self.skipped[:20]]
-        if len(self.skipped) > 20:
-            lines.append(f"  skipped: {len(self.skipped) - 20} more")
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        head, *_ = str(self).splitlines()
-        note = f"<br>{len(self.skipped)} files skipped" if self.skipped else ""
-        return (
-            f"<p>{html.escape(head)}<br>SSIM-mergeCls <b>{_interval(self.ssim_merge_cls)}</b>, "
-            f"SSIM-supSubCls <b>{_interval(self.ssim_sup_sub_cls)}</b>, the largest: "
-            f"{html.escape(self.argmax)}{note}</p>" + self.to_frame().to_html(float_format="{:.4f}".format)
-        )
-
-
-def _row(name: str, subs: int, e: Estimate) -> dict[str, Any]:
-    return {
-        "super_class": name, "sub_classes": subs, "images": e.images, "pairs": e.pairs,
-        "ssim": e.value, "se": e.se, "low": e.low, "high": e.high,
-    }  # fmt: skip
-
-
-def _interval(e: Estimate) -> str:
-    return str(e) if math.isnan(e.low) else f"{e} (95 %: {e.low:.4f} to {e.high:.4f})"
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _summary(e: Estimate) -> dict[str, Any]:
-    return {"value": _number(e.value), "se": _number(e.se), "interval": [_number(e.low), _number(e.high)]}
-
-
-def random_pairs(n: int, m: int, rng: np.random.Generator) -> np.ndarray:
-    """`m` pairs of different images out of `n`, each drawn anew: Eq. 2's expectation, int64, shape (m, 2)."""
-    first = rng.integers(0, n, m)
-    second = rng.integers(0, n - 1, m)
-    return np.stack([first, second + (second >= first)], axis=1)
+# More pairs cannot help once drawing them is this small a part of the standard error (its square
+# is 4 % of the variance); the rest is how few images there are.
+NEGLIGIBLE = 0.2
+MOST_ROUNDS = 200  # of drawing towards a target
 
 
 def measure(
@@ -145,9 +40,11 @@ def measure(
     hierarchy: Hierarchy | None = None,
     convention: str | Convention = "paper",
     pairs: str = "2n",
+    target_se: float | None = None,
     seed: int = 0,
     strict: bool = False,
     jobs: int | None = None,
+    device: str = "cpu",
     progress: bool = True,
 ) -> Similarity:
     """Measure SSIM-mergeCls and SSIM-supSubCls.
@@ -159,14 +56,22 @@ def measure(
         Super-classes; the image set's own by default.
     convention : str or Convention
         How SSIM is taken; only numbers of one convention compare.
-    pairs : {"2n"}
-        The paper's: twice as many random pairs as there are images, in each set.
+    pairs : str
+        ``"2n"``: twice as many random pairs as there are images in each set, as in the paper; any
+        other whole number likewise. ``"balanced"`` (or ``"balanced-4n"``): as many, laid so that
+        each image is in equally many pairs; it is decoded once and let go, nothing is stored, and
+        the error is a little smaller. ``"all"``: every pair, for small sets.
+    target_se : float, optional
+        Go on drawing random pairs, so many at a time, until the standard error of a set is no
+        larger, or until it is due to the number of images alone (see ``stopped``).
     seed : int
         Of the pairs. The same seed gives the same result, whatever `jobs`.
     strict : bool
         Stop at the first image that cannot be used, instead of listing it in ``skipped``.
     jobs : int, optional
         Threads; all cores by default.
+    device : str
+        ``"cuda"`` scores pairs there, through torch; decoding stays on the CPU.
     progress : bool
         Show bars.
 
@@ -175,78 +80,152 @@ def measure(
     UnreadableImage
         With `strict`, at the first image that cannot be used.
     ValueError
-        If fewer than two usable images are left, or no super-class has two.
+        If fewer than two usable images are left, no super-class has two, or a setting is wrong.
 
     Notes
     -----
-    Each image is decoded once. Prepared pixels beyond 0.5 GiB go to a scratch file, so peak
-    memory stays near 1 GiB whatever the number of images.
+    Peak memory does not grow with the number of images, but for the lists of pairs (40 bytes a
+    pair): about 1 GiB with stored pixels, of which those beyond 0.5 GiB go to a scratch file, and
+    about 0.4 GiB with ``pairs="balanced"``.
     """
-    convention = convention_named(convention)
+    convention, design = convention_named(convention), Design.named(pairs)
     hierarchy = hierarchy or images.hierarchy
-    if pairs != "2n":
-        raise ValueError(f"pairs={pairs!r} is unknown; use '2n'")
+    if target_se is not None and (design.kind != "random" or not target_se > 0):
+        raise ValueError(
+            f"target_se={target_se} with pairs={pairs!r}; it takes a positive number and random pairs"
+        )
+    if seed < 0:
+        raise ValueError(f"seed={seed}; use 0 or more")
     skipped = list(getattr(images, "skipped", ()))
     if strict and skipped:
         raise ValueError(f"{skipped[0].path}: {skipped[0].reason}; mend it, or do without strict")
-    with PixelStore(len(images)) as store:
-        good = []
-        for index, result in prepared(
-            images, range(len(images)), convention, jobs=jobs, strict=strict, progress=progress
-        ):
-            if isinstance(result, Skipped):
-                skipped.append(result)
-            else:
-                store.add(result, name=f"{images.name}[{index}]")
-                good.append(index)
-        if len(good) < 2:
-            raise ValueError(f"{images.name}: {len(good)} usable images; a pair takes two")
-        groups = _groups(images, hierarchy, np.array(good))
-        drawn = _draw(groups, seed)
-        values = _score(store, drawn, convention, jobs, progress)
-    found = {
-        name: estimate(np.searchsorted(members, drawn[name]), values[name], len(members))
-        for name, members in groups.items()
-    }
-    merged = found.pop("")
-    usable = {name: e for name, e in found.items() if not math.isnan(e.value)}
+    names, group_of_class = _groups(images, hierarchy)
+    order = np.arange(len(images))
+    if design.kind == "balanced":
+        order = np.random.default_rng(seed).permutation(len(images))
+    decoded = prepared(images, order, convention, jobs=jobs, strict=strict, progress=progress)
+    stopped: dict[str, str] = {}
+    if design.kind == "balanced":
+        found, bad = score_rings(
+            images, decoded, group_of_class, groups=len(names), per_image=design.per_image,
+            convention=convention, jobs=jobs,
+        )  # fmt: skip
+    else:
+        with PixelStore(len(images)) as store:
+            good, bad = _fill(store, images, decoded)
+            score = _scorer(store, convention, jobs, device, progress)
+            found, stopped = _drawn(
+                images.labels[good], group_of_class, names, design, seed, target_se, score
+            )
+    samples = dict(zip(("", *names), found, strict=True))
+    if samples[""].images < 2:
+        raise ValueError(f"{images.name}: {samples[''].images} usable images; a pair takes two")
+    estimates = {name: sample.estimate() for name, sample in samples.items()}
+    merged = estimates.pop("")
+    usable = measured(estimates)
     if not usable:
         raise ValueError(f"{images.name}: no super-class has two usable images; add images")
     argmax = max(usable, key=lambda name: usable[name].value)
+    low, high = simultaneous_interval(usable)
     return Similarity(
-        images.name, merged, found[argmax], argmax, found, tuple(skipped), convention, hierarchy
+        name=images.name,
+        ssim_merge_cls=merged,
+        ssim_sup_sub_cls=replace(usable[argmax], low=low, high=high),
+        argmax=argmax,
+        super_classes=estimates,
+        skipped=(*skipped, *sorted(bad, key=lambda s: s.path)),
+        convention=convention,
+        hierarchy=hierarchy,
+        design=pairs,
+        seed=seed,
+        samples=samples,
+        stopped=stopped,
     )
 
 
-def _groups(images: ImageSet, hierarchy: Hierarchy, good: np.ndarray) -> dict[str, np.ndarray]:
-    """Numbers of the images in each set: "" is all of them."""
-    return {"": np.arange(len(good)), **hierarchy.members(images.labels[good], images.classes)}
+def _groups(images: ImageSet, hierarchy: Hierarchy) -> tuple[list[str], np.ndarray]:
+    """Names of the super-classes, and the number of each class's."""
+    by_class = hierarchy.members(np.arange(len(images.classes)), images.classes)
+    group_of_class = np.empty(len(images.classes), np.int64)
+    for number, classes in enumerate(by_class.values()):
+        group_of_class[classes] = number
+    return list(by_class), group_of_class
 
 
-def _draw(groups: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
-    streams = np.random.SeedSequence(seed).spawn(len(groups))
-    drawn = {}
-    for (name, members), stream in zip(groups.items(), streams, strict=True):
-        n = len(members)
-        count = 2 * n if n > 1 else 0
-        drawn[name] = members[random_pairs(n, count, np.random.default_rng(stream))] if count else _no_pairs()
-    return drawn
+def _fill(store: PixelStore, images: ImageSet, decoded) -> tuple[np.ndarray, list[Skipped]]:
+    good, bad = [], []
+    for index, result in decoded:
+        if isinstance(result, Skipped):
+            bad.append(result)
+        else:
+            store.add(result, name=f"{images.name}[{index}]")
+            good.append(index)
+    return np.array(good, np.int64), bad
 
 
-def _no_pairs() -> np.ndarray:
-    return np.empty((0, 2), np.int64)
+Scorer = Callable[[list[np.ndarray]], list[np.ndarray]]
 
 
-def _score(store, drawn, convention, jobs, progress) -> dict[str, np.ndarray]:
-    every = np.concatenate(list(drawn.values()))
-    values = np.empty(len(every))
-    block = max(2, BLOCK_BYTES // bytes_per_image(convention, store.shape))
-    shown = bar(desc="comparing", total=len(every), unit="pair") if progress else None
-    for rows, part in score_pairs(store.load, every, convention, block=block, threads=jobs):
-        values[rows] = part
-        if shown is not None:
-            shown.update(len(rows))
-    if shown is not None:
-        shown.close()
-    ends = np.cumsum([len(p) for p in drawn.values()])
-    return dict(zip(drawn, np.split(values, ends[:-1]), strict=True))
+def _scorer(
+    store: PixelStore, convention: Convention, jobs: int | None, device: str, progress: bool
+) -> Scorer:
+    """Function that scores several lists of pairs in one walk over the store's blocks."""
+
+    def score(lists: list[np.ndarray]) -> list[np.ndarray]:
+        every = np.concatenate(lists)
+        values = np.empty(len(every))
+        if len(every):
+            block = max(2, BLOCK_BYTES // bytes_per_image(convention, store.shape))
+            with bar(desc="comparing", total=len(every), unit="pair") if progress else nullcontext() as shown:
+                for rows, part in score_pairs(
+                    store.load, every, convention, block=block, threads=jobs, device=device
+                ):
+                    values[rows] = part
+                    if shown is not None:
+                        shown.update(len(rows))
+        return np.split(values, np.cumsum([len(pairs) for pairs in lists])[:-1])
+
+    return score
+
+
+def _drawn(
+    labels: np.ndarray,
+    group_of_class: np.ndarray,
+    names: list[str],
+    design: Design,
+    seed: int,
+    target_se: float | None,
+    score: Scorer,
+) -> tuple[list[Sample], dict[str, str]]:
+    """Draw and score pairs of the whole set and of each super-class; why drawing stopped."""
+    of_image = group_of_class[labels]
+    members = [np.arange(len(labels)), *(np.flatnonzero(of_image == k) for k in range(len(names)))]
+    # A stream for each set: what one draws does not depend on how much another does.
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(members))]
+
+    def draw(k: int) -> np.ndarray:
+        n = len(members[k])
+        return all_pairs(n) if design.kind == "all" else random_pairs(n, design.per_image * n, streams[k])
+
+    pairs = [draw(k) for k in range(len(members))]
+    values = score([members[k][p] for k, p in enumerate(pairs)])
+    stopped: dict[str, str] = {}
+    for _ in range(MOST_ROUNDS if target_se is not None else 0):
+        going = []
+        for k, name in enumerate(["", *names]):
+            e = Sample(pairs[k], values[k], labels[members[k]]).estimate()
+            if e.se <= target_se:
+                stopped[name] = "target"
+            elif not e.se_pairs > NEGLIGIBLE * e.se:
+                stopped[name] = "images"
+            else:
+                stopped[name] = "rounds"
+                going.append(k)
+        if not going:
+            break
+        more = [draw(k) for k in going]
+        for k, p, v in zip(
+            going, more, score([members[k][p] for k, p in zip(going, more, strict=True)]), strict=True
+        ):
+            pairs[k], values[k] = np.concatenate([pairs[k], p]), np.concatenate([values[k], v])
+    return [Sample(p, v, labels[m]) for p, v, m in zip(pairs, values, members, strict=True)], stopped

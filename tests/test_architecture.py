@@ -18,7 +18,7 @@ ORDER = (
     ("curve", "significance", "uncertainty", "audit", "rounding", "identifiability", "rivals", "confusion"),
     ("claims", "report", "plots", "profiles", "records"),
     ("studies", "scrutiny", "walkthrough"),
-    ("notebook", "advise", "execution", "reproduce", "bench"),
+    ("notebook", "forecast", "guidance", "advise", "execution", "reproduce", "bench"),
     ("__main__",),
 )
 

@@ -259,3 +259,27 @@ def test_the_centre_is_what_is_kept():
     pixels[:, 40:60] = 200
     assert Convention(size=20).prepare(Image.fromarray(pixels)).min() == 200
     assert Convention(size=10, resample="plain").prepare(Image.fromarray(pixels)).min() == 200
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_the_engine_on_torch_is_the_same(name):
+    from gmaug import ssim_parts, ssim_torch
+
+    convention = CONVENTIONS[name]
+    images = hard_images(24, channels=3 if convention.colour == "rgb" else None)
+    pairs = np.array([(i, j) for i in range(len(images)) for j in range(len(images))])
+    planes = ssim_parts.planes(images, convention)
+    margin = ((0, 0), (0, 0), (convention.margin,) * 2, (convention.margin,) * 2)
+    described = ssim_torch.describe(np.pad(planes, margin, mode="reflect"), convention, "cpu")
+    values = ssim_torch.cross(described, described, pairs, convention)
+    assert np.abs(values - ssim_pairs(images, pairs, convention=convention)).max() < 1e-6
+
+
+def test_cuda_is_the_same_or_says_that_it_is_not_there():
+    torch = pytest.importorskip("torch")
+    images, pairs = textures(20, 32), np.random.default_rng(0).integers(0, 20, (50, 2))
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="not available here"):
+            ssim_pairs(images, pairs, device="cuda")
+        return
+    assert np.abs(ssim_pairs(images, pairs, device="cuda") - ssim_pairs(images, pairs)).max() < 1e-6

@@ -1,0 +1,186 @@
+"""Designs of pairs: what each promises, and the measurements made with them."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pictures import textures, write_folder
+
+from gmaug.datasets.base import ArrayImages
+from gmaug.datasets.folder import open_folder
+from gmaug.designs import Design, Ring, all_pairs, random_pairs, ring_pairs
+from gmaug.estimates import estimate
+from gmaug.hierarchy import Hierarchy
+from gmaug.similarity import measure
+from gmaug.ssim import Convention, ssim
+
+SMALL = Convention(name="small", size=16)
+
+
+def toy(counts=(14, 11, 6), *, hierarchy=None):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    shuffled = np.random.default_rng(0).permutation(labels)
+    names = [chr(97 + k) for k in range(len(counts))]
+    return ArrayImages(textures(len(labels), 16), shuffled, classes=names, hierarchy=hierarchy, name="toy")
+
+
+def sets(pairs):
+    return [frozenset(map(int, pair)) for pair in pairs]
+
+
+@pytest.mark.parametrize(
+    ("name", "design"),
+    [
+        ("2n", Design("random", 2)), ("15n", Design("random", 15)), ("all", Design("all")),
+        ("balanced", Design("balanced", 2)), ("balanced-4n", Design("balanced", 4)),
+    ],
+)  # fmt: skip
+def test_names(name, design):
+    assert Design.named(name) == design
+
+
+@pytest.mark.parametrize("name", ["", "n", "0n", "two", "2", "balanced4n", "-2n", "balanced-n"])
+def test_wrong_names(name):
+    with pytest.raises(ValueError, match="unknown; use '2n'"):
+        Design.named(name)
+
+
+@pytest.mark.parametrize("n", range(6))
+def test_few_images(n):
+    assert len(random_pairs(n, 2 * n, np.random.default_rng(0))) == (2 * n if n > 1 else 0)
+    assert sorted(map(sorted, sets(all_pairs(n)))) == [list(c) for c in combinations(range(n), 2)]
+    assert set(sets(ring_pairs(n, 2))) == set(sets(all_pairs(n)))
+
+
+def test_too_many_pairs_are_an_error():
+    with pytest.raises(ValueError, match="balanced"):
+        all_pairs(10_000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(0, 40), reach=st.integers(1, 4))
+def test_a_ring_laid_in_one_pass_is_the_ring(n, reach):
+    ring, made = Ring(reach), []
+    most = 0
+    for number in range(n):
+        made += list(ring.arrive(number + 100))
+        most = max(most, len(ring.kept))
+    made += list(ring.close())
+    assert all(place == image - 100 and other == earlier - 100 for place, other, image, earlier in made)
+    found = sets((place, other) for place, other, _, _ in made)
+    assert len(found) == len(set(found))
+    assert set(found) == set(sets(ring_pairs(n, reach)))
+    assert most <= 2 * reach
+    if n > 2 * reach + 1:
+        assert (np.bincount(np.array(made)[:, :2].ravel()) == 2 * reach).all()
+
+
+def test_balanced_beats_random_at_the_same_number_of_pairs():
+    rng = np.random.default_rng(0)
+    n, spread = 50, {"random": [], "balanced": []}
+    errors = []
+    for _ in range(500):
+        own = rng.normal(0, 1, n)
+        drawn = {"random": random_pairs(n, 2 * n, rng), "balanced": rng.permutation(n)[ring_pairs(n, 2)]}
+        for kind, pairs in drawn.items():
+            scores = own[pairs].sum(axis=1) + rng.normal(0, 0.5, len(pairs))
+            spread[kind].append(scores.mean())
+            if kind == "balanced":
+                errors.append(estimate(pairs, scores, n).se)
+    assert np.std(spread["balanced"]) < 0.95 * np.std(spread["random"])
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(spread["balanced"]), rel=0.1)
+
+
+def test_all_pairs_is_the_mean_over_all_and_needs_no_luck():
+    images = toy()
+    result = measure(images, convention=SMALL, pairs="all", progress=False)
+    values = {
+        pair: ssim(images.images[pair[0]], images.images[pair[1]]) for pair in combinations(range(31), 2)
+    }
+    assert result.ssim_merge_cls.value == pytest.approx(np.mean(list(values.values())), abs=1e-7)
+    assert result.ssim_merge_cls.se_pairs == 0
+    for k, name in enumerate("abc"):
+        own = [v for (i, j), v in values.items() if images.labels[i] == images.labels[j] == k]
+        assert result.super_classes[name].value == pytest.approx(np.mean(own), abs=1e-7)
+        assert result.super_classes[name].pairs == len(own)
+
+
+def test_every_design_aims_at_the_same_number():
+    images = toy((40, 30))
+    truth = measure(images, convention=SMALL, pairs="all", progress=False)
+    for pairs in ("2n", "60n", "balanced", "balanced-10n"):
+        result = measure(images, convention=SMALL, pairs=pairs, progress=False)
+        for name in ("a", "b"):
+            e = result.super_classes[name]
+            assert abs(e.value - truth.super_classes[name].value) < 4 * e.se_pairs
+
+
+def test_balanced_decodes_each_image_once_and_in_small_chunks(tmp_path, monkeypatch):
+    write_folder(tmp_path, {"x/a": 30, "x/b": 20, "y/c": 25})
+    (tmp_path / "y" / "c" / "bad.png").write_text("no")
+    seen = []
+    images = open_folder(tmp_path)
+    whole = measure(images, convention=SMALL, pairs="balanced", progress=False)
+    monkeypatch.setattr("gmaug.streaming.CHUNK", 8)
+    plain = images.image
+    monkeypatch.setattr(images, "image", lambda i, size: (seen.append(i), plain(i, size=size))[1])
+    result = measure(images, convention=SMALL, pairs="balanced", jobs=1, progress=False)
+    assert sorted(seen) == list(range(76))
+    assert [s.reason for s in result.skipped] == ["not an image that Pillow reads"]
+    assert result.ssim_merge_cls.pairs == 150
+    assert result.super_classes["x"].pairs == 100
+    assert result.to_dict() == whole.to_dict()
+
+
+def test_target_se_draws_until_it_is_reached():
+    images = toy((60, 50))
+    free = measure(images, convention=SMALL, progress=False)
+    target = 0.9 * free.super_classes["b"].se
+    result = measure(images, convention=SMALL, target_se=target, progress=False)
+    assert set(result.stopped.values()) <= {"target", "images"}
+    assert result.super_classes["b"].pairs > free.super_classes["b"].pairs
+    for name, why in result.stopped.items():
+        e = result.super_classes[name] if name else result.ssim_merge_cls
+        assert why == ("target" if e.se <= target else "images")
+
+
+def test_target_se_gives_up_when_only_more_images_would_help():
+    result = measure(toy((12, 10)), convention=SMALL, target_se=1e-9, progress=False)
+    assert set(result.stopped.values()) == {"images"}
+    assert result.ssim_merge_cls.se_pairs <= 0.2 * result.ssim_merge_cls.se
+
+
+@pytest.mark.parametrize("options", [{"target_se": 0}, {"target_se": 0.1, "pairs": "all"}, {"seed": -1}])
+def test_wrong_settings(options):
+    with pytest.raises(ValueError, match="target_se|seed"):
+        measure(toy(), convention=SMALL, progress=False, **options)
+
+
+def test_trace_ends_at_the_value():
+    result = measure(toy(), convention=SMALL, pairs="20n", progress=False)
+    trace = result.trace("a")
+    assert trace["mean"].iloc[-1] == pytest.approx(result.super_classes["a"].value)
+    assert trace["pairs"].is_monotonic_increasing
+    assert trace["se_pairs"].iloc[-1] < trace["se_pairs"].iloc[0]
+    assert result.trace()["pairs"].iloc[-1] == result.ssim_merge_cls.pairs
+    with pytest.raises(ValueError, match="no super-class"):
+        result.trace("z")
+
+
+def test_pairs_across_sub_classes_are_the_second_reading():
+    grouped = Hierarchy({"ab": ("a", "b"), "c": ("c",)}, "test")
+    images = toy(hierarchy=grouped)
+    images.images[images.labels == 0] = textures(1, 16, seed=5)  # one picture many times
+    result = measure(images, convention=SMALL, pairs="all", progress=False)
+    assert set(result.cross_sub_class) == {"ab"}
+    across = [
+        ssim(images.images[i], images.images[j])
+        for i, j in combinations(range(31), 2)
+        if {images.labels[i], images.labels[j]} == {0, 1}
+    ]
+    assert result.cross_sub_class["ab"].value == pytest.approx(np.mean(across), abs=1e-7)
+    assert result.cross_sub_class["ab"].value < result.super_classes["ab"].value - 0.1
+    assert math.isnan(result.to_frame().loc["c", "cross_sub_class"])
