@@ -1,6 +1,6 @@
-"""Two rivals of the metric that need the images: confusion of a small classifier, SSIM across sub-classes.
+"""A rival of the metric that needs the images: how far a small classifier confuses the classes.
 
-Neither is in the paper. Both are cheap: no network is trained.
+It is not in the paper, and it is cheap: no network is trained.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmaug.datasets.base import ImageSet
-from gmaug.ssim_conventions import Convention, convention_named
-from gmaug.ssim_engine import ssim_pairs
 
 
 @dataclass(frozen=True)
@@ -104,50 +102,6 @@ def feature_confusion(
     within = float(np.mean(supers[y[missed]] == supers[guess[missed]])) if missed.any() else float("nan")
     se = float(np.sqrt(np.sum(wrong * (1 - wrong) / n[present])) / len(present))
     return Confusion(float(wrong.mean()), se, within, share, len(y))
-
-
-def ssim_cross_sub_cls(
-    images: ImageSet,
-    super_class: str,
-    *,
-    convention: str | Convention = "paper",
-    most: int = 500,
-    seed: int = 0,
-) -> float:
-    """Mean SSIM of pairs in one super-class whose images are of different sub-classes.
-
-    SSIM-supSubCls also counts pairs of one sub-class; a classifier is not asked to tell those apart.
-
-    Parameters
-    ----------
-    images : ImageSet
-    super_class : str
-        Which one; usually the metric's ``argmax``.
-    convention : str or Convention
-    most : int
-        Images looked at, drawn at random where there are more; twice as many pairs are taken.
-    seed : int
-
-    Returns
-    -------
-    float
-        NaN where the super-class has a single sub-class.
-    """
-    convention = convention_named(convention)
-    rng = np.random.default_rng(seed)
-    members = images.hierarchy.members(images.labels, images.classes).get(super_class, np.empty(0, int))
-    labels = images.labels[members]
-    if len(np.unique(labels)) < 2:
-        return float("nan")
-    chosen = np.sort(rng.permutation(len(members))[:most])
-    members, labels = members[chosen], labels[chosen]
-    pairs = rng.integers(0, len(members), (20 * len(members), 2))
-    pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]][: 2 * len(members)]
-    if len(pairs) == 0:
-        return float("nan")
-    size = convention.size or 224
-    pixels = np.stack([convention.prepare(images.image(int(k), size=size)) for k in members])
-    return float(ssim_pairs(pixels, pairs, convention=convention).mean())
 
 
 def _part(labels: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Confusion in feature space and SSIM across sub-classes."""
+"""Confusion in feature space."""
 
 import numpy as np
 import pytest
 
-from gmaug.confusion import feature_confusion, ssim_cross_sub_cls
+from gmaug.confusion import feature_confusion
 from gmaug.datasets.base import ArrayImages
 from gmaug.hierarchy import Hierarchy
 
@@ -42,16 +42,3 @@ def test_confusion_needs_two_classes_and_two_images_each():
         feature_confusion(images.subset(range(10)))
     with pytest.raises(ValueError, match="two or more"):
         feature_confusion(images.subset([*range(30), 60]))
-
-
-def test_cross_sub_class_pairs_only():
-    """Two sub-classes, each one image repeated: pairs inside one have SSIM 1, across they do not."""
-    rng = np.random.default_rng(0)
-    two = rng.integers(0, 255, (2, 32, 32), dtype=np.uint8)
-    images = ArrayImages(
-        two[[0] * 5 + [1] * 5], [0] * 5 + [1] * 5, hierarchy=Hierarchy({"all": ("0", "1")}, "a test")
-    )
-    value = ssim_cross_sub_cls(images, "all")
-    assert value < 0.5
-    flat = ArrayImages(images.images, images.labels)
-    assert np.isnan(ssim_cross_sub_cls(flat, "0"))
