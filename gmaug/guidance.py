@@ -86,8 +86,8 @@ def next_steps(
         f"Look at your validation set: a gain of {gain:.0f} %, as the corrected curve expects, takes "
         f"{need:,} images to tell from chance{guess}.",
         f"First arm: the classifier with logit adjustment or balanced sampling. No generator; one "
-        f"training each, {EPOCHS} epochs of {images:,} images (about {one} for a ResNet18 at 32 px on two CPU "
-        "cores, minutes on a GPU).",
+        f"training each, {EPOCHS} epochs of {images:,} images (about {one} for a ResNet18 at 32 px on two "
+        "CPU cores, minutes on a GPU).",
     ]
     if to_generate == 0:
         last = "Nothing is missing to balance; whether more of every class helps is not this law's question."
@@ -100,8 +100,8 @@ def next_steps(
     if verdict == forecast.TRY:
         steps.append(
             f"If that leaves room: cGAN-augCls, {to_generate:,} images kept by the classifier. The authors "
-            "show their generator 4 to 11 million images at 128 px (GPU-days); the classifier is then trained "
-            f"twice more, each {enlargement:.1f} times as long."
+            "show their generator 4 to 11 million images at 128 px (GPU-days); the classifier is then "
+            f"trained twice more, each {enlargement:.1f} times as long."
         )
     elif verdict == forecast.LITTLE:
         steps.append("Leave the generator for later; more photographs of the small classes come first.")
