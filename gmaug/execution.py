@@ -5,8 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,31 +55,42 @@ def execute(name: str, run: Run, *, threads: int) -> float:
     os.environ.pop(notebook.PROFILE_VARIABLE, None)  # the parameter counts here
     import papermill
     from papermill.exceptions import PapermillExecutionError
-    from traitlets.config import Config
 
     source = run.notebooks / f"{name}.ipynb"
     target = run.folder / "notebooks" / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
     progress_file(run, name).parent.mkdir(parents=True, exist_ok=True)
     progress_file(run, name).write_text("", encoding="utf-8")
-    # Kernels that talk over files cannot clash on ports; Windows has TCP alone.
-    transport = {} if os.name == "nt" else {"config": Config({"KernelManager": {"transport": "ipc"}})}
     start = time.perf_counter()
     try:
-        papermill.execute_notebook(
-            str(source),
-            str(target),
-            parameters=run.parameters,
-            kernel_name="python3",
-            cwd=str(source.parent),
-            progress_bar=False,
-            **transport,
-        )
+        with _transport() as kernel:
+            papermill.execute_notebook(
+                str(source),
+                str(target),
+                parameters=run.parameters,
+                kernel_name="python3",
+                cwd=str(source.parent),
+                progress_bar=False,
+                **kernel,
+            )
     except PapermillExecutionError as error:
         raise NotebookFailed(
             f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}; see {os.path.relpath(target)}"
         ) from None
     return time.perf_counter() - start
+
+
+@contextmanager
+def _transport() -> Iterator[dict[str, Any]]:
+    """Options with which a kernel talks over socket files, so that several cannot clash on ports."""
+    from traitlets.config import Config
+
+    if os.name == "nt":  # TCP is all there is
+        yield {}
+        return
+    # A folder of its own under the system's short temporary path: socket names hold 107 characters.
+    with tempfile.TemporaryDirectory(prefix="gmaug-") as folder:
+        yield {"config": Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})}
 
 
 def progress_file(run: Run, name: str) -> Path:
