@@ -9,15 +9,18 @@ from gmaug.provenance import PACKAGE
 ORDER = (
     ("provenance", "progress", "backend", "sources", "stages", "hierarchy", "published"),
     ("datasets",),
-    ("ssim", "ssim_conventions", "ssim_engine", "ssim_kernel", "distortions"),
-    ("pixels", "estimates", "similarity"),
+    ("ssim", "ssim_conventions", "ssim_kernel", "ssim_parts", "ssim_torch", "ssim_engine", "distortions", "imbalance"),
+    ("designs", "estimates", "maximum", "pixels", "streaming", "similarity_result", "similarity", "probes", "ssim_checks", "metric_probes"),
     ("generators",),
     ("classifiers",),
     ("selection", "augcls"),
     ("arms", "cells", "experiment"),
-    ("curve", "significance", "uncertainty", "audit", "rounding", "identifiability", "rivals", "confusion"),
+    (
+        "curve", "significance", "uncertainty", "audit", "rounding", "identifiability", "rivals", "confusion",
+        "law_checks",
+    ),
     ("claims", "report", "plots", "profiles", "records"),
-    ("studies", "scrutiny", "walkthrough"),
+    ("studies", "scrutiny", "walkthrough", "metric_records"),
     ("notebook", "forecast", "guidance", "advise", "execution", "reproduce", "bench"),
     ("__main__",),
 )

@@ -47,7 +47,7 @@ def _place(axes: Axes, given: Advice) -> None:
     axes.set_ylim(-4, 110)
     axes.set_xlabel(X_LABEL)
     axes.set_ylabel(Y_LABEL)
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper right", frameon=True, framealpha=0.9, edgecolor="none")
 
 
 def _expected(axes: Axes, given: Advice) -> None:
