@@ -155,7 +155,7 @@ def test_target_se_gives_up_when_only_more_images_would_help():
 
 @pytest.mark.parametrize("options", [{"target_se": 0}, {"target_se": 0.1, "pairs": "all"}, {"seed": -1}])
 def test_wrong_settings(options):
-    with pytest.raises(ValueError, match="target_se|seed"):
+    with pytest.raises(ValueError, match=r"target_se|seed"):
         measure(toy(), convention=SMALL, progress=False, **options)
 
 
