@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from gmaug.advise import Advice
-
 MOST = 14  # bars that can be labelled at this size; beyond it the ends are shown
 
 
-def advice(given: Advice) -> Figure:
-    """Where the set stands on Fig. 7, what each model expects, its class counts, its super-classes."""
+def advice(given: Any) -> Figure:
+    """Where the set stands on Fig. 7, what each model expects, its class counts, its super-classes.
+
+    Parameters
+    ----------
+    given : gmaug.advise.Advice
+        Not imported here, since figures come before what they show in the order of rooms.
+    """
     figure, panels = new(2, 2, width=DOUBLE, height=4.6)
     (place, expected), (counts, supers) = panels
     _place(place, given)
@@ -33,7 +37,7 @@ def advice(given: Advice) -> Figure:
     return figure
 
 
-def _place(axes: Axes, given: Advice) -> None:
+def _place(axes: Axes, given: Any) -> None:
     points, metric = published.load("table5"), given.similarity.ssim_sup_sub_cls
     right = max(0.42, metric.value + 0.05)
     at = np.linspace(min(0.06, metric.value - 0.01), right, 200)
@@ -50,7 +54,7 @@ def _place(axes: Axes, given: Advice) -> None:
     axes.legend(loc="upper right", frameon=True, framealpha=0.9, edgecolor="none")
 
 
-def _expected(axes: Axes, given: Advice) -> None:
+def _expected(axes: Axes, given: Any) -> None:
     shown = given.forecasts[::-1]
     for k, one in enumerate(shown):
         colour = COLOURS["grey" if one.note else "blue"]
@@ -62,7 +66,7 @@ def _expected(axes: Axes, given: Advice) -> None:
     axes.set_xlabel("expected gain (%), 80 % interval")
 
 
-def _counts(axes: Axes, given: Advice) -> None:
+def _counts(axes: Axes, given: Any) -> None:
     ordered = sorted(given.class_counts.items(), key=lambda item: -item[1])
     names, numbers = zip(*ordered, strict=True)
     numbers, place = np.array(numbers), np.arange(len(numbers))
@@ -88,7 +92,7 @@ def _counts(axes: Axes, given: Advice) -> None:
     axes.set_ylabel("images")
 
 
-def _supers(axes: Axes, given: Advice) -> None:
+def _supers(axes: Axes, given: Any) -> None:
     found = [(name, e) for name, e in given.similarity.super_classes.items() if not np.isnan(e.value)]
     found = sorted(found, key=lambda item: item[1].value)[-MOST:]
     for k, (name, estimate) in enumerate(found):
