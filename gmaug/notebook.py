@@ -117,6 +117,11 @@ class Notebook:
         verdict = claims.judge(claim, ours, why=why, **options)
         self._verdicts = [v for v in self._verdicts if v["id"] != claim] + [plain(verdict)]
 
+    @property
+    def judged(self) -> set[str]:
+        """Ids of the claims that have a verdict already."""
+        return {verdict["id"] for verdict in self._verdicts}
+
     def verdicts(self) -> None:
         """Show the closing table, *paper | ours | verdict | why*, and keep it for the report."""
         from IPython.display import Markdown, display
