@@ -11,6 +11,7 @@ import argparse
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ import numpy as np
 from gmaug import records
 from gmaug.datasets.base import Splits
 from gmaug.datasets.garden import GARDENS, more, plant
-from gmaug.generators.settings import TransitionalCGANSettings
+from gmaug.generators.settings import PROFILES
 from gmaug.provenance import digest
 
 if TYPE_CHECKING:
@@ -36,23 +37,8 @@ SEEDS = (0, 1, 2)
 GARDEN_SEED = 0
 EXTRACTOR_IMAGES = 150  # per class, drawn afresh: neither generator nor filter has seen them
 
-RECORDED = TransitionalCGANSettings(
-    resolution=SIZE,
-    channels=(96, 96, 48, 16),
-    n_classes=9,
-    kimg=100.0,  # twenty minutes on one core
-    batch=16,  # twice the steps of 32 for the same images: steps are what a short run lacks
-    lr=0.005,
-    mapping_lr=0.1,  # the mapping has two layers here and has to learn in 6,000 steps
-    r1_gamma=0.1,  # the rule for StyleGAN2 gives 0.013, tuned for millions of images
-    augment=("translation",),  # colour and cutout hide the marks, which are small and coloured
-    report_kimg=2.0,
-    threads=1,
-)
-"""The generator of a garden; chosen by looking at samples and the pixel distance to validation images."""
-
-LIVE_CHANNELS = (64, 48, 24)
-"""Of the 16 px generator that notebook 04 trains on the spot."""
+RECORDED = replace(PROFILES["default"], n_classes=9, threads=1)
+"""The generator of a garden: twenty minutes on one core."""
 
 GENERATOR_MODULES = ("generators.cgan",)
 

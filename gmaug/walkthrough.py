@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from gmaug import studies
 from gmaug.arms import CellSettings
 from gmaug.classifiers.settings import GARDEN
-from gmaug.generators.settings import TransitionalCGANSettings
+from gmaug.generators.settings import PROFILES, TransitionalCGANSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gmaug.augcls import GMAugCls
     from gmaug.generators.cgan import TransitionalCGAN
 
-LIVE_SIDE = 16  # pixels: a quarter of the work of 32, and a body is still told from another
+LIVE_SIDE = PROFILES["live"].resolution
 SNAPSHOTS = 4
 
 
@@ -66,9 +66,8 @@ def train_live(nb: Any, *, each: int = 6) -> Learning:
     rows = np.concatenate([np.flatnonzero(train.labels == train.classes.index(name)) for name in chosen])
     labels = np.repeat(np.arange(len(chosen)), [counts[name] for name in chosen])
     images = train.arrays(rows, size=LIVE_SIDE)
-    settings = TransitionalCGANSettings(
-        resolution=LIVE_SIDE,
-        channels=studies.LIVE_CHANNELS,
+    settings = replace(
+        PROFILES["live"],
         kimg=nb.settings.live_kimg,
         report_kimg=nb.settings.live_kimg / SNAPSHOTS / 2,
         seed=nb.seed,
@@ -111,8 +110,6 @@ def _snapshots(
 
 def follow(nb: Any, generator: TransitionalCGAN) -> GMAugCls:
     """GM-augCls on the profile's garden with the recorded generator, as the experiment's cell runs it."""
-    from dataclasses import replace
-
     from gmaug.augcls import GMAugCls
     from gmaug.classifiers import ResNet18
 
