@@ -35,7 +35,7 @@ STUDIED = ("garden-1", "garden-4", "garden-8")
 ARMS = ("original", "cb-loss", "step-matched", "oversample", "cgan-aug", "cgan-augcls")
 SEEDS = (0, 1, 2)
 GARDEN_SEED = 0
-EXTRACTOR_IMAGES = 150  # per class, drawn afresh: neither generator nor filter has seen them
+EXTRACTOR_IMAGES = 400  # per class, drawn afresh: neither generator nor filter has seen them
 
 RECORDED = replace(PROFILES["default"], n_classes=9, threads=1)
 """The generator of a garden: twenty minutes on one core."""
