@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from gmaug import curve
+from gmaug import curve, published
 
 COLUMNS = ("dataset", "series", "ssim_sup_sub_cls", "original", "gain", "low", "high", "seeds")
 
@@ -68,14 +68,22 @@ def points(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def recorded_cells() -> pd.DataFrame:
-    """The recorded cells of the experiment that still hold, one row each; empty if there are none."""
-    from gmaug import experiment, records
+def garden_metric(names: Iterable[str], *, seed: int = 0) -> dict[str, float]:
+    """SSIM-supSubCls of gardens, by the paper's convention, each on all its training images.
 
-    folder = records.FOLDER / "experiment"
-    if not folder.is_dir():
-        return pd.DataFrame()
-    return experiment.frame(experiment.load_records(folder, on_stale="skip"))
+    Parameters
+    ----------
+    names : iterable of str
+        Keys of :data:`gmaug.datasets.garden.GARDENS`.
+    seed : int
+        Of the pairs.
+    """
+    from gmaug.datasets import open_images
+    from gmaug.similarity import measure
+
+    return {
+        name: measure(open_images(name), seed=seed, progress=False).ssim_sup_sub_cls.value for name in names
+    }
 
 
 def _interval(values: np.ndarray, level: float) -> tuple[float, float]:
@@ -84,3 +92,34 @@ def _interval(values: np.ndarray, level: float) -> tuple[float, float]:
         return np.nan, np.nan
     half = stats.t.ppf(0.5 + level / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return float(values.mean() - half), float(values.mean() + half)
+
+
+def table5(own: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Table 5 as printed, recomputed and predicted, with our own points below it.
+
+    Returns
+    -------
+    DataFrame
+        ``dataset``, ``source`` (``paper``, or the series of our own points), ``ssim_merge_cls``,
+        ``ssim_sup_sub_cls``, ``printed`` and ``recomputed`` gain (percent; the latter is the measured one
+        where the point is ours), ``eq4`` (as printed),
+        ``refit`` (least squares on Table 5), and ``unseen`` (the same without the data set itself; for
+        our own points this is `refit`).
+    """
+    frame = published.load("table5")
+    frame = frame.rename(columns={"cgan_augcls_improvement": "printed"}).drop(columns="cgan_augcls_works")
+    frame.insert(1, "source", "paper")
+    three = published.load("table3")
+    frame["from_table3"] = curve.gains(three["original_resnet18"], three["cgan_augcls_resnet18"])
+    frame["unseen"] = curve.leave_one_out(frame["ssim_sup_sub_cls"], frame["printed"])
+    fitted = curve.fit(frame["ssim_sup_sub_cls"], frame["printed"])
+    if own is not None and len(own):
+        more = own[["dataset", "series", "ssim_sup_sub_cls", "gain"]]
+        more = more.rename(columns={"series": "source", "gain": "from_table3"})
+        more["unseen"] = fitted(more["ssim_sup_sub_cls"])
+        frame = pd.concat([frame, more], ignore_index=True)
+    frame["eq4"] = published.EQ4(frame["ssim_sup_sub_cls"])
+    frame["refit"] = fitted(frame["ssim_sup_sub_cls"])
+    metrics = ["ssim_merge_cls", "ssim_sup_sub_cls"]
+    gains = ["printed", "from_table3", "eq4", "refit", "unseen"]
+    return frame[["dataset", "source", *metrics, *gains]].rename(columns={"from_table3": "recomputed"})

@@ -131,6 +131,22 @@ def jackknife(
     return pd.DataFrame(rows)
 
 
+def unseen(
+    x: np.ndarray, y: np.ndarray, *, names: Sequence[str], models: Sequence[curve.Model] = curve.PAPER_MODELS
+) -> pd.DataFrame:
+    """Every point as each model predicts it from the others.
+
+    Returns
+    -------
+    DataFrame
+        ``dataset``, ``actual``, and a column of predictions for each model, percent.
+    """
+    table = pd.DataFrame({"dataset": list(names), "actual": np.asarray(y, dtype=float)})
+    for model in models:
+        table[curve.fit(x, y, model=model).model] = curve.leave_one_out(x, y, model=model)
+    return table
+
+
 def jackknife_se(values: np.ndarray) -> float:
     """Jackknife standard error of an estimate from its leave-one-out values, shape (n,)."""
     values = np.asarray(values, dtype=float)

@@ -47,7 +47,7 @@ ORDER = (
         "law_checks",
     ),
     ("claims", "report", "plots", "profiles", "records"),
-    ("studies", "own_points", "scrutiny", "walkthrough", "metric_records"),
+    ("studies", "own_points", "law_verdicts", "scrutiny", "walkthrough", "metric_records"),
     ("notebook", "forecast", "guidance", "advise", "execution", "reproduce", "bench"),
     ("__main__",),
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gmaug import curve, law_checks, own_points
+from gmaug import audit, claims, curve, law_checks, law_verdicts, own_points, rivals, uncertainty
 
 
 def test_mae_gains_nothing_on_fungi():
@@ -68,3 +68,43 @@ def test_own_points_without_runs_are_an_empty_table():
     one = cells({("g1", "original"): [0.5], ("g1", "cgan-augcls"): [0.6]})
     assert own_points.points(one, {}).empty
     assert np.isnan(own_points.points(one, {"g1": 0.1})["low"].iloc[0])
+
+
+def test_table5_takes_own_points_below_the_papers():
+    own = pd.DataFrame({"dataset": ["g1"], "series": ["gardens"], "ssim_sup_sub_cls": [0.1], "gain": [4.0]})
+    table = own_points.table5(own)
+    assert len(table) == 9
+    assert np.allclose(table["printed"][:8], table["recomputed"][:8], atol=0.005)
+    last = table.iloc[-1]
+    assert (last["recomputed"], last["source"]) == (4.0, "gardens")
+    assert last["unseen"] == last["refit"]
+    assert (table["unseen"][:8] != table["refit"][:8]).all()
+
+
+class Notebook:
+    """Collects verdicts as a notebook does."""
+
+    def __init__(self):
+        self.verdicts = {}
+
+    def judge(self, claim, ours, **options):
+        self.verdicts[claim] = claims.judge(claim, ours, **options).verdict
+
+
+def test_every_claim_of_notebook_06_gets_its_verdict():
+    nb, paper = Notebook(), rivals.paper_predictors()
+    x, y = paper["ssim_sup_sub_cls"], paper["gain"]
+    law_verdicts.judge_table3(nb)
+    law_verdicts.judge_table5(nb, paper)
+    law_verdicts.judge_eq4(nb)
+    law_verdicts.judge_table6(nb, audit.compare_curves())
+    shapes = curve.compare_models(x, y, models=curve.PAPER_MODELS)
+    law_verdicts.judge_law(nb, shapes, uncertainty.jackknife(x, y, names=paper["dataset"]), paper)
+    expected = claims.load()
+    assert set(nb.verdicts) == set(expected.loc[expected["notebook"] == "06", "id"])
+    assert nb.verdicts["table6.r2.cgan"] == claims.DIFFERS
+    assert nb.verdicts["table6.mae.cgan.definition"] == claims.MATCHES
+    assert nb.verdicts["table6.mae.gd.definition"] == claims.DIFFERS
+    assert all(
+        nb.verdicts[f"table5.{name.lower()}.improvement"] == claims.MATCHES for name in paper["dataset"]
+    )
