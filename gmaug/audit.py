@@ -196,6 +196,23 @@ def compare_curves() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def table6(curves: pd.DataFrame) -> pd.DataFrame:
+    """Table 6 beside :func:`compare_curves`, as text with the four decimals that the paper prints."""
+    printed = published.load("table6", printed=True)
+    eq4, fitted = (curves.iloc[k] for k in (0, 1))
+    columns = {
+        "R² printed": list(printed["r2"]),
+        "R² of Eq. 4": [f"{eq4[f'{row.lower()}_r2']:.4f}" for row in ROWS],
+        "R² of the refit": [f"{fitted[f'{row.lower()}_r2']:.4f}" for row in ROWS],
+        "correlation² of the refit": [f"{fitted[f'{row.lower()}_r2_pearson']:.4f}" for row in ROWS],
+        "MAE printed": list(printed["mae"]),
+        "mean error of Eq. 4": [f"{eq4[f'{row.lower()}_mae']:.4f}" for row in ROWS],
+        "mean error of the refit": [f"{fitted[f'{row.lower()}_mae']:.4f}" for row in ROWS],
+        "median error of the refit": [f"{fitted[f'{row.lower()}_median_ae']:.4f}" for row in ROWS],
+    }
+    return pd.DataFrame({"model": list(printed["model"]), **columns})
+
+
 def _targets() -> Iterator[tuple[str, pd.DataFrame]]:
     """What "accuracy improvement" may mean, as points of both models."""
     points = curve.paper_points()
