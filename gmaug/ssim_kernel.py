@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 
 LARGEST_EXACT_WINDOW = 11
+MEAN_STEPS = 2.0**23  # 255 of them fit 31 bits
 
 _i32, _f32, _f64 = np.int32, np.float32, np.float64
 _options = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy"}
@@ -145,6 +146,15 @@ def box_pairs(pixels_a, sums_a, spreads_a, pixels_b, sums_b, spreads_b, pairs, s
 
 @njit(**_options)
 def _weigh(row, weights, out):
+    """Weighted sums of neighbours; the usual 11 taps in one pass, one half folded on the other."""
+    if weights.shape[0] == 11:
+        w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+        for j in range(out.shape[0]):
+            out[j] = (
+                w0 * (row[j] + row[j + 10]) + w1 * (row[j + 1] + row[j + 9]) + w2 * (row[j + 2] + row[j + 8])
+                + w3 * (row[j + 3] + row[j + 7]) + w4 * (row[j + 4] + row[j + 6]) + w5 * row[j + 5]
+            )  # fmt: skip
+        return
     for j in range(out.shape[0]):
         out[j] = weights[0] * row[j]
     for k in range(1, weights.shape[0]):
@@ -153,9 +163,36 @@ def _weigh(row, weights, out):
 
 
 @njit(**_options)
+def _fold_inner(d, e, f, g, h, w3, w4, w5, out):
+    for j in range(out.shape[0]):
+        out[j] = w5 * f[j] + w4 * (e[j] + g[j]) + w3 * (d[j] + h[j])
+
+
+@njit(**_options)
+def _fold_outer(a, b, c, i, k, last, w0, w1, w2, out):
+    for j in range(out.shape[0]):
+        out[j] += w2 * (c[j] + i[j]) + w1 * (b[j] + k[j]) + w0 * (a[j] + last[j])
+
+
+@njit(**_options)
 def _gather(rows, r, weights, out):
-    """Weighted sum of the last rows of a ring that ends with row r."""
+    """Weighted sum of the last rows of a ring that ends with row r.
+
+    The usual 11 rows go in two passes: with more rows at once the compiler would have to rule out
+    more overlaps than it is willing to, and would not use the vector units.
+    """
     side = weights.shape[0]
+    if side == 11:
+        s = r + 1
+        _fold_inner(
+            rows[(s + 3) % 11], rows[(s + 4) % 11], rows[(s + 5) % 11], rows[(s + 6) % 11],
+            rows[(s + 7) % 11], weights[3], weights[4], weights[5], out,
+        )  # fmt: skip
+        _fold_outer(
+            rows[s % 11], rows[(s + 1) % 11], rows[(s + 2) % 11], rows[(s + 8) % 11], rows[(s + 9) % 11],
+            rows[(s + 10) % 11], weights[0], weights[1], weights[2], out,
+        )  # fmt: skip
+        return
     for j in range(out.shape[0]):
         out[j] = 0.0
     for k in range(side):
@@ -172,16 +209,17 @@ def _product(a, b, out):
 
 @njit(**_options)
 def weighted_statistics(image, weights, means, variances):
-    """Weighted window means (float64) and variances (float32) of one plane.
+    """Weighted window means and variances (float32) of one plane.
 
-    Means stay in float64: a rounding of 2^-24 in them would show in E[xy] - E[x]E[y].
+    Means are written as whole multiples of 2^-23 (int32): as small as float32, and no further off
+    than 2^-24 at 255 as at 1, which E[xy] - E[x]E[y] needs; float32 itself would be off by 2^-17.
     """
     height, width = image.shape
     side = weights.shape[0]
     ones = np.ones(width, np.uint8)
     row = np.empty(width, _f64)
     first, second = np.empty((side, width - side + 1), _f64), np.empty((side, width - side + 1), _f64)
-    square = np.empty(width - side + 1, _f64)
+    mean, square = np.empty(width - side + 1, _f64), np.empty(width - side + 1, _f64)
     for r in range(height):
         _product(image[r], ones, row)
         _weigh(row, weights, first[r % side])
@@ -189,20 +227,36 @@ def weighted_statistics(image, weights, means, variances):
         _weigh(row, weights, second[r % side])
         if r >= side - 1:
             top = r - side + 1
-            _gather(first, r, weights, means[top])
+            _gather(first, r, weights, mean)
             _gather(second, r, weights, square)
             for j in range(square.shape[0]):
-                variances[top, j] = _f32(square[j] - means[top, j] * means[top, j])
+                means[top, j] = _i32(np.rint(mean[j] * MEAN_STEPS))
+                variances[top, j] = _f32(square[j] - mean[j] * mean[j])
 
 
 @njit(**_options)
 def _weighted_row(e, ux, uy, vx, vy, bessel, c1, c2):
     total = 0.0
     for j in range(e.shape[0]):
-        m = ux[j] * uy[j]
+        a, b = _f64(ux[j]) * (1.0 / MEAN_STEPS), _f64(uy[j]) * (1.0 / MEAN_STEPS)
+        m = a * b
         total += ((2.0 * m + c1) * (2.0 * bessel * (e[j] - m) + c2)) / (
-            (ux[j] * ux[j] + uy[j] * uy[j] + c1) * (bessel * (_f64(vx[j]) + _f64(vy[j])) + c2)
+            (a * a + b * b + c1) * (bessel * (_f64(vx[j]) + _f64(vy[j])) + c2)
         )
+    return total
+
+
+@njit(**_options)
+def _weighted_plane(x, y, ux, uy, vx, vy, weights, bessel, c1, c2, row, ring, e):
+    side = weights.shape[0]
+    total = 0.0
+    for r in range(x.shape[0]):
+        _product(x[r], y[r], row)
+        _weigh(row, weights, ring[r % side])
+        if r >= side - 1:
+            top = r - side + 1
+            _gather(ring, r, weights, e)
+            total += _weighted_row(e, ux[top], uy[top], vx[top], vy[top], bessel, c1, c2)
     return total
 
 
@@ -219,16 +273,10 @@ def weighted_pairs(
         i, j = pairs[k, 0], pairs[k, 1]
         total = 0.0
         for p in range(planes):
-            for r in range(height):
-                _product(pixels_a[i, p, r], pixels_b[j, p, r], row)
-                _weigh(row, weights, ring[r % side])
-                if r >= side - 1:
-                    top = r - side + 1
-                    _gather(ring, r, weights, e)
-                    total += _weighted_row(
-                        e, means_a[i, p, top], means_b[j, p, top],
-                        variances_a[i, p, top], variances_b[j, p, top], bessel, c1, c2,
-                    )  # fmt: skip
+            total += _weighted_plane(
+                pixels_a[i, p], pixels_b[j, p], means_a[i, p], means_b[j, p],
+                variances_a[i, p], variances_b[j, p], weights, bessel, c1, c2, row, ring, e,
+            )  # fmt: skip
         out[k] = total / (planes * (height - side + 1) * (width - side + 1))
 
 

@@ -27,7 +27,7 @@ class Described:
     ----------
     pixels : ndarray of uint8, shape (n, planes, h, w)
     first : ndarray, per image and plane
-        Window sums (uint16) or means (float64); the sum over the plane (int64) for "global".
+        Window sums (uint16) or means (int32, in steps of 2^-23); sums over the plane (int64) for "global".
     second : ndarray, per image and plane
         N * sum(xx) - sum(x)^2 (int32), variances (float32), or sum(xx) over the plane (int64).
     """
@@ -67,7 +67,7 @@ def bytes_per_image(convention: Convention, shape: tuple[int, ...]) -> int:
     pixels = int(np.prod(shape))
     if convention.window == "global":
         return pixels
-    return pixels * (1 + (6 if _exact(convention) else 12))
+    return pixels * (1 + (6 if _exact(convention) else 8))
 
 
 def describe(
@@ -110,7 +110,7 @@ def describe(
                 for k in range(p):
                     kernel.box_statistics(pixels[i, k], np.int32(side), first[i, k], second[i, k])
     else:
-        first, second = np.empty(shape, np.float64), np.empty(shape, np.float32)
+        first, second = np.empty(shape, np.int32), np.empty(shape, np.float32)
         weights = convention.weights()
 
         def work(rows: slice) -> None:
