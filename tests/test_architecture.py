@@ -48,7 +48,7 @@ ORDER = (
     ),
     ("claims", "report", "plots", "profiles", "records"),
     ("studies", "own_points", "law_verdicts", "scrutiny", "walkthrough", "metric_records"),
-    ("notebook", "forecast", "guidance", "advise", "execution", "reproduce", "bench"),
+    ("notebook", "forecast", "guidance", "advise", "execution", "reproduce", "bench", "bench_limits", "bench_peers"),
     ("__main__",),
 )
 
