@@ -1,0 +1,163 @@
+"""Figures draw the data they are given; pixels are not compared."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gmaug import imbalance, metric_probes, probes
+from gmaug.datasets.garden import GARDENS, plant
+from gmaug.distortions import Distorted
+from gmaug.hierarchy import Hierarchy
+from gmaug.plots import DOUBLE, hierarchy, images, similarity, ssim
+from gmaug.similarity import measure
+
+
+@pytest.fixture(scope="module")
+def train():
+    return plant(GARDENS["garden-4"], seed=0).train.subset(range(0, 620, 12))
+
+
+@pytest.fixture(scope="module")
+def found(train):
+    return measure(train, convention=metric_probes.at(32), seed=0, progress=False)
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def texts(figure):
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def lines(axes):
+    return {line.get_label(): line.get_xydata() for line in axes.lines}
+
+
+def test_a_grid_shows_the_pixels_and_says_what_they_are():
+    rows = [[noise(8, 8, seed=r * 3 + c) for c in range(3)] for r in range(2)]
+    figure = images.grid(rows, row_labels=["one", "two"], notes=[["a", "b", "c"], ["d", "e", "f"]])
+    assert len(figure.axes) == 6
+    for axes, expected in zip(figure.axes, (image for row in rows for image in row), strict=True):
+        assert np.array_equal(axes.images[0].get_array(), expected)
+    assert {"one", "two", *"abcdef"} <= set(texts(figure))
+    assert figure.get_size_inches()[0] == pytest.approx(DOUBLE)
+
+
+def test_a_grid_can_be_saved_twice_without_a_warning(tmp_path):
+    figure = images.grid([[noise(8, 8, 3)]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.savefig(tmp_path / "a.svg")
+        figure.savefig(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("rows", "says"), [([], "no image"), ([[np.zeros((4, 4))]], "uint8")])
+def test_a_grid_refuses_what_is_no_image(rows, says):
+    with pytest.raises(ValueError, match=says):
+        images.grid(rows)
+
+
+def test_a_mosaic_keeps_every_pixel_in_its_place():
+    stack = noise(5, 4, 6, 3)
+    made = images.mosaic(stack, columns=3, gap=2)
+    assert made.shape == (2 * 4 + 2, 3 * 6 + 2 * 2, 3)
+    assert np.array_equal(made[6:10, 8:14], stack[4])
+    assert (made[6:10, 16:] == 255).all()  # the place that is left over
+
+
+def test_coloured_maps_clip_and_keep_the_order():
+    made = images.coloured(np.array([[-1.0, 0.0, 1.0, 2.0]]), low=0, high=1)
+    assert made.dtype == np.uint8
+    assert np.array_equal(made[0, 0], made[0, 1])
+    assert np.array_equal(made[0, 2], made[0, 3])
+    assert made[0, 2].sum() > made[0, 0].sum()
+
+
+def test_distortions_are_shown_best_first():
+    original = noise(32, 32)
+    spoilt = [Distorted(noise(32, 32, seed=9), "other", 1.0, 10.0), Distorted(original, "same", 1.0, 10.0)]
+    shown = [text.split("\n")[0] for text in texts(ssim.equal_error(original, spoilt))]
+    assert shown == ["original", "same", "other"]
+
+
+def test_component_maps_state_their_means():
+    original = noise(32, 32)
+    figure = ssim.component_maps(original, [Distorted(original, "same", 1.0, 0.0)])
+    assert texts(figure).count("mean 1.00") == 4
+
+
+def test_curves_of_notebook_01_draw_their_tables():
+    table = probes.grain([0, 4, 16], size=32)
+    drawn = lines(ssim.grain_curve(table).axes[0])
+    assert np.allclose(drawn["measured"], table[["grain", "ssim"]])
+    grid = pd.DataFrame(
+        {"first": list("abc"), "second": list("bca"), "p": [0.1, 0.2, 0.3], "q": [0.3, 0.2, 0.1]}
+    )
+    drawn = lines(ssim.conventions_slope(grid, mark={("b", "c"): "blue"}).axes[0])
+    assert drawn["b, c"][:, 1].tolist() == [0.2, 0.2]
+
+
+def test_a_tree_names_every_class_with_its_count(train):
+    shown = texts(hierarchy.trees({"garden": hierarchy.of_hierarchy(train.hierarchy, train.class_counts)}))
+    assert {f"{name}  ({count})" for name, count in train.class_counts.items()} <= set(shown)
+    assert set(train.hierarchy.super_classes) <= set(shown)
+
+
+def test_the_paper_s_nine_super_classes_are_leaves_of_its_tree():
+    assert hierarchy._leaves(hierarchy.PAPER_BIRDS) == 9
+
+
+def test_bars_are_the_class_counts_largest_first(train):
+    axes = hierarchy.classes_and_counts(train).axes[1]
+    heights = [bar.get_height() for bar in axes.patches[9:18]]
+    assert heights == sorted(train.class_counts.values(), reverse=True)
+
+
+def test_long_tails_draw_every_class():
+    sets = imbalance.published_sets()
+    figure = hierarchy.long_tails(sets, targets={"Birds": 1121})
+    drawn = {axes.get_title(loc="left"): axes.lines[0].get_ydata() for axes in figure.axes if axes.lines}
+    assert {name: len(y) for name, y in drawn.items()} == {name: len(part) for name, part in sets.items()}
+    assert list(drawn["Fungi"]) == sorted(sets["Fungi"].values(), reverse=True)
+
+
+def test_the_running_mean_ends_at_the_measured_value(found):
+    figure = similarity.convergence({"all": found.trace()})
+    line = lines(figure.axes[0])["running mean"]
+    assert line[-1, 1] == pytest.approx(found.ssim_merge_cls.value)
+
+
+def test_the_matrix_frames_each_super_class(train, found):
+    means, _ = metric_probes.class_matrix(found.samples[""], train.classes)
+    figure = similarity.matrix(means.fillna(0), train.hierarchy.groups)
+    assert len(figure.axes[0].patches) == len(train.hierarchy.super_classes)
+
+
+def test_groupings_and_sizes_draw_their_values():
+    marks = {"ours": 0.3}
+    drawn = lines(similarity.groupings(np.array([0.1, 0.2]), marks).axes[0])
+    assert drawn["ours: 0.300"][0, 0] == 0.3
+    part = pd.DataFrame({"size": [32, 224], "sup_sub": [0.1, 0.3], "sup_sub_se": [0.01, 0.01]})
+    axes = similarity.by_size({"a set": part}).axes[0]
+    assert axes.lines[0].get_ydata().tolist() == [0.1, 0.3]
+
+
+def test_paper_and_record_are_never_one_series():
+    table = pd.DataFrame(
+        {
+            "data set": ["a", "b"], "metric": ["mergeCls"] * 2, "paper": [0.1, 0.2],
+            "recorded": [0.11, np.nan], "recorded se": [0.01, np.nan],
+            "this run": [np.nan] * 2, "this run se": [np.nan] * 2,
+        }
+    )  # fmt: skip
+    axes = similarity.side_by_side(table).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["paper", "recorded"]
+
+
+def test_similar_classes_have_a_row_each(train):
+    figure = hierarchy.similar_classes({"garden": train}, ("parasol", "webcap"), columns=3, size=16)
+    assert set(texts(figure)) == {"garden\nparasol", "garden\nwebcap"}
+    assert Hierarchy.flat(train.classes).super_classes == train.classes
