@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from gmaug.similarity import Similarity, measure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BALANCED = 1.2  # largest over smallest class: below it, re-balancing adds a fifth to a class at the most
+WIDTH = 96  # columns of text: fits a terminal and a notebook
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,10 @@ class Advice:
         for f in self.forecasts:
             note = f"   ({f.note})" if f.note else ""
             lines.append(f"  {f.model:{width}}  {f.expected:6.1f}   {f.low:6.1f} to {f.high:5.1f}{note}")
-        lines += ["", f"Recommendation: {self.recommendation}"]
-        lines += [f"Warning: {warning}" for warning in self.warnings]
-        lines += ["", "Next:", *(f"  {k}. {step}" for k, step in enumerate(self.next_steps, 1))]
-        return "\n".join(lines)
+        lines += ["", _wrapped(f"Recommendation: {self.recommendation}", indent=2)]
+        lines += [_wrapped(f"Warning: {warning}", indent=2) for warning in self.warnings]
+        steps = (_wrapped(f"  {k}. {step}", indent=5) for k, step in enumerate(self.next_steps, 1))
+        return "\n".join([*lines, "", "Next:", *steps])
 
 
 def advise(
@@ -165,14 +166,7 @@ def advise(
     )
     imbalance = most / min(counts.values())
     warnings, comparable = guidance.warnings(images, similarity, counts)
-    verdict, why = forecast.neighbours(metric)
-    if imbalance < BALANCED:
-        verdict = forecast.UNKNOWN
-        why = (
-            f"the classes are balanced (largest over smallest {imbalance:.2f}), and the paper's sets are not"
-        )
-    elif not comparable:
-        verdict, why = forecast.UNKNOWN, "its images are too small to compare the metric with the paper's"
+    verdict, why = forecast.verdict(metric, imbalance=imbalance, comparable=comparable)
     guesses = [f.expected for f in found]
     spread = f"The models' expectations run from {min(guesses):.0f} to {max(guesses):.0f} %."
     to_generate = len(counts) * target - total
@@ -197,6 +191,10 @@ def advise(
             accuracy=accuracy,
         ),
     )
+
+
+def _wrapped(text: str, *, indent: int) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * indent)
 
 
 def add_parser(subparsers: Any) -> None:

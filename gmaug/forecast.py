@@ -6,14 +6,18 @@ no assumption about the errors, 95 % cannot be had (:func:`gmaug.uncertainty.pre
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gmaug import curve, published, rivals, uncertainty
 from gmaug.estimates import Estimate
 
 LEVEL = 0.8
+BALANCED = 1.2  # largest over smallest class: below it, re-balancing adds a fifth to a class at the most
 
 TRY = "worth a trial"
 LITTLE = "little to expect"
@@ -131,6 +135,65 @@ def neighbours(metric: Estimate) -> tuple[str, str]:
     )
 
 
+def verdict(metric: Estimate, *, imbalance: float, comparable: bool = True) -> tuple[str, str]:
+    """:func:`neighbours`, unless the set is balanced or its metric cannot be compared with the paper's.
+
+    Parameters
+    ----------
+    metric : Estimate
+        SSIM-supSubCls in the paper's convention.
+    imbalance : float
+        Largest class over smallest.
+    comparable : bool
+        Whether the images are large enough for the convention.
+    """
+    if imbalance < BALANCED:
+        why = (
+            f"the classes are balanced (largest over smallest {imbalance:.2f}), and the paper's sets are not"
+        )
+        return UNKNOWN, why
+    if not comparable:
+        return UNKNOWN, "its images are too small to compare the metric with the paper's"
+    return neighbours(metric)
+
+
+def of_measured(sets: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Forecasts for sets whose metric is on record, one row a set.
+
+    Parameters
+    ----------
+    sets : mapping of str to mapping
+        Name to what :meth:`gmaug.similarity.Similarity.to_dict` gives, one super-class per class.
+
+    Returns
+    -------
+    DataFrame
+        ``set``, ``images``, ``imbalance``, ``ssim_sup_sub_cls`` with its 95 % interval, ``eq4`` and
+        ``refit`` (expected gain, percent, with 80 % interval) and ``verdict``.
+    """
+    rows = []
+    for name, found in sets.items():
+        counts = [one["images"] for one in found["super_classes"].values()]
+        metric, merge = (_estimate(found[key]) for key in ("ssim_sup_sub_cls", "ssim_merge_cls"))
+        all_of_it = len(counts) * max(counts) / sum(counts)
+        by_model = {f.model: f for f in forecasts(metric, merge=merge, enlargement=all_of_it)}
+        imbalance = max(counts) / min(counts)
+        printed, fitted = by_model["Eq. 4 as printed"], by_model[REFIT]
+        rows.append(
+            {
+                "set": name,
+                "images": sum(counts),
+                "imbalance": round(imbalance, 2),
+                "ssim_sup_sub_cls": f"{metric.value:.4f} ({metric.low:.4f} to {metric.high:.4f})",
+                "eq4": f"{printed.expected:.0f} ({printed.low:.0f} to {printed.high:.0f})",
+                "refit": f"{fitted.expected:.0f} ({fitted.low:.0f} to {fitted.high:.0f})",
+                "verdict": verdict(metric, imbalance=imbalance)[0],
+            }
+        )
+    columns = ["set", "images", "imbalance", "ssim_sup_sub_cls", "eq4", "refit", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def images_to_see(original: float, gain: float) -> int:
     """Validation images needed to tell a gain from none: two-sided 5 %, power 80 %, two proportions.
 
@@ -167,6 +230,12 @@ def _forecast(name, frame, predictor, at, model, ceiling) -> Forecast:
     note = f"outside the published range, {shown[0]:.3g} to {shown[1]:.3g}" if outside else ""
     expected, low, high = (float(min(v, ceiling)) for v in (fitted(at[0]), low, high))
     return Forecast(name, expected, low, high, note)
+
+
+def _estimate(found: Mapping[str, Any]) -> Estimate:
+    """An estimate as ``to_dict`` writes it; None stands for NaN."""
+    numbers = (found["value"], found["se"], *found["interval"])
+    return Estimate(*(np.nan if number is None else float(number) for number in numbers), 0, 0)
 
 
 def _printed(x: np.ndarray, y: np.ndarray) -> curve.Fit:

@@ -188,3 +188,11 @@ def test_flowers_is_advised_by_its_neighbours():
     assert given.similarity.argmax == "dandelion"
     assert given.verdict == forecast.TRY
     assert given.class_counts.keys() == whole.class_counts.keys()
+
+
+def test_forecasts_of_recorded_measurements():
+    kept = advise(images((20, 8)), progress=False)
+    table = forecast.of_measured({"a": json.loads(json.dumps(kept.similarity.to_dict()))})
+    assert table["verdict"].tolist() == [kept.verdict]
+    assert table["images"].tolist() == [28]
+    assert forecast.of_measured({}).empty

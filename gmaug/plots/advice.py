@@ -109,4 +109,4 @@ def _supers(axes: Axes, given: Any) -> None:
 
 
 def _two_lines(text: str) -> str:
-    return text.replace(" (", "\n(").replace(", ", ",\n").replace(" of the ", "\nof the ")
+    return text.split(" (")[0].replace(", ", ",\n").replace(" of the ", "\nof the ")
