@@ -110,7 +110,9 @@ def _snapshots(
 
 def follow(nb: Any, generator: TransitionalCGAN) -> GMAugCls:
     """GM-augCls on the profile's garden with the recorded generator, as the experiment's cell runs it."""
-    from gmaug.augcls import GMAugCls
+    import warnings
+
+    from gmaug.augcls import GMAugCls, QuotaNotMet
     from gmaug.classifiers import ResNet18
 
     parts, s = studies.splits(nb.settings.live_garden), CellSettings()
@@ -119,7 +121,9 @@ def follow(nb: Any, generator: TransitionalCGAN) -> GMAugCls:
         generator, classifier, sampling_strategy=s.target, score=s.score, alpha=s.alpha, epsilon=s.epsilon,
         rounds=s.rounds, budget=s.budget, size=studies.SIZE, examples=3, seed=nb.seed,
     )  # fmt: skip
-    augmented.images_, augmented.labels_ = augmented.fit_resample(parts.train, validation=parts.validation)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", QuotaNotMet)  # the notebook shows what is missing, class by class
+        augmented.images_, augmented.labels_ = augmented.fit_resample(parts.train, validation=parts.validation)
     return augmented
 
 
