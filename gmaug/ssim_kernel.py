@@ -22,23 +22,31 @@ LARGEST_EXACT_WINDOW = 11
 MEAN_STEPS = 2.0**23  # 255 of them fit 31 bits
 
 _i32, _f32, _f64 = np.int32, np.float32, np.float64
-_options = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy"}
 
 
-@njit(**_options)
+def _compiled(function):
+    """Compile on first use, and keep the result for the next process where there is a place for it."""
+    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return njit(**options)(function)
+
+
+@_compiled
 def _add(columns, a, b):
     for j in range(columns.shape[0]):
         columns[j] += _i32(a[j]) * _i32(b[j])
 
 
-@njit(**_options)
+@_compiled
 def _roll(columns, a, b, c, d):
     """Products of the rows a and b come in, those of c and d go out."""
     for j in range(columns.shape[0]):
         columns[j] += _i32(a[j]) * _i32(b[j]) - _i32(c[j]) * _i32(d[j])
 
 
-@njit(**_options)
+@_compiled
 def _across(columns, side, out):
     """Sums of `side` neighbours."""
     if side == 7:
@@ -55,16 +63,11 @@ def _across(columns, side, out):
                 out[j] += columns[j + k]
 
 
-@njit(**_options)
+@_compiled
 def box_statistics(image, side, sums, spreads):
     """Window sums of one plane, and N * sum(xx) - sum(x)^2.
 
-    Parameters
-    ----------
-    image : uint8, shape (h, w)
-    side : int32
-    sums : uint16, shape (h - side + 1, w - side + 1), written
-    spreads : int32, same shape, written
+    `sums` (uint16) and `spreads` (int32), each of shape (h - side + 1, w - side + 1), are written.
     """
     height, width = image.shape
     n = _i32(side * side)
@@ -87,7 +90,7 @@ def box_statistics(image, side, sums, spreads):
                 spreads[top, j] = _i32(_i32(n * q[j]) - _i32(s[j] * s[j]))
 
 
-@njit(**_options)
+@_compiled
 def _box_row(q, sx, sy, vx, vy, n, c1, c2):
     total = _f32(0)
     for j in range(q.shape[0]):
@@ -100,7 +103,7 @@ def _box_row(q, sx, sy, vx, vy, n, c1, c2):
     return total
 
 
-@njit(**_options)
+@_compiled
 def _box_plane(x, y, sx, sy, vx, vy, side, c1, c2, columns, q):
     height = x.shape[0]
     columns[:] = 0
@@ -117,7 +120,7 @@ def _box_plane(x, y, sx, sy, vx, vy, side, c1, c2, columns, q):
     return total / (sx.shape[0] * sx.shape[1])
 
 
-@njit(**_options)
+@_compiled
 def box_pairs(pixels_a, sums_a, spreads_a, pixels_b, sums_b, spreads_b, pairs, side, c1, c2, out):
     """Mean SSIM of pairs (i of a, j of b) of images with planes, plain window.
 
@@ -144,7 +147,7 @@ def box_pairs(pixels_a, sums_a, spreads_a, pixels_b, sums_b, spreads_b, pairs, s
         out[k] = total / planes
 
 
-@njit(**_options)
+@_compiled
 def _weigh(row, weights, out):
     """Weighted sums of neighbours; the usual 11 taps in one pass, one half folded on the other."""
     if weights.shape[0] == 11:
@@ -162,24 +165,23 @@ def _weigh(row, weights, out):
             out[j] += weights[k] * row[j + k]
 
 
-@njit(**_options)
+@_compiled
 def _fold_inner(d, e, f, g, h, w3, w4, w5, out):
     for j in range(out.shape[0]):
         out[j] = w5 * f[j] + w4 * (e[j] + g[j]) + w3 * (d[j] + h[j])
 
 
-@njit(**_options)
+@_compiled
 def _fold_outer(a, b, c, i, k, last, w0, w1, w2, out):
     for j in range(out.shape[0]):
         out[j] += w2 * (c[j] + i[j]) + w1 * (b[j] + k[j]) + w0 * (a[j] + last[j])
 
 
-@njit(**_options)
+@_compiled
 def _gather(rows, r, weights, out):
     """Weighted sum of the last rows of a ring that ends with row r.
 
-    The usual 11 rows go in two passes: with more rows at once the compiler would have to rule out
-    more overlaps than it is willing to, and would not use the vector units.
+    The usual 11 go in two passes: of more rows at once the compiler would not rule out overlaps.
     """
     side = weights.shape[0]
     if side == 11:
@@ -201,18 +203,18 @@ def _gather(rows, r, weights, out):
             out[j] += weights[k] * row[j]
 
 
-@njit(**_options)
+@_compiled
 def _product(a, b, out):
     for j in range(out.shape[0]):
         out[j] = _f64(_i32(a[j]) * _i32(b[j]))
 
 
-@njit(**_options)
+@_compiled
 def weighted_statistics(image, weights, means, variances):
     """Weighted window means and variances (float32) of one plane.
 
-    Means are written as whole multiples of 2^-23 (int32): as small as float32, and no further off
-    than 2^-24 at 255 as at 1, which E[xy] - E[x]E[y] needs; float32 itself would be off by 2^-17.
+    Means are whole multiples of 2^-23 (int32), so off by 2^-24 at most: E[xy] - E[x]E[y] needs it,
+    and float32, no smaller, would be off by 2^-17.
     """
     height, width = image.shape
     side = weights.shape[0]
@@ -234,7 +236,7 @@ def weighted_statistics(image, weights, means, variances):
                 variances[top, j] = _f32(square[j] - mean[j] * mean[j])
 
 
-@njit(**_options)
+@_compiled
 def _weighted_row(e, ux, uy, vx, vy, bessel, c1, c2):
     total = 0.0
     for j in range(e.shape[0]):
@@ -246,7 +248,7 @@ def _weighted_row(e, ux, uy, vx, vy, bessel, c1, c2):
     return total
 
 
-@njit(**_options)
+@_compiled
 def _weighted_plane(x, y, ux, uy, vx, vy, weights, bessel, c1, c2, row, ring, e):
     side = weights.shape[0]
     total = 0.0
@@ -260,7 +262,7 @@ def _weighted_plane(x, y, ux, uy, vx, vy, weights, bessel, c1, c2, row, ring, e)
     return total
 
 
-@njit(**_options)
+@_compiled
 def weighted_pairs(
     pixels_a, means_a, variances_a, pixels_b, means_b, variances_b, pairs, weights, bessel, c1, c2, out
 ):
@@ -280,7 +282,7 @@ def weighted_pairs(
         out[k] = total / (planes * (height - side + 1) * (width - side + 1))
 
 
-@njit(**_options)
+@_compiled
 def global_pairs(pixels_a, pixels_b, pairs, out):
     """Sum of x*y over each plane, int64, shape (m, planes): exact."""
     planes, height, width = pixels_a.shape[1:]

@@ -283,3 +283,26 @@ def test_cuda_is_the_same_or_says_that_it_is_not_there():
             ssim_pairs(images, pairs, device="cuda")
         return
     assert np.abs(ssim_pairs(images, pairs, device="cuda") - ssim_pairs(images, pairs)).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", SCIKIT)
+def test_ten_thousand_random_pairs(name):
+    channels = 3 if name == "rgb" else None
+    images = np.concatenate([hard_images(20, channels=channels), textures(40, 20, channels=channels)])
+    pairs = np.random.default_rng(2).integers(0, len(images), (10_000, 2))
+    ours = ssim_pairs(images, pairs, convention=name)
+    distinct, which = np.unique(pairs, axis=0, return_inverse=True)
+    theirs = np.array([scikit(images[i], images[j], **SCIKIT[name]) for i, j in distinct])
+    assert np.abs(ours - theirs[which.ravel()]).max() < 1e-6
+
+
+def test_it_compiles_where_nothing_can_be_kept(monkeypatch):
+    from numba.core import caching
+
+    from gmaug.ssim_kernel import _compiled
+
+    def double(x):
+        return 2 * x
+
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    assert _compiled(double)(21) == 42

@@ -1,0 +1,59 @@
+"""The benchmark measures what it says, on a small scale."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gmaug import bench, bench_limits, bench_peers
+from gmaug.ssim import ssim_pairs
+
+
+def test_speed_and_ratios_of_the_scikit_image_loop(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(bench_peers, "torch_peers", list)
+    settings = bench.BenchSettings(
+        sizes=(24,), pairs=(60,), most_images=40, peer_seconds=0.01, repeats=1, cores=1
+    )
+    table = bench.speed(settings, progress=False)
+    assert set(table["contender"]) == {"ours, paper", "ours, wang2004", "scikit-image loop"}
+    assert (table[["seconds", "us_per_pair", "cpu_us_per_pair"]] > 0).all(axis=None)
+    assert (table["timed"] <= table["pairs"]).all()
+    found = bench.ratios(table, settings)
+    assert list(found["convention"]) == ["paper", "wang2004"]
+    assert (found["ratio"] > 1).all(), "a loop in Python cannot be as fast as the compiled one"
+
+
+def test_every_peer_computes_our_convention():
+    images = bench.pictures(6, 32, seed=0)
+    pairs = np.array([[0, 1], [2, 3], [4, 4]])
+    peers = bench_peers.torch_peers()
+    if not peers:
+        pytest.skip("torchmetrics, pytorch-msssim and piq are not installed")
+    for peer in peers:
+        ours = ssim_pairs(images, pairs, convention=peer.convention)
+        assert np.abs(peer.score(images, pairs) - ours).max() < 1e-4, peer.name  # theirs is float32
+    loop = bench_peers.ScikitLoop(1)
+    assert np.abs(loop(images, pairs) - ssim_pairs(images, pairs)).max() < 1e-6
+    loop.close()
+
+
+def test_deviation_from_scikit_image():
+    assert max(bench.agreement(pairs=200, size=24).values()) < 1e-6
+
+
+def test_files_memory_and_limits():
+    ways = bench_limits.from_files(images=10, cores=1, seed=0)
+    assert ways[0]["ratio"] == 1
+    assert all(row["seconds"] > 0 for row in ways)
+    for row in bench_limits.memory((12,), cores=1):
+        assert 30 < row["peak_mib"] < 1500
+    columns = {"size": [32], "contender": ["ours, paper"], "us_per_pair": [3.0]}
+    (row,) = bench_limits.limits((32,), pd.DataFrame(columns), cores=1)
+    assert 0 < row["share_of_arithmetic"] < 1
+    assert 0 < row["share_of_divisions"] < 1
+
+
+@pytest.mark.parametrize("wrong", [{"cores": 0}, {"repeats": 0}, {"sizes": ()}, {"pairs": ()}])
+def test_wrong_settings(wrong):
+    with pytest.raises(ValueError, match="at least 1"):
+        bench.BenchSettings(**wrong)
