@@ -123,7 +123,8 @@ def follow(nb: Any, generator: TransitionalCGAN) -> GMAugCls:
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", QuotaNotMet)  # the notebook shows what is missing, class by class
-        augmented.images_, augmented.labels_ = augmented.fit_resample(parts.train, validation=parts.validation)
+        found = augmented.fit_resample(parts.train, validation=parts.validation)
+    augmented.images_, augmented.labels_ = found
     return augmented
 
 
