@@ -30,7 +30,7 @@ def test_fig7_draws_both_curves_and_takes_own_points(points):
     assert np.allclose(y, published.EQ4(x))
     x, y = drawn["least squares on Table 5"].get_data()
     assert np.allclose(y, audit.refit()(x))
-    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "gardens" in legend
     assert figure.axes[1].get_yscale() == "log"
 
