@@ -161,3 +161,9 @@ def test_similar_classes_have_a_row_each(train):
     figure = hierarchy.similar_classes({"garden": train}, ("parasol", "webcap"), columns=3, size=16)
     assert set(texts(figure)) == {"garden\nparasol", "garden\nwebcap"}
     assert Hierarchy.flat(train.classes).super_classes == train.classes
+
+
+def test_every_peer_and_convention_of_the_benchmark_is_shown():
+    rows = [("a", "paper", 32, 4.0), ("a", "wang2004", 32, 5.0), ("b", "wang2004", 224, 90.0)]
+    figure = similarity.speedups(pd.DataFrame(rows, columns=["peer", "convention", "size", "ratio"]))
+    assert sorted(texts(figure)) == ["4", "5", "90"]

@@ -267,13 +267,14 @@ def speedups(ratios: pd.DataFrame) -> Figure:
     Parameters
     ----------
     ratios : DataFrame
-        ``peer``, ``size``, ``ratio``.
+        ``peer``, ``convention``, ``size``, ``ratio``.
     """
+    ratios = ratios.assign(peer=ratios["peer"] + ",\n" + ratios["convention"])
     peers = list(dict.fromkeys(ratios["peer"]))
     figure, axes = new(width=DOUBLE * 0.72, height=0.5 * len(peers) + 0.7)
     sizes = sorted(ratios["size"].unique())
     for k, size in enumerate(sizes):
-        part = ratios[ratios["size"] == size].drop_duplicates("peer").set_index("peer").reindex(peers)
+        part = ratios[ratios["size"] == size].set_index("peer").reindex(peers)
         y = np.arange(len(peers))[::-1] + 0.22 * (k - (len(sizes) - 1) / 2)
         axes.plot(part["ratio"], y, "osD^"[k % 4], color=COLOURS[CYCLE[k]], label=f"{size} px")
         for x, height in zip(part["ratio"], y, strict=True):
