@@ -14,8 +14,8 @@ from typing import Any
 # command that was asked for is imported, so a light command stays light.
 COMMANDS: dict[str, tuple[str, str]] = {
     "similarity": ("gmaug.__main__", "SSIM-mergeCls and SSIM-supSubCls of a folder of images"),
-    "advise": ("gmaug.advise", "what the evidence says about augmenting a folder of images"),
-    "record": ("gmaug.studies", "make the recorded runs again"),
+    "advise": ("gmaug.advice.advise", "what the evidence says about augmenting a folder of images"),
+    "record": ("gmaug.study.studies", "make the recorded runs again"),
     "bench": ("gmaug.bench", "time the metric against its peers"),
     "reproduce": ("gmaug.reproduce", "run every notebook headless and regenerate figures/"),
 }
@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def add_parser(subparsers: Any) -> None:
     """Add ``similarity`` to the command line."""
-    from gmaug.ssim_conventions import CONVENTIONS
+    from gmaug.ssim.conventions import CONVENTIONS
 
     parser = subparsers.add_parser(
         "similarity",

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gmaug import forecast, published
+from gmaug import published
 from gmaug.__main__ import main
-from gmaug.advise import advise
+from gmaug.advice import forecast
+from gmaug.advice.advise import advise
 from gmaug.datasets import open_images
 from gmaug.datasets.base import ArrayImages
-from gmaug.estimates import Estimate
+from gmaug.similarity.estimates import Estimate
 
 DATA = Path(os.environ.get("GMAUG_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 

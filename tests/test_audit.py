@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gmaug import audit, identifiability, published, rounding
+from gmaug import published
+from gmaug.law import audit, identifiability, rounding
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gmaug import bench, bench_limits, bench_peers
+from gmaug import bench
+from gmaug.bench import limits as bench_limits
+from gmaug.bench import peers as bench_peers
 from gmaug.ssim import ssim_pairs
 
 

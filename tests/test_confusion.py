@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gmaug.confusion import feature_confusion
+from gmaug.advice.confusion import feature_confusion
 from gmaug.datasets.base import ArrayImages
 from gmaug.hierarchy import Hierarchy
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gmaug import curve, published
+from gmaug import published
+from gmaug.law import curve
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from pictures import textures, write_folder
 
 from gmaug.datasets.base import ArrayImages
 from gmaug.datasets.folder import open_folder
-from gmaug.designs import Design, Ring, all_pairs, random_pairs, ring_pairs
-from gmaug.estimates import estimate
 from gmaug.hierarchy import Hierarchy
 from gmaug.similarity import measure
+from gmaug.similarity.designs import Design, Ring, all_pairs, random_pairs, ring_pairs
+from gmaug.similarity.estimates import estimate
 from gmaug.ssim import Convention, ssim
 
 SMALL = Convention(name="small", size=16)
@@ -124,7 +124,7 @@ def test_balanced_decodes_each_image_once_and_in_small_chunks(tmp_path, monkeypa
     seen = []
     images = open_folder(tmp_path)
     whole = measure(images, convention=SMALL, pairs="balanced", progress=False)
-    monkeypatch.setattr("gmaug.streaming.CHUNK", 8)
+    monkeypatch.setattr("gmaug.similarity.streaming.CHUNK", 8)
     plain = images.image
     monkeypatch.setattr(images, "image", lambda i, size: (seen.append(i), plain(i, size=size))[1])
     result = measure(images, convention=SMALL, pairs="balanced", jobs=1, progress=False)

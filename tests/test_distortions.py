@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gmaug.datasets.photographs import PHOTOGRAPHS, photograph, photographs
-from gmaug.distortions import CLOSE, KINDS, distort, mean_squared_error, psnr
 from gmaug.ssim import CONVENTIONS
+from gmaug.ssim.distortions import CLOSE, KINDS, distort, mean_squared_error, psnr
 
 TARGET = 144.0
 

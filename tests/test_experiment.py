@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from blobs import SMALL, Generator, blobs
 
-from gmaug import arms, cells, experiment
-from gmaug.arms import ARMS, CellSettings, Outcome, Trial
+from gmaug import experiment
 from gmaug.experiment import (
     Cell,
     CellsFailed,
     Material,
+    arms,
     cell_of,
+    cells,
     frame,
     load_records,
     path_of,
@@ -22,6 +23,7 @@ from gmaug.experiment import (
     run_cells,
     stale,
 )
+from gmaug.experiment.arms import ARMS, CellSettings, Outcome, Trial
 
 SETTINGS = CellSettings(size=16, classifier=replace(SMALL, epochs=3), alpha=0.34)
 TRAIN, HELD, TEST = blobs([40, 20, 8], seed=0), blobs([10] * 3, seed=1), blobs([20] * 3, seed=2)

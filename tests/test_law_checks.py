@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gmaug import audit, claims, curve, law_checks, law_verdicts, own_points, rivals, uncertainty
+from gmaug import claims
+from gmaug.law import audit, curve, own_points, rivals, uncertainty
+from gmaug.law import checks as law_checks
+from gmaug.law import verdicts as law_verdicts
 
 
 def test_mae_gains_nothing_on_fungi():

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gmaug import audit, curve, published, rivals, uncertainty
+from gmaug import published
+from gmaug.law import audit, curve, rivals, uncertainty
 from gmaug.plots import evidence, law
 
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from gmaug.designs import random_pairs
-from gmaug.estimates import Estimate, Sample
-from gmaug.maximum import argmax_probability, bias_of_maximum, simultaneous_interval, split_half
+from gmaug.similarity.designs import random_pairs
+from gmaug.similarity.estimates import Estimate, Sample
+from gmaug.similarity.maximum import argmax_probability, bias_of_maximum, simultaneous_interval, split_half
 
 
 def estimates(values, errors, images=10_000):

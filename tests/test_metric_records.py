@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gmaug import metric_records, records
+from gmaug import records
 from gmaug.datasets import open_images
 from gmaug.datasets.export import export
 from gmaug.datasets.garden import GARDENS, plant
+from gmaug.similarity import recording as metric_records
 
 DATA = Path(os.environ.get("GMAUG_DATA") or Path(__file__).parents[1] / "../shared/data")
 
 
 def test_what_is_recorded_matches_today_s_source_and_settings():
     found, refused = metric_records.recorded()
-    assert not refused, f"python -m gmaug.metric_records: {refused}"
+    assert not refused, f"python -m gmaug.similarity.recording: {refused}"
     assert set(found) == set(metric_records.REAL)
 
 

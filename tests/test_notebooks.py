@@ -12,8 +12,8 @@ import nbformat
 import pytest
 
 from gmaug import sources
-from gmaug.provenance import PACKAGE, digest
 from gmaug.execution import PARAMETERS
+from gmaug.provenance import PACKAGE, digest
 from gmaug.reproduce import NOTEBOOKS
 
 FOLDER = Path(__file__).parents[1] / "notebooks"

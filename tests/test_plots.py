@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gmaug import imbalance, metric_probes, probes
+from gmaug.datasets import imbalance
 from gmaug.datasets.garden import GARDENS, plant
-from gmaug.distortions import Distorted
 from gmaug.hierarchy import Hierarchy
 from gmaug.plots import DOUBLE, hierarchy, images, similarity, ssim
 from gmaug.similarity import measure
+from gmaug.similarity import probes as metric_probes
+from gmaug.ssim import probes
+from gmaug.ssim.distortions import Distorted
 
 
 @pytest.fixture(scope="module")

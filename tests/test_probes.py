@@ -5,14 +5,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gmaug import imbalance, metric_probes, probes, ssim_checks
-from gmaug.datasets import open_images
+from gmaug.datasets import imbalance, open_images
 from gmaug.datasets.export import export
 from gmaug.datasets.garden import GARDENS, plant
-from gmaug.distortions import distort
 from gmaug.hierarchy import Hierarchy
 from gmaug.similarity import measure
-from gmaug.ssim import CONVENTIONS, ssim
+from gmaug.similarity import probes as metric_probes
+from gmaug.ssim import CONVENTIONS, probes, ssim
+from gmaug.ssim import checks as ssim_checks
+from gmaug.ssim.distortions import distort
 
 rng = np.random.default_rng(0)
 SMALL = {"a": 40, "b": 10, "c": 10}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gmaug import rivals
+from gmaug.law import rivals
 
 
 @pytest.fixture(scope="module")

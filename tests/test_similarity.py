@@ -10,11 +10,11 @@ from PIL import Image
 
 from gmaug.datasets import open_images
 from gmaug.datasets.base import ArrayImages
-from gmaug.designs import random_pairs
-from gmaug.estimates import estimate, influence, jackknife_se
 from gmaug.hierarchy import Hierarchy
-from gmaug.pixels import PixelStore
 from gmaug.similarity import measure
+from gmaug.similarity.designs import random_pairs
+from gmaug.similarity.estimates import estimate, influence, jackknife_se
+from gmaug.similarity.pixels import PixelStore
 from gmaug.ssim import Convention, ssim
 
 SMALL = Convention(name="small", size=16)

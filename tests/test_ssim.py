@@ -178,7 +178,7 @@ def test_the_threads_and_the_order_of_pairs_do_not_change_a_value():
 def test_blocks_do_not_change_a_value(monkeypatch):
     images, pairs = textures(50, 24), np.random.default_rng(0).integers(0, 50, (200, 2))
     whole = ssim_pairs(images, pairs)
-    monkeypatch.setattr("gmaug.ssim_engine.BLOCK_BYTES", 7 * 7 * 24 * 24)
+    monkeypatch.setattr("gmaug.ssim.engine.BLOCK_BYTES", 7 * 7 * 24 * 24)
     assert np.array_equal(whole, ssim_pairs(images, pairs))
 
 
@@ -263,7 +263,8 @@ def test_the_centre_is_what_is_kept():
 
 @pytest.mark.parametrize("name", CONVENTIONS)
 def test_the_engine_on_torch_is_the_same(name):
-    from gmaug import ssim_parts, ssim_torch
+    from gmaug.ssim import on_torch as ssim_torch
+    from gmaug.ssim import parts as ssim_parts
 
     convention = CONVENTIONS[name]
     images = hard_images(24, channels=3 if convention.colour == "rgb" else None)
@@ -299,7 +300,7 @@ def test_ten_thousand_random_pairs(name):
 def test_it_compiles_where_nothing_can_be_kept(monkeypatch):
     from numba.core import caching
 
-    from gmaug.ssim_kernel import _compiled
+    from gmaug.ssim.kernel import _compiled
 
     def double(x):
         return 2 * x

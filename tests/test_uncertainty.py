@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gmaug import curve, significance, uncertainty
+from gmaug.law import curve, significance, uncertainty
 
 
 @pytest.fixture

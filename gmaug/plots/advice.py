@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmaug import audit, published
+from gmaug import published
+from gmaug.law import audit
 from gmaug.plots import COLOURS, DOUBLE, letter, new
 from gmaug.plots.law import X_LABEL, Y_LABEL
 
@@ -22,7 +23,7 @@ def advice(given: Any) -> Figure:
 
     Parameters
     ----------
-    given : gmaug.advise.Advice
+    given : gmaug.advice.advise.Advice
         Not imported here, since figures come before what they show in the order of rooms.
     """
     figure, panels = new(2, 2, width=DOUBLE, height=4.6)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gmaug import curve, identifiability, published, rivals
+from gmaug import published
+from gmaug.law import curve, identifiability, rivals
 from gmaug.plots import COLOURS, DOUBLE, letter, new
 from gmaug.plots.law import X_LABEL, Y_LABEL
 
@@ -77,7 +78,7 @@ def influence(points: pd.DataFrame, table: pd.DataFrame, fitted: curve.Fit, *, t
     points : DataFrame
         The points fitted: ``ssim_sup_sub_cls`` and ``gain``.
     table : DataFrame
-        As :func:`gmaug.uncertainty.jackknife` gives it for an exponential.
+        As :func:`gmaug.law.uncertainty.jackknife` gives it for an exponential.
     fitted : Fit
         The curve through all of them.
     top : float
@@ -162,9 +163,9 @@ def rival_predictors(frame: pd.DataFrame, ranks: pd.DataFrame, errors: pd.DataFr
     Parameters
     ----------
     frame : DataFrame
-        As :func:`gmaug.rivals.paper_predictors` gives it.
+        As :func:`gmaug.law.rivals.paper_predictors` gives it.
     ranks, errors : DataFrame
-        As :func:`gmaug.rivals.rank_table` and :func:`gmaug.rivals.prediction_table` give them.
+        As :func:`gmaug.law.rivals.rank_table` and :func:`gmaug.law.rivals.prediction_table` give them.
     """
     names = list(ranks["predictor"])
     figure, whole = new(width=DOUBLE, height=4.3)

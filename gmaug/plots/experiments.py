@@ -24,7 +24,7 @@ def printed_accuracies(
     table : DataFrame
         ``dataset`` and accuracies in percent.
     intervals : DataFrame
-        As :func:`gmaug.comparison.accuracy_intervals` gives them.
+        As :func:`gmaug.experiment.comparison.accuracy_intervals` gives them.
     columns, names : sequence of str
         Columns to draw, and what to call them.
     """
@@ -53,7 +53,7 @@ def differences(table: pd.DataFrame, *, scores: Sequence[str], titles: Sequence[
     Parameters
     ----------
     table : DataFrame
-        As :func:`gmaug.comparison.paired` gives it.
+        As :func:`gmaug.experiment.comparison.paired` gives it.
     scores, titles : sequence of str
         Scores to draw, and the panels' titles.
     """
@@ -90,7 +90,7 @@ def by_frequency(table: pd.DataFrame, *, arms: Sequence[str]) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        As :func:`gmaug.comparison.summary` gives it.
+        As :func:`gmaug.experiment.comparison.summary` gives it.
     arms : sequence of str
         Arms to draw, in order.
     """

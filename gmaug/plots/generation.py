@@ -75,7 +75,7 @@ def sweep(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        As :func:`gmaug.walkthrough.threshold_sweep` gives it.
+        As :func:`gmaug.study.walkthrough.threshold_sweep` gives it.
     """
     from matplotlib import pyplot as plt
 
@@ -150,7 +150,7 @@ def by_class(
     Parameters
     ----------
     augmented : GMAugCls
-        As :func:`gmaug.walkthrough.follow` gives it.
+        As :func:`gmaug.study.walkthrough.follow` gives it.
     train : ImageSet
     each : int
     classes : int, optional

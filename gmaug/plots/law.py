@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gmaug import curve, published
+from gmaug import published
+from gmaug.law import curve
+from gmaug.law.significance import gain_intervals
 from gmaug.plots import COLOURS, DOUBLE, SINGLE, letter, new
-from gmaug.significance import gain_intervals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from gmaug.uncertainty import Band
+    from gmaug.law.uncertainty import Band
 
 X_LABEL, Y_LABEL = "SSIM-supSubCls", "relative gain in accuracy (%)"
 
@@ -44,7 +45,7 @@ def fig7(
     Parameters
     ----------
     points : DataFrame
-        As :func:`gmaug.curve.paper_points` gives them.
+        As :func:`gmaug.law.curve.paper_points` gives them.
     refit : Fit
         The least-squares curve.
     band : Band, optional
@@ -127,7 +128,7 @@ def search(recipes: pd.DataFrame) -> Figure:
     Parameters
     ----------
     recipes : DataFrame
-        As :func:`gmaug.audit.recipes` gives them.
+        As :func:`gmaug.law.audit.recipes` gives them.
     """
     figure, axes = new(width=SINGLE, height=2.3)
     off = np.clip(recipes["misses_by"].to_numpy(float), 1e-4, 100)
@@ -157,7 +158,7 @@ def rounding(digits: pd.DataFrame, box: pd.DataFrame, refit: curve.Fit) -> Figur
     Parameters
     ----------
     digits, box : DataFrame
-        As :func:`gmaug.rounding.printed_digits` and :func:`gmaug.rounding.printed_box` give them.
+        As :func:`gmaug.law.rounding.printed_digits` and :func:`gmaug.law.rounding.printed_box` give them.
     refit : Fit
     """
     figure, (left, right) = new(1, 2, width=DOUBLE, height=2.4, width_ratios=[1.4, 1])

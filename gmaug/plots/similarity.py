@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from gmaug.estimates import Sample
+    from gmaug.similarity.estimates import Sample
 
 
 def pairs_of_images(chosen: Sequence[tuple[np.ndarray, np.ndarray, float]]) -> Figure:
@@ -44,7 +44,7 @@ def convergence(traces: Mapping[str, pd.DataFrame], *, targets: Mapping[str, flo
     Parameters
     ----------
     traces : mapping of str to DataFrame
-        From :meth:`gmaug.estimates.Sample.trace`.
+        From :meth:`gmaug.similarity.estimates.Sample.trace`.
     targets : mapping of str to float, optional
         The mean over all pairs, as a dashed line.
     """
@@ -71,7 +71,7 @@ def intervals(rows: pd.DataFrame) -> Figure:
     Parameters
     ----------
     rows : DataFrame
-        From :func:`gmaug.metric_probes.resampled`.
+        From :func:`gmaug.similarity.probes.resampled`.
     """
     designs = list(dict.fromkeys(rows["design"]))
     figure, panels = new(2, len(designs), width=DOUBLE, height=3.4, sharey=True, sharex=True, squeeze=False)
@@ -111,7 +111,7 @@ def maximum_bias(by_count: pd.DataFrame, by_lead: pd.DataFrame) -> Figure:
     Parameters
     ----------
     by_count, by_lead : DataFrame
-        From :func:`gmaug.metric_probes.optimism`: equal means, and one that leads.
+        From :func:`gmaug.similarity.probes.optimism`: equal means, and one that leads.
     """
     figure, (left, right) = new(1, 2, width=DOUBLE, height=2.3)
     left.plot(by_count["k"], by_count["bias"], "o-", color=COLOURS["blue"])
@@ -188,7 +188,7 @@ def knob(table: pd.DataFrame, *, paper: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From :func:`gmaug.metric_probes.gardens`.
+        From :func:`gmaug.similarity.probes.gardens`.
     paper : DataFrame
         Table 5.
     """
@@ -244,7 +244,7 @@ def smoothness(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From :func:`gmaug.metric_records.smoothness_table`.
+        From :func:`gmaug.similarity.recording.smoothness_table`.
     """
     parts = list(table.groupby("data set", sort=False))
     figure, row = new(1, len(parts), width=DOUBLE, height=2.5, squeeze=False)

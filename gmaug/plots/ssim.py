@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmaug.distortions import Distorted
 from gmaug.plots import COLOURS, DOUBLE, new
 from gmaug.plots.images import colour_bar, coloured, grid
 from gmaug.ssim import components, ssim, ssim_map
+from gmaug.ssim.distortions import Distorted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def falling(table: pd.DataFrame, *, at: float) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From :func:`gmaug.probes.strengthened`.
+        From :func:`gmaug.ssim.probes.strengthened`.
     at : float
         The mean squared error that the other figures hold fixed.
     """
@@ -71,7 +71,7 @@ def windows_and_whole(verdicts: pd.DataFrame) -> Figure:
     Parameters
     ----------
     verdicts : DataFrame
-        From :func:`gmaug.probes.verdicts_of`.
+        From :func:`gmaug.ssim.probes.verdicts_of`.
     """
     table = verdicts.sort_values("ssim")
     figure, axes = new(width=DOUBLE * 0.72, height=0.27 * len(table) + 0.75)
@@ -123,7 +123,7 @@ def conventions_slope(table: pd.DataFrame, *, mark: Mapping[tuple[str, str], str
     Parameters
     ----------
     table : DataFrame
-        From :func:`gmaug.probes.by_convention`.
+        From :func:`gmaug.ssim.probes.by_convention`.
     mark : mapping of (str, str) to str
         Pairs of names to a key of ``COLOURS``.
     """
@@ -189,7 +189,7 @@ def scores_by_kind(scores: pd.DataFrame) -> Figure:
 
 def plain_grounds(x: np.ndarray, y: np.ndarray, shares: Sequence[float]) -> Figure:
     """Two images with more and more of one plain ground, and where SSIM finds them alike."""
-    from gmaug.probes import on_plain_ground
+    from gmaug.ssim.probes import on_plain_ground
 
     rows, notes = [[], [], []], []
     for share in shares:

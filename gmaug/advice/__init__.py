@@ -1,0 +1,1 @@
+"""Advice for a folder of images, from the published evidence."""

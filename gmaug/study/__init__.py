@@ -1,0 +1,1 @@
+"""The companion's own study on the gardens: recorded, scrutinised, followed."""
