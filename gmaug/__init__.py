@@ -13,11 +13,16 @@ Rooms, each of which imports only from those above it:
 ``generators``        the conditional image models (section 3.5)
 ``classifiers``       ResNet18 and the class-balanced loss (section 3.5, Table 4)
 ``augcls``            GM-augCls: generate, select, retrain, repeat (section 3.4, Fig. 5)
-``experiment``        one cell = data set x arm x seed (section 4)
-``curve``             the decay law (section 4.3, Eq. 4)
-``published``         the paper's tables as it prints them
-``report``            figures and tables with their provenance; the claims' verdicts
+``study``             the gardens that are studied, their recorded generators
+``experiment``        one cell = data set x arm x seed; arms compared (section 4)
+``law``               the decay law: fits, audit, uncertainty, rivals (section 4.3, Eq. 4)
+``advice``            what the evidence says about a folder of images
+``plots``             the figures
+``notebook``          what a notebook needs; ``reproduce`` runs them all
 ====================  =====================================================================
+
+Beside them: ``published`` (the paper's tables as printed), ``claims`` (their verdicts), ``records``
+and ``recorded`` (runs made beforehand), ``stages``, ``sources`` and ``provenance`` (what depends on what).
 """
 
 __version__ = "0.1.0"

@@ -88,9 +88,18 @@ def _cell(value: Any) -> str:
 
 
 def refresh(source: Path, target: Path) -> list[str]:
-    """Replace the files of `target` by those of `source`; return the names that left or came."""
+    """Replace the files of `target` by the paper's figures and tables in `source`.
+
+    Those named ``extra_...`` belong to the companion alone: they stand in the notebooks and stay
+    with the run.
+
+    Returns
+    -------
+    list of str
+        Names that left or came.
+    """
     target.mkdir(parents=True, exist_ok=True)
-    new = {path.name for path in source.iterdir() if path.is_file() and not path.name.startswith(".")}
+    new = {path.name for path in source.iterdir() if path.name.startswith(("fig", "table"))}
     old = {path.name for path in target.iterdir() if path.is_file() and not path.name.startswith(".")}
     for name in sorted(new):
         scratch = target / f".{name}"

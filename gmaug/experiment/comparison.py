@@ -138,6 +138,12 @@ def text_of(rows: pd.DataFrame) -> str:
     return ", ".join(parts) + " points"
 
 
+def words(differences: pd.DataFrame, arm: str, *, score: str = "top1") -> str:
+    """The differences of one arm in words; ``not run`` where there are none."""
+    rows = differences[(differences["arm"] == arm) & (differences["score"] == score)]
+    return text_of(rows) if len(rows) else "not run"
+
+
 def generators_table(names: Iterable[str] = studies.STUDIED) -> pd.DataFrame:
     """Distances of the recorded generators: one row a garden; the floor is what real images score."""
     rows = []

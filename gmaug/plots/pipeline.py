@@ -119,8 +119,8 @@ def before_and_after(
     """
     from matplotlib import pyplot as plt
 
-    figure = plt.figure(figsize=(DOUBLE, 4.9))
-    grid = figure.add_gridspec(2, 2, height_ratios=(1.5, 1), hspace=0.18, wspace=0.05)
+    figure = plt.figure(figsize=(DOUBLE, 4.1))
+    grid = figure.add_gridspec(2, 2, height_ratios=(1.25, 1))
     for column, (title, images) in enumerate((("original images", real), ("generated and kept", made))):
         axes = figure.add_subplot(grid[0, column])
         tiles(axes, images, names=classes if column == 0 else None)
@@ -188,7 +188,6 @@ def real_and_made(
     tiles(axes[1], made)
     axes[0].set_title("real")
     axes[1].set_title("generated, kept by the classifier")
-    figure.subplots_adjust(wspace=0.04)
     return figure
 
 
