@@ -50,5 +50,9 @@ test: venv  ## lint, pytest, and nbval over the notebooks
 lab: venv  ## JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab notebooks
 
+bench: venv  ## the metric against its peers, as ratios in one run
+	$(python) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	$(python) -m gmaug bench
+
 clean:  ## forget the runs (not the environment)
 	rm -rf runs

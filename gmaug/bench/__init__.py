@@ -18,8 +18,7 @@ import numpy as np
 import pandas as pd
 
 from gmaug import records
-from gmaug.bench import limits as bench_limits
-from gmaug.bench import peers as bench_peers
+from gmaug.bench import limits as bench_limits, peers as bench_peers
 from gmaug.progress import bar
 from gmaug.ssim import ssim_pairs
 from gmaug.ssim.parts import cores as all_cores

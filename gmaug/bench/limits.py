@@ -145,8 +145,7 @@ def limits(sizes: Sequence[int], table: pd.DataFrame, *, cores: int) -> list[dic
     its own, and is what the loops wait for. The bandwidth is that of adding up a large array.
     """
     from gmaug.bench import pictures
-    from gmaug.ssim import CONVENTIONS
-    from gmaug.ssim import parts as ssim_parts
+    from gmaug.ssim import CONVENTIONS, parts as ssim_parts
 
     rate, divisions, bandwidth = _multiply_adds(), _divisions(), _bandwidth()
     rows = []

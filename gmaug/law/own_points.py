@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -124,3 +125,24 @@ def table5(own: pd.DataFrame | None = None) -> pd.DataFrame:
     metrics = ["ssim_merge_cls", "ssim_sup_sub_cls"]
     gains = ["printed", "from_table3", "eq4", "refit", "unseen"]
     return frame[["dataset", "source", *metrics, *gains]].rename(columns={"from_table3": "recomputed"})
+
+
+def of_recorded_cells(nb: Any) -> pd.DataFrame:
+    """Points of the recorded cells of cGAN-augCls, against the original and against equally long training.
+
+    Parameters
+    ----------
+    nb : gmaug.notebook.Notebook
+        Keeps the gardens' metric as a stage of its run; its seed draws the pairs.
+    """
+    from gmaug.experiment import comparison
+
+    cells = comparison.recorded_cells()
+    gardens = sorted(set(cells["dataset"]))
+    metric = nb.stage(
+        "fig7_garden_metric",
+        lambda: garden_metric(gardens, seed=nb.seed),
+        inputs=gardens,
+        modules=["law.own_points"],
+    )
+    return pd.concat([points(cells, metric, against=arm) for arm in ("original", "step-matched")])

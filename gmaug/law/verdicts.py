@@ -8,8 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gmaug.law import audit, curve, identifiability, rivals, rounding, significance, uncertainty
-from gmaug.law import checks as law_checks
+from gmaug.law import (
+    audit,
+    checks as law_checks,
+    curve,
+    identifiability,
+    rivals,
+    rounding,
+    significance,
+    uncertainty,
+)
 from gmaug.published import EQ4
 
 WORKING = ("flowers", "Fungi", "Reptiles", "Amphibians")

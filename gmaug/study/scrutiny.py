@@ -155,3 +155,19 @@ def high_quality(record: Mapping[str, Any]) -> dict[str, Any]:
         "holds": made >= 0.9 * real,
         "why": "an independent net, before selection; nine tenths of the real share would match",
     }
+
+
+def judge(nb: Any, seen: Mistakes) -> None:
+    """Verdicts on where generated images fall (sections 3.3 and 3.4)."""
+    nb.judge(
+        "sec3.4.wrong_class",
+        f"{1 - seen.right:.0%} fall elsewhere, of real images {1 - seen.real[0]:.0%}",
+        holds=seen.right < seen.real[0],
+        why="an independent net on 900 generated images",
+    )
+    nb.judge(
+        "sec3.3.subtle",
+        f"{seen.wrong_mark:.0%} wrong mark, {seen.wrong_body:.0%} wrong body",
+        holds=seen.wrong_mark > seen.wrong_body,
+        why="which mistake is the more frequent; one garden, one generator",
+    )
