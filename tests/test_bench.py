@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from gmaug import bench
-from gmaug.bench import limits as bench_limits
-from gmaug.bench import peers as bench_peers
+from gmaug.bench import limits as bench_limits, peers as bench_peers
 from gmaug.ssim import ssim_pairs
 
 

@@ -22,12 +22,12 @@ from gmaug.generators.losses import discriminator_loss, ema_decay, generator_los
 from gmaug.generators.settings import lambda_t
 from gmaug.generators.stylegan2 import (
     Discriminator,
+    Generator as Networks,
     Mapping,
     ModulatedConv,
     minibatch_std,
     second_moment_norm,
 )
-from gmaug.generators.stylegan2 import Generator as Networks
 from gmaug.generators.training import Training
 
 TINY = TransitionalCGANSettings(

@@ -5,9 +5,15 @@ import pandas as pd
 import pytest
 
 from gmaug import claims
-from gmaug.law import audit, curve, own_points, rivals, uncertainty
-from gmaug.law import checks as law_checks
-from gmaug.law import verdicts as law_verdicts
+from gmaug.law import (
+    audit,
+    checks as law_checks,
+    curve,
+    own_points,
+    rivals,
+    uncertainty,
+    verdicts as law_verdicts,
+)
 
 
 def test_mae_gains_nothing_on_fungi():

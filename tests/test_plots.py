@@ -10,8 +10,7 @@ from gmaug.datasets import imbalance
 from gmaug.datasets.garden import GARDENS, plant
 from gmaug.hierarchy import Hierarchy
 from gmaug.plots import DOUBLE, hierarchy, images, similarity, ssim
-from gmaug.similarity import measure
-from gmaug.similarity import probes as metric_probes
+from gmaug.similarity import measure, probes as metric_probes
 from gmaug.ssim import probes
 from gmaug.ssim.distortions import Distorted
 

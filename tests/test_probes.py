@@ -9,10 +9,8 @@ from gmaug.datasets import imbalance, open_images
 from gmaug.datasets.export import export
 from gmaug.datasets.garden import GARDENS, plant
 from gmaug.hierarchy import Hierarchy
-from gmaug.similarity import measure
-from gmaug.similarity import probes as metric_probes
-from gmaug.ssim import CONVENTIONS, probes, ssim
-from gmaug.ssim import checks as ssim_checks
+from gmaug.similarity import measure, probes as metric_probes
+from gmaug.ssim import CONVENTIONS, checks as ssim_checks, probes, ssim
 from gmaug.ssim.distortions import distort
 
 rng = np.random.default_rng(0)

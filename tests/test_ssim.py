@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pictures import textures
 from PIL import Image
 from skimage.metrics import structural_similarity
@@ -263,8 +262,7 @@ def test_the_centre_is_what_is_kept():
 
 @pytest.mark.parametrize("name", CONVENTIONS)
 def test_the_engine_on_torch_is_the_same(name):
-    from gmaug.ssim import on_torch as ssim_torch
-    from gmaug.ssim import parts as ssim_parts
+    from gmaug.ssim import on_torch as ssim_torch, parts as ssim_parts
 
     convention = CONVENTIONS[name]
     images = hard_images(24, channels=3 if convention.colour == "rgb" else None)
