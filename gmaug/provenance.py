@@ -8,9 +8,9 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,6 @@ def source_hash(*modules: str) -> str:
     return digest(*(meaning(s / "__init__.py" if s.is_dir() else s.with_suffix(".py")) for s in stems))
 
 
-@cache
 def environment() -> dict[str, Any]:
     """Versions, machine and commit of this process."""
     versions = {}
@@ -117,9 +116,18 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
+        "device": _device(),
         "commit": commit(),
         "versions": versions,
     }
+
+
+def _device() -> str:
+    """What this process computes on; torch is asked only where it is in use."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"cpu ({platform.processor() or platform.machine()})"
 
 
 def commit() -> str | None:

@@ -163,8 +163,10 @@ def _conclude(run: Run, *, partial: bool) -> None:
 
 
 def write_back(run: Run) -> None:
-    """Put the executed copies in place of the committed notebooks, without the run's traces."""
+    """Put the executed copies in place of the committed notebooks, and the verdicts in README.md."""
     import nbformat
+
+    from gmaug import readme
 
     for name in NOTEBOOKS:
         path = run.notebooks / f"{name}.ipynb"
@@ -179,6 +181,7 @@ def write_back(run: Run) -> None:
         scratch = path.with_suffix(".tmp")
         nbformat.write(executed, scratch)
         os.replace(scratch, path)
+    readme.render(run.folder / "verdicts", notebook.root() / "README.md")
 
 
 def _shown(path: Path) -> str:
