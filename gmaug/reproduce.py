@@ -94,7 +94,7 @@ def reproduce(run: Run, *, notebooks: Mapping[str, tuple[str, ...]] = NOTEBOOKS,
         print(f"gmaug: {failure}", file=sys.stderr, flush=True)
     if failures:
         return 1
-    _conclude(run, partial=len(notebooks) < len(NOTEBOOKS))
+    _conclude(run, kept, partial=len(notebooks) < len(NOTEBOOKS))
     return 0
 
 
@@ -146,9 +146,9 @@ def _state(run: Run, name: str) -> str:
     return f"{name[:2]} {line[:70]}" if line else name[:2]
 
 
-def _conclude(run: Run, *, partial: bool) -> None:
-    """Refresh ``figures/`` where this run is the committed one, and print what the claims came to."""
-    from gmaug import claims
+def _conclude(run: Run, kept: stages.Stages, *, partial: bool) -> None:
+    """Refresh ``figures/`` where this run is the committed one; write the report, print the claims."""
+    from gmaug import claims, html_report
 
     figures = run.folder / "figures"
     if partial:
@@ -158,7 +158,10 @@ def _conclude(run: Run, *, partial: bool) -> None:
     else:
         report.refresh(figures, notebook.root() / "figures")
         print(f"figures and tables: {_shown(notebook.root() / 'figures')}")
-    print()
+    seconds = {name: kept.read(name)["seconds"] for name in NOTEBOOKS if kept.has(name)}
+    about = {"profile": run.profile, "seed": run.seed, "data": run.data and Path(run.data).name}
+    page = html_report.write(run.folder, seconds=seconds, parameters=about)
+    print(f"report: {_shown(page)}\n")
     print(claims.summary(run.folder / "verdicts"))
 
 

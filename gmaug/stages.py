@@ -76,6 +76,10 @@ class Stages:
             return "its file is damaged"
         return difference(kept.get("key", {}), key)
 
+    def has(self, name: str) -> bool:
+        """Whether a result of `name` is kept, whatever its key."""
+        return self._path(name).is_file()
+
     def keep(self, name: str, key: Mapping[str, Any], result: Any, *, seconds: float) -> None:
         """Keep `result` under `key`."""
         write_json(self._path(name), {"key": key, "seconds": round(seconds, 3), "result": result})

@@ -18,7 +18,7 @@ ORDER = (
     ("study", "experiment"),  # the study lists the experiment's cells, which draw from its generators
     ("law",),
     ("advice", "plots"),
-    ("notebook", "execution", "readme", "reproduce", "bench"),
+    ("notebook", "execution", "readme", "html_report", "reproduce", "bench"),
     ("__main__",),
 )
 
