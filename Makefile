@@ -16,6 +16,10 @@ ifneq ($(strip $(unknown)),)
 $(error unknown parameter: $(unknown); there are $(filter-out MAKEFLAGS,$(known)))
 endif
 
+ifneq ($(filter-out all,$(TRAIN)),)
+$(error TRAIN=$(TRAIN): only TRAIN=all is known)
+endif
+
 python := $(VENV)/bin/python
 run_options := --profile "$(PROFILE)" --seed "$(SEED)" --jobs "$(JOBS)" $(if $(DATA),--data "$(DATA)")
 
@@ -31,10 +35,11 @@ venv: $(VENV)/.ready  ## set up the virtual environment in .venv
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(python) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(python) -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
 reproduce: venv  ## run every notebook and regenerate figures/; PROFILE= SEED= DATA= JOBS= TRAIN=all
+	$(if $(TRAIN),$(python) -m gmaug record generators)
 	$(python) -m gmaug reproduce $(run_options)
 
 notebooks: venv  ## the default run, its outputs stored in notebooks/

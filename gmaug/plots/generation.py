@@ -33,7 +33,7 @@ def learning(
 
     rows = np.concatenate([snapshots, real[None]])
     figure, axes = plt.subplots(figsize=(DOUBLE, DOUBLE * len(rows) / rows.shape[1] + 0.35))
-    tiles(axes, rows, names=[*(f"{k:g} kimg" for k in kimg), "real"], gap=1)
+    tiles(axes, rows, names=[*(f"{k:.0f} kimg" for k in kimg), "real"], gap=1)
     each, width = rows.shape[1] // len(classes), rows.shape[3] + 1
     axes.set_xticks([(c + 0.5) * each * width for c in range(len(classes))], classes)
     axes.tick_params(axis="x", length=0, labeltop=True, labelbottom=False)
@@ -60,8 +60,8 @@ def learning_curve(record: Mapping[str, Any]) -> tuple[Figure, pd.DataFrame]:
         axes.plot(curve["kimg"], curve[column], color=COLOURS["blue"], lw=1.2)
         axes.set_title(title)
         axes.set_xlabel("thousands of images shown")
-        axes.set_ylim(bottom=0)
     left.set_yscale("log")
+    right.set_ylim(bottom=0)
     right.axhline(1, color="0.6", lw=0.8, ls="--")
     right.annotate(
         "real images", (curve["kimg"].iloc[-1], 1), ha="right", va="bottom", fontsize=7, color="0.4"
@@ -154,7 +154,8 @@ def by_class(
     train : ImageSet
     each : int
     classes : int, optional
-        So many classes, evenly spaced from the most to the least frequent; all by default.
+        So many of the classes that got images, evenly spaced from the most to the least frequent;
+        all classes by default.
 
     Returns
     -------
@@ -165,7 +166,8 @@ def by_class(
     counts = np.array(list(train.class_counts.values()))
     order = np.argsort(-counts, kind="stable")
     if classes is not None:
-        order = order[np.linspace(0, len(order) - 1, classes).round().astype(int)]
+        filled = order[[augmented.accepted_[c] > 0 for c in order]]
+        order = filled[np.linspace(0, len(filled) - 1, min(classes, len(filled))).round().astype(int)]
     images, labels = augmented.images_, augmented.labels_
 
     def some(of_class: int, synthetic: bool) -> np.ndarray:

@@ -157,6 +157,9 @@ def tiles(axes: Axes, rows: np.ndarray, *, names: Sequence[str] | None = None, g
         for c in range(columns):
             top, left = r * (height + gap), c * (width + gap)
             sheet[top : top + height, left : left + width] = rows[r, c]
+    for r in range(count):
+        if (rows[r] == 255).all():
+            axes.text(0, r * (height + gap) + height / 2, "none", va="center", color="0.4", fontsize=7)
     axes.imshow(sheet, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
