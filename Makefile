@@ -6,7 +6,6 @@ SEED ?= 0
 DATA ?=
 JOBS ?= 1
 TRAIN ?=
-export TRAIN
 
 # A misspelled parameter stops before anything runs.
 known := PYTHON VENV PROFILE SEED DATA JOBS TRAIN MAKEFLAGS

@@ -98,10 +98,15 @@ def _skeleton(node: Any) -> Any:
     return repr(node)
 
 
+def module_file(module: str) -> Path:
+    """The file of a module of the package, named as in ``"generators.cgan"``; it need not exist."""
+    stem = PACKAGE.joinpath(*module.split(".")) if module else PACKAGE
+    return stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
+
+
 def source_hash(*modules: str) -> str:
     """Digest of the meaning of modules of the package, named as in ``"generators.cgan"``."""
-    stems = (PACKAGE.joinpath(*module.split(".")) for module in modules)
-    return digest(*(meaning(s / "__init__.py" if s.is_dir() else s.with_suffix(".py")) for s in stems))
+    return digest(*(meaning(module_file(module)) for module in modules))
 
 
 def environment() -> dict[str, Any]:

@@ -23,7 +23,7 @@ from gmaug import notebook, report, sources, stages
 from gmaug.execution import NotebookFailed, Run, end_with_parent, execute, progress_file
 from gmaug.profiles import PROFILES, profile_named
 from gmaug.progress import last_line
-from gmaug.provenance import digest, files_hash
+from gmaug.provenance import PACKAGE, digest, files_hash
 
 # A notebook and those whose kept results it reads: with several jobs it starts after them.
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
@@ -39,11 +39,11 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
 def key_of(name: str, run: Run) -> dict[str, Any]:
     """What the executed copy of a notebook depends on."""
     path = run.notebooks / f"{name}.ipynb"
-    recorded = sorted(p for p in (sources.PACKAGE / "recorded").rglob("*") if p.is_file())
+    recorded = sorted(p for p in (PACKAGE / "recorded").rglob("*") if p.is_file())
     return {
         "parameters": {"profile": run.profile, "seed": run.seed, "data": _data_key(run.data)},
         "notebook": digest(sources.code_cells(path)),
-        "inputs": {"recorded runs": files_hash(recorded), "train": os.environ.get("TRAIN", "")},
+        "inputs": {"recorded runs": files_hash(recorded)},
         "source": sources.of_notebook(path),
     }
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from gmaug.provenance import PACKAGE, meaning
+from gmaug.provenance import meaning, module_file
 
 # They say how a run is shown, kept and named, and decide no number of it.
 BOOKKEEPING = frozenset({"progress", "provenance", "sources", "stages"})
@@ -27,7 +27,7 @@ def imported(module: str) -> frozenset[str]:
     module : str
         Dotted name inside the package, such as ``"datasets.garden"``.
     """
-    return _imports(ast.parse(_file(module).read_text(encoding="utf-8")))
+    return _imports(ast.parse(module_file(module).read_text(encoding="utf-8")))
 
 
 def closure(modules: Iterable[str]) -> dict[str, str]:
@@ -40,10 +40,10 @@ def closure(modules: Iterable[str]) -> dict[str, str]:
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if not _file(module).is_file():
+        if not module_file(module).is_file():
             found[module] = "gone"
         elif module not in found and module not in BOOKKEEPING:
-            found[module] = meaning(_file(module))
+            found[module] = meaning(module_file(module))
             waiting.extend(imported(module))
     return dict(sorted(found.items()))
 
@@ -63,11 +63,6 @@ def code_cells(path: Path) -> list[str]:
     return ["\n".join(s for s in source.splitlines() if not s.startswith(("%", "!"))) for source in sources]
 
 
-def _file(module: str) -> Path:
-    stem = PACKAGE.joinpath(*module.split(".")) if module else PACKAGE
-    return stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
-
-
 def _imports(tree: ast.AST) -> frozenset[str]:
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -78,4 +73,4 @@ def _imports(tree: ast.AST) -> frozenset[str]:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     inside = {name.removeprefix("gmaug").lstrip(".") for name in names if name.split(".")[0] == "gmaug"}
     parents = {name.rpartition(".")[0] for name in inside}
-    return frozenset(name for name in inside | parents if name and _file(name).is_file())
+    return frozenset(name for name in inside | parents if name and module_file(name).is_file())
