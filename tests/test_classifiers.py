@@ -11,7 +11,7 @@ from sklearn.base import clone
 from gmaug.classifiers import GARDEN, PAPER, Loss, ResNet18, balancing_weights
 from gmaug.classifiers.augment import Views, centre, mirrored
 from gmaug.classifiers.resnet import resnet18
-from gmaug.classifiers.training import endless
+from gmaug.classifiers.training import Batches
 
 TRAIN = blobs([60, 30, 10], seed=0)
 HELD = blobs([15, 15, 15], seed=1)
@@ -112,15 +112,15 @@ def test_a_binary_loss_starts_at_one_in_the_number_of_classes():
 
 def test_batches():
     random = torch.Generator().manual_seed(0)
-    passes = endless(10, 4, random=random)
+    passes = Batches(10, 4, random=random)
     drawn = torch.cat([next(passes) for _ in range(5)])
     assert sorted(drawn[:10].tolist()) == sorted(drawn[10:].tolist()) == list(range(10))
     labels = np.repeat([0, 1], [95, 5])
-    weighted = endless(100, 100, weights=balancing_weights(labels), random=random)
+    weighted = Batches(100, 100, weights=balancing_weights(labels), random=random)
     share = np.mean([labels[next(weighted).numpy()].mean() for _ in range(20)])
     assert share == pytest.approx(0.5, abs=0.05)  # 2000 draws: standard error 0.011
     with pytest.raises(ValueError, match="sampling_weights"):
-        next(endless(3, 2, weights=np.zeros(3), random=random))
+        Batches(3, 2, weights=np.zeros(3), random=random)
 
 
 def test_steps_and_rate():

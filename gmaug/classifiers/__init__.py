@@ -10,11 +10,16 @@ from typing import Any
 
 _HOMES = {
     "GARDEN": "settings",
+    "GARDEN_MAE": "mae_settings",
+    "MAE": "mae",
     "PAPER": "settings",
+    "PAPER_MAE": "mae_settings",
     "Loss": "losses",
+    "MAESettings": "mae_settings",
     "ResNet18": "resnet",
     "ResNet18Settings": "settings",
     "TorchClassifier": "base",
+    "TrainingSettings": "settings",
     "balancing_weights": "training",
     "class_balanced_weights": "losses",
 }

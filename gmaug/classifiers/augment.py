@@ -1,13 +1,22 @@
-"""Random crops and flips of whole batches at once."""
+"""Random views of training images: crops, flips, RandAugment, erased boxes, mixed pairs.
+
+Crops and flips are done for a whole batch at once; the rest is torchvision's, whose transforms
+draw from torch's own random state: it is lent a seed from the run's generator each time, and
+put back (:func:`lent`).
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 
-from gmaug.classifiers.settings import ResNet18Settings
+from gmaug import backend
+from gmaug.classifiers.settings import TrainingSettings
 
 RATIO = (3 / 4, 4 / 3)  # aspect of a resized crop, and
 SCALE = (0.08, 1.0)  # its share of the image's area: torchvision's RandomResizedCrop
@@ -19,19 +28,25 @@ class Views:
     Parameters
     ----------
     images : uint8 tensor, shape (n, h, w, 3)
-    settings : ResNet18Settings
-        Of which `crop`, `crop_size`, `padding` and `flip` are used.
+    settings : TrainingSettings
+        Of which `crop`, `crop_size`, `padding`, `flip` and `randaugment` are used.
     """
 
-    def __init__(self, images: torch.Tensor, settings: ResNet18Settings) -> None:
+    def __init__(self, images: torch.Tensor, settings: TrainingSettings) -> None:
         self.settings = settings
         self.side = images.shape[1:3]
         pad = settings.padding if settings.crop == "padded" else 0
+        if settings.crop_size and settings.crop_size > min(self.side):
+            raise ValueError(
+                f"crop_size={settings.crop_size} is more than the images' side {min(self.side)}; enlarge the "
+                "images, or give crop_size=None"
+            )
         if pad >= min(self.side):
             raise ValueError(f"padding={pad} is not less than the image's side {min(self.side)}; lower it")
         if pad:  # mirrored, not black: a black border would mark the shifted images
             images = mirrored(images, pad)
         self.images, self.pad = images, pad
+        self.operations = _randaugment(*settings.randaugment) if settings.randaugment else None
 
     def draw(self, index: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         """A random view of each image of a batch.
@@ -46,6 +61,14 @@ class Views:
         -------
         float tensor, shape (b, 3, height, width), range 0-255
         """
+        batch = self._cropped(index, random)
+        if self.operations is None:
+            return batch
+        pixels = batch.round().to(torch.uint8).cpu()
+        with lent(random):  # image by image: on a batch torchvision would do the same to all of it
+            return torch.stack([self.operations(image) for image in pixels]).to(batch)
+
+    def _cropped(self, index: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         count, device = len(index), self.images.device
         mirror = (torch.rand(count, generator=random) < 0.5) & self.settings.flip
         if self.settings.crop == "resized":
@@ -77,6 +100,90 @@ class Views:
         side = self.settings.crop_size
         size = (side, side) if side else tuple(self.side)
         return F.affine_grid(theta, [count, 3, *size], align_corners=False)
+
+
+class Mixer:
+    """Erased boxes and mixed pairs, for the pixels as the network sees them.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        Of which `erasing`, `mixup` and `cutmix` are used.
+    classes : int
+    """
+
+    def __init__(self, settings: TrainingSettings, classes: int) -> None:
+        self.ways, self.classes, self.erase = [], classes, None
+        if not (settings.erasing or settings.mixup or settings.cutmix):
+            return
+        v2 = _transforms()
+        if settings.erasing:
+            self.erase = v2.RandomErasing(p=settings.erasing, value="random")
+        for way, alpha in ((v2.MixUp, settings.mixup), (v2.CutMix, settings.cutmix)):
+            if alpha:
+                self.ways.append(way(alpha=alpha, num_classes=classes))
+
+    def __call__(
+        self, batch: torch.Tensor, labels: torch.Tensor, random: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """A batch, its labels, and the labels' shares where images were mixed.
+
+        Parameters
+        ----------
+        batch : float tensor, shape (b, 3, height, width), of mean 0 and deviation 1
+        labels : int64 tensor, shape (b,)
+        random : torch.Generator
+
+        Returns
+        -------
+        batch : float tensor, shape (b, 3, height, width)
+        labels : int64 tensor, shape (b,), or (b, 2) where images were mixed
+            The label of the larger share first.
+        shares : float tensor, shape (b, 2), summing to 1, or None
+        """
+        if self.erase is not None:
+            with lent(random):  # image by image, as above
+                batch = torch.stack([self.erase(image) for image in batch.cpu()]).to(batch)
+        if not self.ways:
+            return batch, labels, None
+        way = self.ways[int(torch.randint(len(self.ways), (), generator=random))]
+        with lent(random):
+            batch, soft = way(batch, labels)
+        # a class mixed with itself has one share; its second is 0, of any class
+        shares, labels = soft.topk(min(2, self.classes))
+        return batch, labels, shares
+
+
+@contextmanager
+def lent(random: torch.Generator, device: torch.device | None = None) -> Iterator[None]:
+    """torch's own random state, seeded from `random` for a while and then put back.
+
+    Parameters
+    ----------
+    random : torch.Generator
+        One number is drawn from it.
+    device : torch.device, optional
+        Seed and put back its state as well; the CPU's alone by default.
+    """
+    seed = int(torch.randint(2**62, (), generator=random))
+    cuda = device is not None and device.type == "cuda"
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if cuda else []):
+        # torch.manual_seed would seed every device, and those not named above stay so
+        (torch.manual_seed if cuda else torch.default_generator.manual_seed)(seed)
+        yield
+
+
+def _transforms() -> ModuleType:
+    backend.torchvision()
+    from torchvision.transforms import v2
+
+    return v2
+
+
+def _randaugment(operations: int, magnitude: int) -> torch.nn.Module:
+    v2 = _transforms()
+    # grey beyond the border, as black would mark the images that were turned or shifted
+    return v2.RandAugment(operations, magnitude, fill=128, interpolation=v2.InterpolationMode.BILINEAR)
 
 
 def mirrored(images: torch.Tensor, pad: int) -> torch.Tensor:

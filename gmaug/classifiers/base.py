@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,12 +14,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from gmaug import backend
 from gmaug.classifiers.augment import centre
 from gmaug.classifiers.losses import Loss
+from gmaug.classifiers.resume import Checkpoint
 from gmaug.classifiers.training import train
+from gmaug.provenance import digest, plain
 
 AT_ONCE = 256  # images scored at a time: bounds memory, and fixes the rounding
 
@@ -32,8 +36,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Labels, in the order of the columns of the scores.
     history_ : list of dict
         One entry a validation: ``epoch``, ``step``, ``rate``, ``train_loss``,
-        ``train_accuracy``, and with validation images ``validation_loss``,
-        ``validation_accuracy`` (balanced: the mean over classes) and ``validation_top1``.
+        ``train_accuracy`` (of mixed images: on the larger share's label), and with validation
+        images ``validation_loss``, ``validation_accuracy`` (balanced: the mean over classes) and
+        ``validation_top1``.
     best_epoch_ : int
         The epoch whose weights were kept: the highest balanced validation accuracy, the lower
         validation loss among equals; the last without validation images.
@@ -42,6 +47,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     """
 
     settings_class: ClassVar[type]
+    stochastic: ClassVar[bool] = False  # whether the network draws random numbers in training
 
     @abstractmethod
     def _network(self, classes: int) -> nn.Module:
@@ -55,6 +61,18 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         """What takes the steps."""
 
+    def _prepare(self, images: np.ndarray, keep: Callable[[str], Checkpoint | None], desc: str) -> None:
+        """What is done to the new network before it is trained; nothing by default.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (n, h, w, 3)
+            The training images.
+        keep : callable
+            The checkpoint of a stage, by name, or None.
+        desc : str
+        """
+
     def fit(
         self,
         images: np.ndarray,
@@ -66,6 +84,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         steps: int | None = None,
         sampling_weights: np.ndarray | None = None,
         loss: Loss | None = None,
+        checkpoint: str | Path | None = None,
         desc: str = "classifier",
     ) -> TorchClassifier:
         """Train from scratch.
@@ -88,17 +107,27 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             every image once an epoch by default.
         loss : Loss, optional
             Softmax cross-entropy by default.
+        checkpoint : path, optional
+            A folder where the run is kept at each validation. The same call goes on from there
+            after an interruption, to the same weights bit for bit; after the end, it gives them
+            at once. Delete the folder when it is of no more use.
         desc : str
             Name of the progress bar.
 
         Raises
         ------
         ValueError
-            If shapes, types or labels do not fit together.
+            If shapes, types or labels do not fit together, or the checkpoint is of another run.
+        OSError
+            If the checkpoint's disk is full; what was kept before still serves.
         """
         loss = loss or Loss()
         images, labels = as_images(images), np.asarray(labels)
+        if not len(images):
+            raise ValueError("images: there are none; give at least one")
         self.classes_ = np.unique(labels) if classes is None else np.asarray(classes)
+        if len(set(self.classes_.tolist())) < len(self.classes_):
+            raise ValueError("classes= names one of them twice; name each once")
         truth = self._encode(labels, len(images), "labels")
         self._watch = None
         if validation is not None:
@@ -108,19 +137,46 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         self.counts_ = np.bincount(truth, minlength=len(self.classes_))
         self.mean_ = images.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
         self.std_ = np.maximum(images.std(axis=(0, 1, 2), dtype=np.float64), 1.0).astype(np.float32)
-        self._build(seed)
         total = self.settings.steps(len(images)) if steps is None else steps
         if total < 1:
             raise ValueError(f"steps={steps}: give 1 or more")
-        train(self, images, truth, total=total, weights=sampling_weights, desc=desc)
+        run = None
+        if checkpoint is not None:
+            run = self._about_run(images, truth, total, sampling_weights)
+
+        def keep(stage: str) -> Checkpoint | None:
+            return None if run is None else Checkpoint(Path(checkpoint) / f"{stage}.safetensors", run)
+
+        self._build(seed)
+        self._prepare(images, keep, desc)
+        train(
+            self, images, truth, total=total, weights=sampling_weights, checkpoint=keep("training"), desc=desc
+        )
         self.steps_ = total
         del self._watch
         return self
 
+    def _about_run(
+        self, images: np.ndarray, truth: np.ndarray, total: int, weights: np.ndarray | None
+    ) -> dict[str, Any]:
+        """What tells this training from others, for its checkpoint."""
+        held = () if self._watch is None else self._watch
+        return {
+            "kind": type(self).__name__,
+            "settings": plain(self.settings),
+            "loss": plain(self.loss_),
+            "seed": self.seed_,
+            "steps": total,
+            "classes": self.classes_.tolist(),
+            "images": digest(images, truth),
+            "validation": digest(*held),
+            "sampling_weights": None if weights is None else digest(np.asarray(weights, dtype=np.float64)),
+        }
+
     def _build(self, seed: int) -> None:
         self._device = backend.device(self.device)
         with torch.random.fork_rng(devices=[]):  # leave the caller's random state as it was
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             self.net_ = self._network(len(self.classes_)).to(self._device)
 
     def validated(self) -> dict[str, float]:
@@ -156,7 +212,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     @torch.no_grad()
     def _forward(self, images: np.ndarray, layer: Any) -> np.ndarray:
         if not hasattr(self, "net_"):
-            raise ValueError(f"this {type(self).__name__} is not trained; call fit or load first")
+            raise NotFittedError(f"this {type(self).__name__} is not trained; call fit or load first")
         images = as_images(images)
         if tuple(images.shape[1:3]) != tuple(self.side_):
             side = images.shape[1:3]
@@ -232,7 +288,10 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
 def as_images(images: np.ndarray, *, name: str = "images") -> np.ndarray:
     """`images` as a contiguous uint8 array of shape (n, h, w, 3), or ValueError that says what to do."""
-    images = np.asarray(images)
+    try:
+        images = np.asarray(images)
+    except ValueError:  # a list of arrays that do not stack
+        raise ValueError(f"{name} have different sizes; resize them to one") from None
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         found = f"{images.dtype} of shape {images.shape}"
         raise ValueError(f"{name} are {found}; give uint8 (n, height, width, 3)")

@@ -90,7 +90,12 @@ class Loss:
             raise ValueError(f"logit adjustment (tau={self.tau}) needs kind='softmax', not {self.kind!r}")
 
     def value(
-        self, logits: torch.Tensor, labels: torch.Tensor, *, counts: np.ndarray
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        counts: np.ndarray,
+        shares: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Mean loss of a batch: the weighted losses over the *number* of images.
 
@@ -100,24 +105,32 @@ class Loss:
         Parameters
         ----------
         logits : float tensor, shape (n, C)
-        labels : int tensor, shape (n,)
+        labels : int tensor, shape (n,), or (n, k) with `shares`
         counts : array of int, shape (C,)
             Training images of each class.
+        shares : float tensor, shape (n, k), optional
+            Of an image mixed from k others: its loss is the sum, by share, of the losses of its
+            k labels, each with the weight of its own class.
 
         Returns
         -------
         float tensor, shape ()
         """
+        if shares is not None:
+            pairs = zip(labels.T, shares.T, strict=True)
+            losses = sum(share * self._weighted(logits, label, counts) for label, share in pairs)
+            return losses.mean()
+        return self._weighted(logits, labels, counts).mean()
+
+    def _weighted(self, logits: torch.Tensor, labels: torch.Tensor, counts: np.ndarray) -> torch.Tensor:
         losses = self.each(logits, labels, counts=counts)
         if self.beta is not None:
             weights = class_balanced_weights(counts, beta=self.beta)
             losses = losses * logits.new_tensor(weights)[labels]
-        return losses.mean()
+        return losses
 
-    def each(
-        self, logits: torch.Tensor, labels: torch.Tensor, *, counts: np.ndarray
-    ) -> torch.Tensor:
-        """Loss of each image before its class's weight, shape (n,); parameters as :meth:`value`."""
+    def each(self, logits: torch.Tensor, labels: torch.Tensor, *, counts: np.ndarray) -> torch.Tensor:
+        """Loss of each image before its class's weight, shape (n,); `labels` of shape (n,)."""
         import torch.nn.functional as F
 
         if self.kind == "softmax":
