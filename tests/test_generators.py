@@ -28,7 +28,7 @@ from gmaug.generators.stylegan2 import (
     minibatch_std,
     second_moment_norm,
 )
-from gmaug.generators.training import Training
+from gmaug.generators.cgan_training import CGANTraining
 
 TINY = TransitionalCGANSettings(
     resolution=8,
@@ -226,7 +226,7 @@ def test_cutout_removes_at_most_a_quarter():
 
 
 def test_fakes_follow_the_training_distribution(data):
-    run = Training(TINY, *data, n_classes=3, device=torch.device("cpu"))
+    run = CGANTraining(TINY, *data, n_classes=3, device=torch.device("cpu"))
     drawn = torch.cat([run.labels[run._rows()] for _ in range(500)])
     observed = torch.bincount(drawn, minlength=3).numpy()
     expected = len(drawn) * np.array([40, 16, 8]) / 64

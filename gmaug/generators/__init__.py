@@ -4,7 +4,9 @@
 (n, height, width, 3) in and out.
 
 - :class:`TransitionalCGAN`: StyleGAN2 with transitional training, the paper's cGAN.
-- :class:`FunctionGenerator`, :class:`BankGenerator`: what a user brings, a function or images.
+- :class:`GuidedDiffusion`: class-conditional diffusion, guided by a noisy classifier.
+- :class:`FunctionGenerator`, :class:`BankGenerator`, :class:`PipelineGenerator`: what a user
+  brings: a function, images or a folder of them, a ``diffusers`` pipeline.
 - :mod:`gmaug.generators.distance`: how far generated images are from real ones.
 
 The networks need torch, which is imported when they are first asked for.
@@ -15,16 +17,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from gmaug.generators.base import BankGenerator, Budget, FunctionGenerator, Generator
+from gmaug.generators.base import Budget, Generator
 
 _LAZY = {
-    "Diverged": "cgan",
+    "BankGenerator": "adapters",
+    "Diverged": "trained",
+    "FunctionGenerator": "adapters",
+    "GuidedDiffusion": "diffusion",
+    "GuidedDiffusionSettings": "diffusion_settings",
     "PROFILES": "settings",
+    "PipelineGenerator": "adapters",
     "TransitionalCGAN": "cgan",
     "TransitionalCGANSettings": "settings",
 }
 
-__all__ = ["BankGenerator", "Budget", "FunctionGenerator", "Generator", *_LAZY]
+__all__ = ["Budget", "Generator", *_LAZY]
 
 
 def __getattr__(name: str) -> Any:

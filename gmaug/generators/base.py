@@ -1,4 +1,4 @@
-"""What a generator is, and how a user's own fits in."""
+"""What a generator is."""
 
 from __future__ import annotations
 
@@ -50,106 +50,6 @@ class Generator(Protocol):
     @classmethod
     def load(cls, path: str | Path) -> Generator:
         """Read what `save` wrote."""
-
-
-class FunctionGenerator:
-    """A user's function as a generator: ``function(labels, rng) -> uint8 (n, h, w, 3)``.
-
-    Parameters
-    ----------
-    function : callable
-        Takes the labels (int64 array) and a ``numpy.random.Generator`` made from the seed.
-    name : str, optional
-        To print; the function's own by default.
-    """
-
-    def __init__(
-        self, function: Callable[[np.ndarray, np.random.Generator], np.ndarray], *, name: str | None = None
-    ) -> None:
-        self.function, self.name = function, name or getattr(function, "__name__", "function")
-
-    def fit(self, images: np.ndarray, labels: np.ndarray, **_: Any) -> FunctionGenerator:
-        """Nothing: the function is what it is."""
-        return self
-
-    def sample(self, labels: Sequence[int] | np.ndarray, *, seed: int) -> np.ndarray:
-        """What the function draws, checked.
-
-        Raises
-        ------
-        ValueError
-            If it returns anything but uint8 RGB images, one a label.
-        """
-        labels = check_labels(labels)
-        images = np.asarray(self.function(labels, np.random.default_rng(seed)))
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or len(images) != len(labels):
-            raise ValueError(
-                f"generator {self.name!r} gave {images.dtype} {images.shape} for {len(labels)} labels; "
-                "return uint8 (n, height, width, 3)"
-            )
-        return images
-
-    def save(self, path: str | Path) -> None:
-        """Not possible: a function is code."""
-        raise ValueError(f"generator {self.name!r} is a function; keep its code, there is nothing to save")
-
-    @classmethod
-    def load(cls, path: str | Path) -> FunctionGenerator:
-        """Not possible: a function is code."""
-        raise ValueError(f"{path}: functions are not loaded from files; use FunctionGenerator(function)")
-
-
-class BankGenerator:
-    """Images made elsewhere, handed out by class: each at most once in a sample while they last.
-
-    Parameters
-    ----------
-    images : ndarray of uint8, shape (n, h, w, 3)
-    labels : sequence of int, shape (n,)
-    name : str
-    """
-
-    def __init__(self, images: np.ndarray, labels: Sequence[int] | np.ndarray, *, name: str = "bank") -> None:
-        self.images, self.labels = check_training(images, labels)
-        self.name = name
-
-    def fit(self, images: np.ndarray, labels: np.ndarray, **_: Any) -> BankGenerator:
-        """Nothing: the images are there."""
-        return self
-
-    def sample(self, labels: Sequence[int] | np.ndarray, *, seed: int) -> np.ndarray:
-        """One image of the bank for each label, in random order, again from the start when used up.
-
-        Raises
-        ------
-        ValueError
-            If the bank has no image of a wanted class.
-        """
-        labels, rng = check_labels(labels), np.random.default_rng(seed)
-        rows = np.empty(len(labels), dtype=np.int64)
-        for label in np.unique(labels):
-            have, places = np.flatnonzero(self.labels == label), np.flatnonzero(labels == label)
-            if not len(have):
-                raise ValueError(f"generator {self.name!r} has no image of class {label}; add some")
-            rounds = -(-len(places) // len(have))
-            rows[places] = np.concatenate([rng.permutation(have) for _ in range(rounds)])[: len(places)]
-        return self.images[rows]
-
-    def save(self, path: str | Path) -> None:
-        """Write the bank (npz)."""
-        with open(path, "wb") as file:
-            np.savez_compressed(file, images=self.images, labels=self.labels, name=self.name)
-
-    @classmethod
-    def load(cls, path: str | Path) -> BankGenerator:
-        """Read a bank that `save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError
-        """
-        with np.load(path) as file:
-            return cls(file["images"], file["labels"], name=str(file["name"]))
 
 
 def check_labels(labels: Sequence[int] | np.ndarray, n_classes: int | None = None) -> np.ndarray:

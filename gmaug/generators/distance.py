@@ -100,6 +100,33 @@ def _frechet(real: np.ndarray, fake: np.ndarray) -> float:
     return float(np.square(real.mean(axis=0) - fake.mean(axis=0)).sum() + traces - 2 * cross)
 
 
+def joint(
+    real: np.ndarray, real_labels: np.ndarray, fake: np.ndarray, fake_labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features with the class beside them, so that an image of the wrong class counts as far away.
+
+    The Fréchet distance of these is the joint distance of DeVries et al., *On the evaluation of
+    conditional GANs* (2019): the class is one-hot, scaled to the mean length of the real features.
+
+    Parameters
+    ----------
+    real, fake : ndarray, shapes (n, d) and (m, d)
+    real_labels, fake_labels : ndarray of int, shapes (n,) and (m,)
+        For a generated image the class that was asked for.
+
+    Returns
+    -------
+    (ndarray, ndarray), shapes (n, d + C) and (m, d + C)
+    """
+    classes = np.union1d(real_labels, fake_labels)
+    length = np.linalg.norm(np.asarray(real, dtype=np.float64), axis=1).mean()
+
+    def beside(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return np.hstack([features, length * (np.asarray(labels)[:, None] == classes)])
+
+    return beside(real, real_labels), beside(fake, fake_labels)
+
+
 def kid(real: np.ndarray, fake: np.ndarray, *, name: str) -> Distance:
     """Kernel distance: the unbiased squared MMD with the kernel ``(x.y / d + 1)^3``.
 

@@ -38,6 +38,37 @@ def r1_penalty(u_real: Tensor, images: Tensor) -> Tensor:
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
+def path_length_penalty(
+    images: Tensor, w: Tensor, mean: Tensor, *, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Path length regularisation of StyleGAN2 (Karras et al. 2020, Eq. 4): ``E (|J' y| - a)^2``.
+
+    ``J`` is the Jacobian of the image by w, ``y`` an image of noise; a step in w shall change
+    the image equally whatever w and the direction.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, 3, side, side)
+        Made from `w`, the graph kept.
+    w : Tensor, shape (n, w_dim)
+    mean : Tensor, shape ()
+        Running mean ``a`` of the lengths so far.
+    generator : torch.Generator
+        Of the noise.
+
+    Returns
+    -------
+    penalty, mean : Tensor, shape ()
+        To be weighted and added to the generator's loss; the running mean after this batch.
+    """
+    noise = torch.randn(images.shape, generator=generator, device=images.device)
+    noise = noise / (images.shape[2] * images.shape[3]) ** 0.5
+    (gradient,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
+    lengths = gradient.square().sum(dim=1).sqrt()
+    mean = torch.lerp(mean, lengths.detach().mean(), 0.01)  # the published decay
+    return (lengths - mean).square().mean(), mean
+
+
 def ema_decay(kimg: float, *, batch: int, half_life: float, rampup: float) -> float:
     """How much of the average to keep in a step, so that a weight halves every `half_life` kimg.
 

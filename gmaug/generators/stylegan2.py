@@ -49,17 +49,8 @@ class Linear(nn.Module):
     """Fully connected layer with an equalised learning rate.
 
     The stored weight is N(0, 1) and is scaled when used, so that Adam's steps are equally large,
-    relative to the weight, in every layer.
-
-    Parameters
-    ----------
-    n_in, n_out : int
-    bias : float
-        What the bias starts from.
-    activate : bool
-        Leaky ReLU after it.
-    lr_mul : float
-        Learning rate of this layer relative to the others.
+    relative to the weight, in every layer; `lr_mul` is this layer's rate relative to the others.
+    `bias` is what the bias starts from; `activate` adds a leaky ReLU.
     """
 
     def __init__(
@@ -205,19 +196,47 @@ class Generator(nn.Module):
             self.layers.append(SynthesisLayer(n_out, n_out, w_dim))
         self.to_rgb = nn.ModuleList(ModulatedConv(c, 3, w_dim, kernel=1) for c in channels)
         self.rgb_bias = nn.Parameter(torch.zeros(3))
+        self.register_buffer("path_mean", torch.zeros(()))  # of the path length penalty, where it is used
 
     def forward(self, z: Tensor, labels: Tensor, lambda_t: float, generator: torch.Generator) -> Tensor:
         """Images (n, 3, side, side), -1 to 1 but not clipped, of `labels` (n,) from `z` (n, z_dim)."""
         return self.synthesis(self.mapping(z, labels, lambda_t), generator)
 
+    def styles(
+        self,
+        z: Tensor,
+        labels: Tensor,
+        lambda_t: float,
+        *,
+        other: Tensor | None = None,
+        mixing: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """w of `z`, (n, w_dim); with style mixing (n, layers, w_dim).
+
+        A share `mixing` of the images takes the styles of the noise `other` from a random layer
+        on (Karras et al. 2019, section 3.1): neighbouring layers do not rely on each other.
+        """
+        w = self.mapping(z, labels, lambda_t)
+        if not mixing:
+            return w
+        n, layers = len(w), len(self.layers)
+        draws = torch.rand((2, n), generator=generator, device=w.device)
+        start = 1 + (draws[0] * (layers - 1)).long()
+        start = torch.where(draws[1] < mixing, start, layers)
+        late = torch.arange(layers, device=w.device) >= start[:, None]
+        return torch.where(late[:, :, None], self.mapping(other, labels, lambda_t)[:, None], w[:, None])
+
     def synthesis(self, w: Tensor, generator: torch.Generator) -> Tensor:
+        """Images of w, one style (n, w_dim) for all layers or one for each (n, layers, w_dim)."""
+        style = [w] * len(self.layers) if w.dim() == 2 else w.unbind(dim=1)
         x = self.constant.expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        x = self.layers[0](x, w, generator)
-        rgb = self._rgb(0, x, w)
+        x = self.layers[0](x, style[0], generator)
+        rgb = self._rgb(0, x, style[0])
         for block in range(1, len(self.to_rgb)):
-            x = self.layers[2 * block - 1](x, w, generator)
-            x = self.layers[2 * block](x, w, generator)
-            rgb = upsample(rgb) + self._rgb(block, x, w)
+            x = self.layers[2 * block - 1](x, style[2 * block - 1], generator)
+            x = self.layers[2 * block](x, style[2 * block], generator)
+            rgb = upsample(rgb) + self._rgb(block, x, style[2 * block])
         return rgb + self.rgb_bias[:, None, None]
 
     def _rgb(self, block: int, x: Tensor, w: Tensor) -> Tensor:
@@ -239,13 +258,7 @@ class ResidualBlock(nn.Module):
 
 
 def minibatch_std(x: Tensor, group: int) -> Tensor:
-    """Append one map: the standard deviation over each `group` of neighbouring images, averaged.
-
-    Raises
-    ------
-    ValueError
-        If the batch is not a multiple of `group`.
-    """
+    """Append one map: the standard deviation over each `group` of neighbouring images, averaged."""
     n, c, height, width = x.shape
     if n % group:
         raise ValueError(f"a batch of {n} is not a multiple of minibatch_std={group}; change one of them")

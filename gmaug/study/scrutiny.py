@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmaug.study import studies
+from gmaug.study.generation import extractor
+from gmaug.study.sets import SIZE, splits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +42,8 @@ class Mistakes:
 
 def mistakes(name: str, generator: TransitionalCGAN, *, each: int = 100) -> Mistakes:
     """Ask the independent extractor of a garden what `each` generated images of every class show."""
-    test = studies.splits(name).test
-    judge = studies.extractor(name)
+    test = splits(name).test
+    judge = extractor(name)
     supers = np.array([test.hierarchy.super_of(c) for c in test.classes])
 
     def shares(images: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float]:
@@ -53,7 +54,7 @@ def mistakes(name: str, generator: TransitionalCGAN, *, each: int = 100) -> Mist
     wanted = np.repeat(np.arange(len(test.classes)), each)
     return Mistakes(
         *shares(generator.sample(wanted, seed=4), wanted),
-        real=shares(test.arrays(size=studies.SIZE), test.labels),
+        real=shares(test.arrays(size=SIZE), test.labels),
     )
 
 
@@ -80,9 +81,9 @@ def threshold_sweep(
     """
     import pandas as pd
 
-    wanted = np.repeat(np.arange(len(studies.splits(name).test.classes)), each)
+    wanted = np.repeat(np.arange(len(splits(name).test.classes)), each)
     images = generator.sample(wanted, seed=5)
-    seen = studies.extractor(name).logits(images).argmax(axis=1) == wanted
+    seen = extractor(name).logits(images).argmax(axis=1) == wanted
     scores = selector.predict_proba(images)
     top = scores.argmax(axis=1) == wanted
     best = scores.max(axis=1)

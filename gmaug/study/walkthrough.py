@@ -11,7 +11,8 @@ import numpy as np
 from gmaug.classifiers.settings import GARDEN
 from gmaug.experiment.arms import CellSettings
 from gmaug.generators.settings import PROFILES, TransitionalCGANSettings
-from gmaug.study import studies
+from gmaug.provenance import digest
+from gmaug.study.sets import SIZE, splits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ def train_live(nb: Any, *, each: int = 6) -> Learning:
     """
     import pandas as pd
 
-    train = studies.splits(nb.settings.live_garden).train
+    train = splits(nb.settings.live_garden).train
     counts = train.class_counts
     chosen = [max(members, key=counts.__getitem__) for members in train.hierarchy.groups.values()]
     rows = np.concatenate([np.flatnonzero(train.labels == train.classes.index(name)) for name in chosen])
@@ -77,7 +78,7 @@ def train_live(nb: Any, *, each: int = 6) -> Learning:
         "live_generator",
         lambda: _snapshots(settings, images, labels, nb, each),
         settings=settings,
-        inputs=studies.digest_of(images, labels),
+        inputs=digest(images, labels),
         modules=["generators.cgan", "study.walkthrough"],
     )
     first = np.concatenate([np.flatnonzero(labels == c)[:each] for c in range(len(chosen))])
@@ -115,11 +116,11 @@ def follow(nb: Any, generator: TransitionalCGAN) -> GMAugCls:
     from gmaug.augcls import GMAugCls, QuotaNotMet
     from gmaug.classifiers import ResNet18
 
-    parts, s = studies.splits(nb.settings.live_garden), CellSettings()
+    parts, s = splits(nb.settings.live_garden), CellSettings()
     classifier = ResNet18(replace(GARDEN, epochs=nb.settings.live_epochs))
     augmented = GMAugCls(
         generator, classifier, sampling_strategy=s.target, score=s.score, alpha=s.alpha, epsilon=s.epsilon,
-        rounds=s.rounds, budget=s.budget, size=studies.SIZE, examples=3, seed=nb.seed,
+        rounds=s.rounds, budget=s.budget, size=SIZE, examples=3, seed=nb.seed,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", QuotaNotMet)  # the notebook shows what is missing, class by class

@@ -1,0 +1,118 @@
+"""The study's generators: trained once per set, their weights part of their record (Fig. 5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gmaug import records
+from gmaug.generators.settings import PROFILES, RunSettings
+from gmaug.study.sets import data_of, study_set
+
+if TYPE_CHECKING:
+    from gmaug.generators.extractor import Extractor
+    from gmaug.generators.trained import TrainedGenerator
+
+KINDS = {"cgan": "generators.cgan", "gd": "generators.diffusion"}
+"""The paper's two generators, and the module that decides what each computes."""
+
+
+def settings_of(kind: str, classes: int) -> RunSettings:
+    """Settings of the recorded run of a kind: one core, and the same for every set."""
+    if kind == "gd":
+        from gmaug.generators.diffusion_settings import PROFILES as DIFFUSION
+
+        return replace(DIFFUSION["default"], n_classes=classes, threads=1)
+    return replace(PROFILES["default"], n_classes=classes, threads=1)
+
+
+def class_of(kind: str) -> type[TrainedGenerator]:
+    """The class of a kind; ``ValueError`` with the known ones if there is none."""
+    from gmaug import generators
+
+    names = {"cgan": "TransitionalCGAN", "gd": "GuidedDiffusion"}
+    if kind not in names:
+        raise ValueError(f"{kind}: unknown generator; there are {', '.join(names)}")
+    return getattr(generators, names[kind])
+
+
+def recorded_generator(
+    name: str, kind: str = "cgan", *, root: Path | None = None
+) -> tuple[TrainedGenerator, dict[str, Any]]:
+    """The generator of a set from its record, and the record.
+
+    Raises
+    ------
+    gmaug.records.Refused
+        If there is none, or its settings, images, source or weights differ from today's.
+    """
+    source = study_set(name, root)
+    path = records.path_of("generators", f"{name}-{kind}")
+    record = records.read(
+        path, settings=settings_of(kind, len(source.classes)), data_hash=data_of(source)["hash"]
+    )
+    return class_of(kind).load(path.with_suffix(".safetensors"), threads=1), record
+
+
+def record_generator(name: str, kind: str = "cgan", *, checkpoints: Path, root: Path | None = None) -> Path:
+    """Train the generator of a set and record its weights, curve and distances.
+
+    Parameters
+    ----------
+    name : str
+        Of the set.
+    kind : {"cgan", "gd"}
+    checkpoints : Path
+        Where the run is kept while it goes on; a killed one resumes there.
+    root : Path, optional
+        As :func:`gmaug.study.sets.study_set` takes it.
+    """
+    from gmaug.study.quality import quality
+
+    source, title = study_set(name, root), f"{name}-{kind}"
+    settings = settings_of(kind, len(source.classes))
+    generator = class_of(kind)(settings).fit(
+        *source.train,
+        validation=source.validation,
+        checkpoint=checkpoints / title,
+        extractor=watching(name, root),
+    )
+    weights = records.path_of("generators", title).with_suffix(".safetensors")
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    generator.save(weights)
+    # What is measured is what a reader loads: half-precision weights, not those in memory.
+    loaded = class_of(kind).load(weights, threads=1)
+    content = {
+        "history": generator.history_,
+        "kept_kimg": generator.kimg_,
+        "distances": quality(source, loaded, extractor(name, root)),
+    }
+    return records.write(
+        "generators",
+        title,
+        content,
+        settings=settings,
+        data=data_of(source),
+        modules=(KINDS[kind], "generators.extractor"),
+        seconds=generator.history_[-1]["seconds"],
+        device=f"cpu, {settings.threads} thread",
+        files=[weights.name],
+    )
+
+
+@cache
+def extractor(name: str, root: Path | None = None) -> Extractor:
+    """A net trained on real images that no generator has seen, where there are such: the judge."""
+    from gmaug.generators.extractor import train_extractor
+
+    return train_extractor(*study_set(name, root).judges(), seed=0, threads=1)
+
+
+@cache
+def watching(name: str, root: Path | None = None) -> Extractor:
+    """A net trained on the training images alone: what a user has to watch a training by."""
+    from gmaug.generators.extractor import train_extractor
+
+    return train_extractor(*study_set(name, root).train, seed=1, threads=1)

@@ -1,0 +1,77 @@
+"""Which cells the study records: every arm on three gardens, counts swept on one, a second classifier.
+
+``cells`` are all arms with the ResNet18; ``mae`` the arms that answer the paper's question with the
+masked autoencoder; ``sweep`` fills one garden further and further, once with the epochs fixed, as
+the paper did, so that larger sets take more gradient steps, and once with the steps fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gmaug.experiment import Cell
+
+STUDIED = ("garden-1", "garden-4", "garden-8")
+ARMS = (
+    "original", "cb-loss", "focal", "logit-adjusted", "step-matched", "logit-adjusted-steps", "randaugment",
+    "mixup-cutmix", "oversample", "smote", "cgan-aug", "cgan-augcls", "gd-aug", "gd-augcls", "more-real",
+)  # fmt: skip
+SEEDS = (0, 1, 2)
+
+MAE_STUDIED = ("garden-4",)
+MAE_ARMS = ("original", "step-matched", "cgan-augcls")
+
+SWEPT = ("garden-4",)
+SWEEP_ARMS = ("cgan-augcls",)
+TARGETS = (200, 400, 800)  # images a class: 1, 2 and 4 times the largest; the paper's iNaturalist sets: 5.5
+FIXED_AT = TARGETS[0]  # the steps of the fixed sweep are those the epochs take at this target
+
+FAMILIES = {"cells": (STUDIED, ARMS), "mae": (MAE_STUDIED, MAE_ARMS), "sweep": (SWEPT, SWEEP_ARMS)}
+"""Default sets and arms of each kind of cell, by the name ``python -m gmaug record`` gives it."""
+
+
+def cells(
+    names: Iterable[str] | None = None,
+    arms: Iterable[str] | None = None,
+    seeds: Iterable[int] = SEEDS,
+    *,
+    family: str = "cells",
+) -> list[Cell]:
+    """The cells of a family, set by set.
+
+    Parameters
+    ----------
+    names, arms : iterable of str, optional
+        The family's own by default.
+    seeds : iterable of int
+    family : {"cells", "mae", "sweep"}
+    """
+    from gmaug.experiment import Cell, CellSettings
+
+    own = FAMILIES[family]
+    names, arms, seeds = tuple(names or own[0]), tuple(arms or own[1]), tuple(seeds)
+    if family == "sweep":
+        return [cell for name in names for arm in arms for cell in _sweep(name, arm, seeds)]
+    settings = CellSettings(classifier="mae") if family == "mae" else CellSettings()
+    return [Cell(name, arm, seed, settings) for name in names for arm in arms for seed in seeds]
+
+
+def _sweep(name: str, arm: str, seeds: tuple[int, ...]) -> list[Cell]:
+    """Targets with the epochs fixed, then with the steps fixed; one that is both is listed once."""
+    from gmaug.experiment import Cell, CellSettings
+    from gmaug.study.sets import study_set
+
+    counts = study_set(name).counts
+
+    def settings(target: int, *, fixed: bool) -> CellSettings:
+        # one round: the sweep asks how many images, and a second round doubles what it costs
+        base = CellSettings(target=target, rounds=1)
+        if not fixed or target == FIXED_AT:
+            return base
+        steps = base.training.steps(int(counts.clip(min=FIXED_AT).sum()))
+        return CellSettings(target=target, rounds=1, steps=steps)
+
+    kinds = dict.fromkeys(settings(target, fixed=fixed) for fixed in (False, True) for target in TARGETS)
+    return [Cell(name, arm, seed, kind) for kind in kinds for seed in seeds]
