@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "Calibrated": "calibration",
     "GARDEN": "settings",
     "GARDEN_MAE": "mae_settings",
     "MAE": "mae",
@@ -22,6 +23,8 @@ _HOMES = {
     "TrainingSettings": "settings",
     "balancing_weights": "training",
     "class_balanced_weights": "losses",
+    "reliability": "calibration",
+    "temperature": "calibration",
 }
 __all__ = sorted(_HOMES)
 
