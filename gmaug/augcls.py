@@ -5,45 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from gmaug import named
 from gmaug.datasets.base import ImageSet
-from gmaug.selection import SCORES, Pool, collect, held_out, quotas
-
-
-@dataclass(frozen=True, eq=False)
-class Round:
-    """What one step of Fig. 5 did.
-
-    Attributes
-    ----------
-    number : int
-        1, 2, ...
-    pool : Pool
-        Its candidates.
-    before, after : float
-        Balanced validation accuracy of the classifier that selected (NaN without selection) and
-        of the one trained on originals and accepted images; NaN without validation images.
-    steps : int or None
-        Gradient steps of the latter's training, if it tells.
-    """
-
-    number: int
-    pool: Pool = field(repr=False)
-    before: float
-    after: float
-    steps: int | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record as JSON holds it; counts in the order of the classes."""
-        pool = self.pool
-        counts = {name: getattr(pool, name).tolist() for name in ("quota", "drawn", "passed", "missing")}
-        numbers = {k: None if np.isnan(v) else v for k, v in (("before", self.before), ("after", self.after))}
-        return {"round": self.number, **counts, **numbers, "steps": self.steps}
+from gmaug.resampling import held_out, labelled, quotas
+from gmaug.selection import SCORES, Pool, Round, collect
 
 
 class QuotaNotMet(UserWarning):
@@ -58,13 +28,20 @@ class GMAugCls(BaseEstimator):
     and judges a *new* pool, from which the set is rebuilt; and so on, until validation accuracy
     gains no more than `epsilon` or `rounds` are done.
 
+    It works inside imbalanced-learn's ``Pipeline``; scikit-learn's takes no step that changes the
+    number of images.
+
     Parameters
     ----------
-    generator : object
-        Has ``sample(labels, *, seed)``; and ``fit(images, labels)`` if `prefit` is False.
-    classifier : object
-        Untrained; copied for each round. Has ``fit(images, labels, *, validation, classes,
-        seed)``, ``logits`` and ``predict_proba``. The garden's ResNet18 by default.
+    generator : {"cgan", "diffusion"} or object
+        By name, one is made for images of this size and trained here, which takes its time. An
+        object has ``sample(labels, *, seed)``, asked for the classes themselves if they are
+        integers and for their ranks otherwise; and ``fit(images, labels)`` if it is yet to be
+        trained. It is trained only once (Fig. 5), on images that are not held out.
+    classifier : {"resnet18", "mae"} or object
+        By name, with settings for images of this size. An object is untrained, copied for each
+        round, and has ``fit(images, labels, *, validation, classes, seed)``, ``logits`` and
+        ``predict_proba``.
     sampling_strategy : str, dict, int or callable
         ``"not majority"``, ``"minority"``, ``"all"``, ... and ``{class: count afterwards}`` as
         in imbalanced-learn; an integer is the count every class is filled to, as the paper
@@ -72,19 +49,21 @@ class GMAugCls(BaseEstimator):
     select : bool
         False keeps every candidate: the paper's cGAN-aug.
     score : {"softmax", "logit"}
-        What `alpha` is compared with: the top class's probability or its raw logit (the
-        authors' code: 10 to 30 for ResNet18).
+        What `alpha` is compared with: the top class's probability, which
+        :class:`gmaug.classifiers.Calibrated` around the classifier brings nearer to how often it
+        is right; or its raw logit (the authors' code: 10 to 30 for ResNet18).
     alpha : float, optional
-        Threshold; 0.5 by default for ``"softmax"``, to be given for ``"logit"``.
+        Threshold; 0.5 by default for a probability, to be given for ``"logit"``.
     epsilon : float
         Gain in validation accuracy, in [0, 1], below or at which no further round is made.
     rounds : int
         At most so many; the paper makes two.
     budget : float
         Candidates of a class that may be drawn in a round per image wanted.
-    prefit : bool
-        The generator is trained already (it is trained only once, Fig. 5); otherwise it is
-        trained here on the originals.
+    prefit : bool, optional
+        Whether the generator is trained already. By default its state tells: trained are those
+        with nothing to ``fit``, and those that hold what scikit-learn's do after it, attributes
+        with a trailing underscore. To be given for an object with other manners.
     steps : int, optional
         Gradient steps of each retraining; as many as the classifier's epochs need by default.
     validation_fraction : float
@@ -116,8 +95,8 @@ class GMAugCls(BaseEstimator):
 
     def __init__(
         self,
-        generator: Any = None,
-        classifier: Any = None,
+        generator: Any = "cgan",
+        classifier: Any = "resnet18",
         *,
         sampling_strategy: str | Mapping[Any, int] | int | Callable[..., Any] = "not majority",
         select: bool = True,
@@ -126,7 +105,7 @@ class GMAugCls(BaseEstimator):
         epsilon: float = 0.0,
         rounds: int = 2,
         budget: float = 5.0,
-        prefit: bool = True,
+        prefit: bool | None = None,
         steps: int | None = None,
         validation_fraction: float = 0.2,
         size: int = 32,
@@ -175,17 +154,20 @@ class GMAugCls(BaseEstimator):
             If a parameter or an array does not fit.
         """
         alpha = self._checked()
-        images, labels = self._arrays(X, y, "X")
+        images, labels = labelled(X, y, size=self.size, name="X")
         self.classes_ = np.unique(labels)
         quota = quotas(labels, self.sampling_strategy)
         self.sampling_strategy_ = dict(zip(self.classes_.tolist(), quota.tolist(), strict=True))
-        names = self.classes_ if self.classes_.dtype.kind in "iu" else np.arange(len(self.classes_))
         if validation is None:
             train = ~held_out(labels, self.validation_fraction, self.seed)
             held = (images[~train], labels[~train]) if not train.all() else None
         else:
-            train, held = np.ones(len(labels), dtype=bool), self._arrays(validation, None, "validation")
-        self.generator_ = self.generator if self.prefit else self._fitted(images, labels, names)
+            train, parts = np.ones(len(labels), dtype=bool), validation
+            parts = parts if isinstance(parts, tuple) else (parts, None)
+            held = labelled(*parts, size=self.size, name="validation")
+        if held is not None and not np.isin(held[1], self.classes_).all():
+            raise ValueError("validation holds classes that X lacks; leave them out")
+        names = self._take_generator(images[train], labels[train], held)
         judge = (first or self._trained(images[train], labels[train], held, None)) if self.select else None
         self.rounds_, merit = [], _merit(judge, held, self.classes_)
         for number in range(1, (self.rounds if self.select else 1) + 1):
@@ -194,6 +176,9 @@ class GMAugCls(BaseEstimator):
                 names=names, score=self.score, alpha=alpha, budget=self.budget, examples=self.examples,
                 seed=(self.seed, number),
             )  # fmt: skip
+            if len(pool.images) and pool.images.shape[1:] != images.shape[1:]:
+                sizes = f"{pool.images.shape[1:3]}, the originals {images.shape[1:3]}"
+                raise ValueError(f"generator draws images of {sizes}; resize either")
             added = pool.images.reshape(-1, *images.shape[1:]), self.classes_[pool.labels]
             grown = np.concatenate([images[train], added[0]]), np.concatenate([labels[train], added[1]])
             judge = self._trained(*grown, held, self.steps)
@@ -232,40 +217,44 @@ class GMAugCls(BaseEstimator):
         held: tuple[np.ndarray, np.ndarray] | None,
         steps: int | None,
     ) -> Any:
-        classifier = deepcopy(self.classifier)
-        if classifier is None:
-            from gmaug.classifiers import GARDEN, ResNet18
-
-            classifier = ResNet18(GARDEN)
+        if isinstance(self.classifier, str):
+            settings = named.settings_for(self.classifier, shape=images.shape[1:3])
+            classifier = named.classifier(self.classifier, settings)
+        else:
+            classifier = deepcopy(self.classifier)
         options = {} if steps is None else {"steps": steps}
         return classifier.fit(
             images, labels, validation=held, classes=self.classes_, seed=self.seed, **options
         )
 
-    def _fitted(self, images: np.ndarray, labels: np.ndarray, names: np.ndarray) -> Any:
-        place = np.searchsorted(self.classes_, labels)
-        return deepcopy(self.generator).fit(images, names[place])
-
-    def _arrays(self, X: Any, y: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-        if isinstance(X, ImageSet):
-            if y is None:
-                y = X.labels
-            X = X.arrays(size=self.size)
-        elif isinstance(X, tuple) and y is None:
-            X, y = X
-        if y is None:
-            raise ValueError(f"{name} is an array without labels; give y, or an ImageSet")
-        X, y = np.asarray(X), np.asarray(y)
-        if X.dtype != np.uint8 or X.ndim != 4 or X.shape[3] != 3:
-            found = f"{X.dtype} of shape {X.shape}"
-            raise ValueError(f"{name} is {found}; give uint8 (n, height, width, 3)")
-        if y.shape != (len(X),):
-            raise ValueError(f"{name} has {len(X)} images but labels of shape {y.shape}; give one each")
-        return X, y
+    def _take_generator(
+        self, images: np.ndarray, labels: np.ndarray, held: tuple[np.ndarray, np.ndarray] | None
+    ) -> np.ndarray:
+        """Set ``generator_``, trained; what it calls the classes, shape (C,)."""
+        given, ranks = self.generator, np.arange(len(self.classes_))
+        if isinstance(given, str):
+            if self.prefit:
+                raise ValueError(f"generator={given!r} is trained here; prefit=True needs a trained object")
+            model = named.generator(given, shape=images.shape[1:3], seed=self.seed)
+            place = [np.searchsorted(self.classes_, y) for y in (labels, () if held is None else held[1])]
+            watched = None if held is None else (held[0], place[1])
+            self.generator_ = model.fit(images, place[0], validation=watched)
+            return ranks
+        names = self.classes_ if self.classes_.dtype.kind in "iu" else ranks
+        fitted = named.is_fitted(given) if self.prefit is None else self.prefit
+        if fitted:
+            self.generator_ = given
+        else:
+            self.generator_ = deepcopy(given).fit(images, names[np.searchsorted(self.classes_, labels)])
+        return names
 
     def _checked(self) -> float:
-        if self.generator is None:
-            raise ValueError("generator=None: give an object with sample(labels, *, seed)")
+        if not isinstance(self.generator, str) and not hasattr(self.generator, "sample"):
+            raise ValueError(f"generator={self.generator!r}: give a name, or an object with sample")
+        if isinstance(self.classifier, str):
+            named.settings_class(self.classifier)  # before the generator is trained in vain
+        elif not hasattr(self.classifier, "logits"):
+            raise ValueError(f"classifier={self.classifier!r}: give a name, or an object with fit and logits")
         if self.score not in SCORES:
             raise ValueError(f"score={self.score!r} is unknown; use one of {', '.join(SCORES)}")
         if self.rounds < 1 or self.budget < 1:
@@ -275,7 +264,7 @@ class GMAugCls(BaseEstimator):
         if self.alpha is None and self.score == "logit" and self.select:
             raise ValueError("score='logit' has no natural threshold: give alpha (the authors: 10 to 30)")
         alpha = 0.5 if self.alpha is None else float(self.alpha)
-        if self.score == "softmax" and not 0 <= alpha <= 1:
+        if self.score != "logit" and not 0 <= alpha <= 1:
             raise ValueError(f"alpha={alpha} is no probability; give [0, 1], or score='logit'")
         return alpha
 

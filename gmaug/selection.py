@@ -64,6 +64,37 @@ class Pool:
         return np.maximum(self.quota - self.passed, 0)
 
 
+@dataclass(frozen=True, eq=False)
+class Round:
+    """What one step of Fig. 5 did.
+
+    Attributes
+    ----------
+    number : int
+        1, 2, ...
+    pool : Pool
+        Its candidates.
+    before, after : float
+        Balanced validation accuracy of the classifier that selected (NaN without selection) and
+        of the one trained on originals and accepted images; NaN without validation images.
+    steps : int or None
+        Gradient steps of the latter's training, if it tells.
+    """
+
+    number: int
+    pool: Pool = field(repr=False)
+    before: float
+    after: float
+    steps: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON holds it; counts in the order of the classes."""
+        pool = self.pool
+        counts = {name: getattr(pool, name).tolist() for name in ("quota", "drawn", "passed", "missing")}
+        numbers = {k: None if np.isnan(v) else v for k, v in (("before", self.before), ("after", self.after))}
+        return {"round": self.number, **counts, **numbers, "steps": self.steps}
+
+
 def judge(classifier: Any, images: np.ndarray, *, score: str) -> tuple[np.ndarray, np.ndarray]:
     """The classifier's top class of each image, an index, and its score.
 
@@ -75,7 +106,7 @@ def judge(classifier: Any, images: np.ndarray, *, score: str) -> tuple[np.ndarra
         The probability of the top class, in [0, 1], or its raw logit, which is what the
         authors' code compares with its threshold (10 to 30 for ResNet18).
     """
-    values = classifier.predict_proba(images) if score == "softmax" else classifier.logits(images)
+    values = classifier.logits(images) if score == "logit" else classifier.predict_proba(images)
     top = values.argmax(axis=1)
     return top, values[np.arange(len(top)), top]
 
@@ -176,37 +207,3 @@ def _examples(entries: list[tuple[Any, ...]]) -> Examples:
     images = np.stack([e[0] for e in entries]) if entries else np.empty((0, 1, 1, 3), np.uint8)
     wanted, predicted, score = (np.array([e[k] for e in entries]) for k in (1, 2, 3))
     return Examples(images, wanted, predicted, score)
-
-
-def quotas(labels: np.ndarray, strategy: Any) -> np.ndarray:
-    """Images to add to each class, int64, shape (C,), in the order of the sorted classes.
-
-    Parameters
-    ----------
-    labels : array, shape (n,)
-    strategy : str, dict, int or callable
-        As :class:`gmaug.augcls.GMAugCls` takes it.
-
-    Raises
-    ------
-    ValueError
-        If imbalanced-learn does not know the strategy or a wanted count is below a class's own.
-    """
-    from imblearn.utils import check_sampling_strategy
-
-    classes, counts = np.unique(labels, return_counts=True)
-    if isinstance(strategy, (int, np.integer)) and not isinstance(strategy, bool):
-        return np.maximum(int(strategy) - counts, 0)
-    added = check_sampling_strategy(strategy, labels, "over-sampling")
-    return np.array([int(added.get(c, 0)) for c in classes.tolist()], dtype=np.int64)
-
-
-def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Mask of the images held out: `fraction` of each class, at least one of a class of two or more."""
-    rng = np.random.default_rng(seed)
-    mask = np.zeros(len(labels), dtype=bool)
-    for c in np.unique(labels):
-        mine = rng.permutation(np.flatnonzero(labels == c))
-        count = max(1, round(fraction * len(mine))) if fraction and len(mine) > 1 else 0
-        mask[mine[:count]] = True
-    return mask

@@ -14,7 +14,8 @@ ORDER = (
     ("similarity",),
     ("generators",),
     ("classifiers",),
-    ("selection", "augcls"),
+    ("named",),
+    ("selection", "resampling", "augcls"),
     ("study", "experiment"),  # the study lists the experiment's cells, which draw from its generators
     ("law",),
     ("advice", "plots"),

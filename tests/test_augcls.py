@@ -10,7 +10,8 @@ from sklearn.base import clone
 from gmaug.augcls import GMAugCls, QuotaNotMet
 from gmaug.classifiers import ResNet18
 from gmaug.datasets.base import ArrayImages
-from gmaug.selection import collect, held_out, judge, quotas
+from gmaug.resampling import held_out, quotas
+from gmaug.selection import collect, judge
 
 TRAIN = blobs([60, 30, 10], seed=0)
 HELD = blobs([15, 15, 15], seed=1)
@@ -140,7 +141,7 @@ def test_image_sets_names_and_a_generator_trained_here():
     sampler = GMAugCls(Generator(), classifier, rounds=1, prefit=False, steps=5, size=16)
     _, labels = sampler.fit_resample(TRAIN[0], names[TRAIN[1]])
     assert dict(zip(*np.unique(labels, return_counts=True), strict=True)) == {"oak": 60, "ash": 60, "elm": 60}
-    assert sampler.generator_.fitted == (100, [0, 1, 2])
+    assert sampler.generator_.fitted == (80, [0, 1, 2]), "trained on what is held out, too"
     assert sampler.generator.fitted is None, "the caller's generator was trained"
     assert sampler.rounds_[0].steps == 5
     _, labels = sampler.fit_resample(ArrayImages(*TRAIN), validation=ArrayImages(*HELD))

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from blobs import SMALL, Generator, blobs
 
-from gmaug import experiment
 from gmaug.experiment import (
     Cell,
     CellsFailed,
@@ -22,13 +21,17 @@ from gmaug.experiment import (
     run_cell,
     run_cells,
     stale,
+    workers,
 )
 from gmaug.experiment.arms import ARMS, CellSettings, Outcome, Trial
 
-SETTINGS = CellSettings(size=16, classifier=replace(SMALL, epochs=3), alpha=0.34)
+SETTINGS = CellSettings(size=16, training=replace(SMALL, epochs=3), alpha=0.34)
 TRAIN, HELD, TEST = blobs([40, 20, 8], seed=0), blobs([10] * 3, seed=1), blobs([20] * 3, seed=2)
-NATURAL = ("original", "cb-loss", "logit-adjusted")
-FILLED = ("step-matched", "oversample", "cgan-aug", "cgan-augcls")
+NATURAL = ("original", "cb-loss", "focal", "logit-adjusted")
+FILLED = (
+    "step-matched", "logit-adjusted-steps", "randaugment", "mixup-cutmix", "oversample", "smote", "cgan-aug",
+    "cgan-augcls", "gd-aug", "gd-augcls", "more-real",
+)  # fmt: skip
 PAPER_ARMS = NATURAL + FILLED
 
 
@@ -39,7 +42,11 @@ def material(**changes):
         "train": TRAIN,
         "validation": HELD,
         "test": TEST,
-        "generators": {"cgan": (Generator(wrong=0.2), "toy-1")},
+        "generators": {
+            "cgan": (Generator(wrong=0.2), "toy-1"),
+            "gd": (Generator(wrong=0.4), "toy-2"),
+            "real": (Generator(), "truth"),
+        },
     }
     return Material(**(parts | changes))
 
@@ -58,8 +65,8 @@ def by_arm(records):
     return {record["cell"]["arm"]: record["result"] for record in records[1]}
 
 
-def test_every_arm_of_now_is_there():
-    assert set(PAPER_ARMS) <= set(ARMS)
+def test_every_arm_is_tested():
+    assert set(PAPER_ARMS) == set(ARMS)
 
 
 def test_arms_that_fill_take_the_same_steps(records):
@@ -69,9 +76,10 @@ def test_arms_that_fill_take_the_same_steps(records):
     assert {result[arm]["steps"] for arm in FILLED} == {many}
 
 
-def test_steps_may_be_fixed_for_all():
-    for arm in ("original", "step-matched", "cgan-aug"):
+def test_steps_may_be_fixed_for_arms_that_fill():
+    for arm in ("step-matched", "cgan-aug"):
         assert run_cell(cell(arm, steps=4, target=100), material())["result"]["steps"] == 4
+    assert run_cell(cell("original", steps=4), material())["result"]["steps"] == -(-3 * 68 // 16)
 
 
 def test_results_hang_together(records):
@@ -86,7 +94,8 @@ def test_results_hang_together(records):
         assert r["counts_before"] == [40, 20, 8]
         assert 0 <= r["macro_f1"] <= 1
     assert by_arm(records)["original"]["counts_after"] == [40, 20, 8]
-    assert by_arm(records)["cgan-aug"]["counts_after"] == [40, 40, 40]
+    for arm in ("cgan-aug", "gd-aug", "more-real", "smote"):
+        assert by_arm(records)[arm]["counts_after"] == [40, 40, 40]
     chosen = by_arm(records)["cgan-augcls"]
     assert chosen["counts_after"] == (np.array([40, 20, 8]) + chosen["accepted"]).tolist()
     assert (np.array(chosen["accepted"]) + chosen["missing"]).tolist() == [0, 20, 32]
@@ -104,8 +113,8 @@ def test_a_record_tells_where_it_comes_from(records):
     assert len(list(folder.glob("*.json"))) == len(PAPER_ARMS) == len(list(folder.iterdir()))
     for record in found:
         assert record["inputs"]["data"] == material().data_hash
-        needs = record["cell"]["arm"].startswith("cgan")
-        assert record["inputs"]["generator"] == ("toy-1" if needs else None)
+        kind = ARMS[record["cell"]["arm"]].generator
+        assert record["inputs"]["generator"] == (material().generators[kind][1] if kind else None)
         assert {"seconds", "device", "threads", "versions", "commit"} <= record["run"].keys()
         assert stale(record, material=material()) is None
         assert cell_of(record) == cell(record["cell"]["arm"])
@@ -125,7 +134,7 @@ def test_the_test_images_choose_nothing():
 
 def test_a_second_run_repeats_nothing(records, monkeypatch):
     folder, found = records
-    monkeypatch.setattr(experiment, "run_cell", lambda *a: pytest.fail("a finished cell was run again"))
+    monkeypatch.setattr(workers, "run_cell", lambda *a: pytest.fail("a finished cell was run again"))
     said = []
     again = run_cells(
         [cell(arm) for arm in PAPER_ARMS], lambda name: material(), directory=folder, say=said.append
@@ -147,7 +156,7 @@ def fake(monkeypatch, *, fails=()):
             "result": {"top1": 0.5}, "run": {"seconds": 0.0, "device": "cpu"},
         }  # fmt: skip
 
-    monkeypatch.setattr(experiment, "run_cell", instant)
+    monkeypatch.setattr(workers, "run_cell", instant)
     return run
 
 

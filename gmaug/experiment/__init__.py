@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmaug import progress
-from gmaug.experiment.arms import ARMS, Arm, CellSettings
+from gmaug.experiment.arms import ARMS, CellSettings
 from gmaug.experiment.cells import Cell, Material, cell_of, run_cell, source, stale
-from gmaug.provenance import digest, plain, write_json
+from gmaug.experiment.workers import spread
+from gmaug.provenance import digest, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,9 +49,14 @@ def run_cells(
     directory: str | Path,
     jobs: int = 1,
     threads: int | None = None,
+    scheduler: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Run the cells whose records are missing or stale; read the others.
+
+    Cells run in this process, in several processes of this machine (`jobs`), or on the machines of
+    a Dask cluster (`scheduler`, or whatever ``joblib.parallel_config`` is in force around the
+    call). The bar shows how many are done, and the time left at the mean rate so far.
 
     Parameters
     ----------
@@ -64,6 +70,9 @@ def run_cells(
     threads : int, optional
         Torch threads of each; the cores shared out among several, torch's own choice for one.
         Results are the same bytes only for the same number.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``; needs ``gmaug[dask]`` here and
+        gmaug on its workers. They need no shared disk: records are written here.
     say : callable, optional
         Told why each cell has to be run.
 
@@ -76,8 +85,12 @@ def run_cells(
     ------
     CellsFailed
         At the end, if some failed.
+    OSError
+        At once, if a record cannot be written, as on a full disk; those written stay.
     ValueError
         If an arm lacks its generator, before anything is run.
+    ImportError, TimeoutError
+        If Dask is asked for and not installed, or its scheduler does not answer.
     """
     cells, directory = list(cells), Path(directory)
     known: dict[str, Material] = {}
@@ -99,7 +112,7 @@ def run_cells(
         threads = max(1, (os.cpu_count() or 1) // jobs)
     failures = []
     with progress.bar(desc="cells", total=len(cells), initial=len(cells) - len(waiting), unit="cell") as bar:
-        for cell, reason in _results(waiting, jobs, threads):
+        for cell, reason in spread(waiting, jobs=jobs, threads=threads, scheduler=scheduler):
             if reason is not None:
                 failures.append((cell, reason))
             bar.set_postfix_str(str(cell))
@@ -168,45 +181,3 @@ def _why(path: Path, material: Material | None) -> str | None:
     except (json.JSONDecodeError, UnicodeDecodeError):
         return "its file is damaged"
     return stale(record, material=material)
-
-
-def _results(
-    waiting: Sequence[tuple[Cell, Material, Path]], jobs: int, threads: int | None
-) -> Iterable[tuple[Cell, str | None]]:
-    if jobs == 1:
-        for task in waiting:
-            yield _attempt(*task, ARMS[task[0].arm], threads=threads, quiet=False)
-        return
-    from joblib import Parallel, delayed
-
-    pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    done = set()
-    try:
-        tasks = (
-            delayed(_attempt)(*task, ARMS[task[0].arm], threads=threads, quiet=True) for task in waiting
-        )
-        for cell, reason in pool(tasks):
-            done.add(cell)
-            yield cell, reason
-    except RuntimeError as error:  # joblib's TerminatedWorkerError is one: a worker was killed
-        for cell, _, path in waiting:
-            if cell not in done and _why(path, None) is not None:
-                yield cell, f"a worker process ended ({type(error).__name__}; out of memory?)"
-
-
-def _attempt(
-    cell: Cell, material: Material, path: Path, arm: Arm, *, threads: int | None, quiet: bool
-) -> tuple[Cell, str | None]:
-    """Run a cell and keep its record; what went wrong, or None."""
-    import torch
-
-    ARMS[arm.name] = arm  # an arm made in a notebook is unknown to a fresh process
-    if quiet:  # bars of several processes would write over each other
-        os.environ[progress.FILE_VARIABLE] = os.devnull
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        write_json(path, run_cell(cell, material))
-    except Exception as error:
-        return cell, f"{type(error).__name__}: {error}"
-    return cell, None

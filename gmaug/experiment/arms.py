@@ -2,7 +2,11 @@
 
 The paper compares `original`, `cb-loss`, `cgan-aug` and `cgan-augcls`. Filling the classes brings
 new images, balance and, at a fixed number of epochs, more gradient steps, all at once; the other
-arms take these apart: `step-matched` has the steps alone, `oversample` the steps and the balance.
+arms take these apart: `step-matched` has the steps alone, `oversample` the steps and the balance,
+`more-real` has all three with real images, which is the most that generated ones could give.
+Augmentation (`randaugment`, `mixup-cutmix`) takes the same steps as a filled set, to be compared
+with `step-matched`: neither has an image more, and both train as long. A loss is tried at both
+lengths where that is the question (`logit-adjusted`, `logit-adjusted-steps`).
 
 A new arm is one function with :func:`arm` above it.
 """
@@ -11,123 +15,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gmaug.classifiers.losses import Loss
-from gmaug.classifiers.settings import GARDEN, ResNet18Settings
+from gmaug.experiment.trial import CellSettings, Outcome, Trial
 
-
-@dataclass(frozen=True)
-class CellSettings:
-    """What a cell does besides its arm.
-
-    Parameters
-    ----------
-    size : int
-        Side of the images, in pixels.
-    classifier : ResNet18Settings
-    target : str or int
-        Counts to fill the classes to, as :class:`gmaug.augcls.GMAugCls` takes them.
-    steps : int, optional
-        Gradient steps of every training, whatever the arm; by default the classifier's epochs
-        decide: over the originals for an arm that leaves the set as it is, over the filled set
-        for the others.
-    beta : float
-        Of the class-balanced loss; 0.999 suits classes of ten to some hundred images.
-    tau : float
-        Of logit adjustment.
-    score, alpha, epsilon, rounds, budget
-        Of the selection, as :class:`gmaug.augcls.GMAugCls` takes them.
-    """
-
-    size: int = 32
-    classifier: ResNet18Settings = GARDEN
-    target: str | int = "not majority"
-    steps: int | None = None
-    beta: float = 0.999
-    tau: float = 1.0
-    score: str = "softmax"
-    alpha: float = 0.5
-    epsilon: float = 0.0
-    rounds: int = 2
-    budget: float = 5.0
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """All that an arm may use: the training and validation images, never the test images.
-
-    Parameters
-    ----------
-    images, labels : ndarray of uint8 (n, h, w, 3), ndarray of int64 (n,)
-        The imbalanced training set.
-    validation : (images, labels)
-    classes : int
-        C; labels are 0 to C - 1.
-    settings : CellSettings
-    seed : int
-    generators : dict of str to object
-        Trained ones, by the name an arm asks for.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    validation: tuple[np.ndarray, np.ndarray]
-    classes: int
-    settings: CellSettings
-    seed: int
-    generators: dict[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def counts(self) -> np.ndarray:
-        """Training images of each class, int64, shape (C,)."""
-        return np.bincount(self.labels, minlength=self.classes)
-
-    @cached_property
-    def planned(self) -> np.ndarray:
-        """The same after the set is filled to its target."""
-        from gmaug.selection import quotas
-
-        planned = self.counts.copy()
-        planned[np.unique(self.labels)] += quotas(self.labels, self.settings.target)
-        return planned
-
-    @property
-    def natural_steps(self) -> int:
-        """Gradient steps over the originals."""
-        return self.settings.steps or self.settings.classifier.steps(int(self.counts.sum()))
-
-    @property
-    def matched_steps(self) -> int:
-        """Gradient steps over the filled set, met in full or not: all arms that fill take as many."""
-        return self.settings.steps or self.settings.classifier.steps(int(self.planned.sum()))
-
-    def train(self, *, steps: int, loss: Loss | None = None, weights: np.ndarray | None = None) -> Any:
-        """A ResNet18 trained on the originals."""
-        return self.untrained().fit(
-            self.images, self.labels, validation=self.validation, classes=np.arange(self.classes),
-            seed=self.seed, steps=steps, loss=loss, sampling_weights=weights,
-        )  # fmt: skip
-
-    def untrained(self) -> Any:
-        """The arm's classifier before training."""
-        from gmaug.classifiers.resnet import ResNet18
-
-        return ResNet18(self.settings.classifier)
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What an arm gives back: the trained `classifier`, images `added` to each class (C,), and
-    whatever else belongs in the record (JSON values)."""
-
-    classifier: Any
-    added: np.ndarray | None = None
-    details: dict[str, Any] = field(default_factory=dict)
+__all__ = ["ARMS", "Arm", "CellSettings", "Outcome", "Trial", "arm", "filled"]
 
 
 @dataclass(frozen=True)
@@ -164,6 +60,12 @@ def class_balanced_loss(trial: Trial) -> Outcome:
     return Outcome(trial.train(steps=trial.natural_steps, loss=Loss(beta=trial.settings.beta)))
 
 
+@arm("focal")
+def focal(trial: Trial) -> Outcome:
+    """The same with the focal loss, unweighted."""
+    return Outcome(trial.train(steps=trial.natural_steps, loss=Loss("focal", gamma=trial.settings.gamma)))
+
+
 @arm("logit-adjusted")
 def logit_adjusted(trial: Trial) -> Outcome:
     """The same with logit adjustment."""
@@ -176,11 +78,53 @@ def step_matched(trial: Trial) -> Outcome:
     return Outcome(trial.train(steps=trial.matched_steps))
 
 
+@arm("logit-adjusted-steps")
+def logit_adjusted_steps(trial: Trial) -> Outcome:
+    """Logit adjustment for as many steps."""
+    return Outcome(trial.train(steps=trial.matched_steps, loss=Loss(tau=trial.settings.tau)))
+
+
+@arm("randaugment")
+def randaugment(trial: Trial) -> Outcome:
+    """The imbalanced set under RandAugment, for as many steps."""
+    return Outcome(trial.train(steps=trial.matched_steps, randaugment=trial.settings.randaugment))
+
+
+@arm("mixup-cutmix")
+def mixup_cutmix(trial: Trial) -> Outcome:
+    """The imbalanced set with each batch mixed by MixUp or by CutMix, for as many steps."""
+    s = trial.settings
+    return Outcome(trial.train(steps=trial.matched_steps, mixup=s.mixup, cutmix=s.cutmix))
+
+
 @arm("oversample")
 def oversample(trial: Trial) -> Outcome:
     """Originals drawn again up to the target of their class, for as many steps as the filled set."""
     share = trial.planned / np.maximum(trial.counts, 1)
     return Outcome(trial.train(steps=trial.matched_steps, weights=share[trial.labels]))
+
+
+@arm("smote")
+def smote(trial: Trial) -> Outcome:
+    """Filled with pixels between those of an image and of a neighbour of its class.
+
+    A class of one image has no neighbour, and stays as it is.
+    """
+    from imblearn.over_sampling import SMOTE
+
+    pixels = trial.images.reshape(len(trial.images), -1).astype(np.float32)
+    images, labels = [trial.images[:0]], [trial.labels[:0]]
+    for c in np.flatnonzero((trial.planned > trial.counts) & (trial.counts > 1)):
+        sampler = SMOTE(
+            sampling_strategy={int(c): int(trial.planned[c])}, random_state=trial.seed,
+            k_neighbors=min(trial.settings.neighbours, int(trial.counts[c]) - 1),
+        )  # fmt: skip
+        made, of = (part[len(pixels) :] for part in sampler.fit_resample(pixels, trial.labels))
+        images.append(made.round().clip(0, 255).astype(np.uint8).reshape(-1, *trial.images.shape[1:]))
+        labels.append(of)
+    added = np.concatenate(images), np.concatenate(labels)
+    classifier = trial.train(steps=trial.matched_steps, added=added)
+    return Outcome(classifier, np.bincount(added[1], minlength=trial.classes))
 
 
 @arm("cgan-aug", generator="cgan")
@@ -195,15 +139,33 @@ def cgan_augcls(trial: Trial) -> Outcome:
     return filled(trial, "cgan", select=True)
 
 
+@arm("gd-aug", generator="gd")
+def gd_aug(trial: Trial) -> Outcome:
+    """Filled with every image that guided diffusion draws."""
+    return filled(trial, "gd", select=False)
+
+
+@arm("gd-augcls", generator="gd")
+def gd_augcls(trial: Trial) -> Outcome:
+    """Filled with those of them the classifier stands by."""
+    return filled(trial, "gd", select=True)
+
+
+@arm("more-real", generator="real")
+def more_real(trial: Trial) -> Outcome:
+    """Filled with real images that are in none of the sets: an upper bound."""
+    return filled(trial, "real", select=False)
+
+
 def filled(trial: Trial, generator: str, *, select: bool) -> Outcome:
     """The set filled by GM-augCls, with or without selection, and what came of it by class."""
     from gmaug.augcls import GMAugCls, QuotaNotMet
 
-    s = trial.settings
+    s, steps = trial.settings, trial.matched_steps
     sampler = GMAugCls(
-        trial.generators[generator], trial.untrained(), sampling_strategy=s.target, select=select,
-        score=s.score, alpha=s.alpha, epsilon=s.epsilon, rounds=s.rounds, budget=s.budget,
-        steps=trial.matched_steps, seed=trial.seed,
+        trial.generators[generator], trial.untrained(steps=steps, count=int(trial.planned.sum())),
+        sampling_strategy=s.target, select=select, score=s.score, alpha=s.alpha, epsilon=s.epsilon,
+        rounds=s.rounds, budget=s.budget, prefit=True, steps=steps, seed=trial.seed,
     )  # fmt: skip
     first = trial.train(steps=trial.natural_steps) if select else None
     with warnings.catch_warnings():

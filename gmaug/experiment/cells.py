@@ -1,7 +1,8 @@
 """One cell of the experiment: data set x arm x seed -> a record, and whether a record still stands.
 
-What decides a record's numbers is hashed piece by piece (the classifier's modules, the
-selection's, the arm's own function), so that a new arm leaves the records of the others standing.
+What decides a record's numbers is hashed piece by piece (the modules of the classifier in use, the
+selection's, the arm's own function), so that a new arm, or a new classifier, leaves the records of
+the others standing.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from gmaug.classifiers.settings import ResNet18Settings
 from gmaug.datasets.base import Splits
 from gmaug.experiment import arms
 from gmaug.experiment.arms import ARMS, CellSettings, Outcome, Trial
 from gmaug.provenance import digest, environment, meaning_of, plain, source_hash
+from gmaug.resampling import quotas
 from gmaug.stages import difference
 
-TRAINING = ("augment", "base", "losses", "resnet", "settings", "training")
+TRAINING = ("augment", "base", "losses", "settings", "training")
+NETWORKS = {"resnet18": ("resnet",), "mae": ("mae", "mae_settings", "vit")}
 GROUPS = ("head", "middle", "tail")
 
 
@@ -53,7 +55,8 @@ class Cell:
             raise ValueError(f"arm={self.arm!r} is unknown; use one of {', '.join(ARMS)}")
 
     def __str__(self) -> str:
-        return f"{self.dataset} {self.arm} seed {self.seed}"
+        kind = self.settings.classifier
+        return f"{self.dataset} {self.arm}{'' if kind == 'resnet18' else f' {kind}'} seed {self.seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,8 @@ class Material:
     train, validation, test : (images, labels)
         uint8 (n, h, w, 3) and int64 (n,).
     generators : dict of str to (object, str)
-        A trained generator and the digest of what it is, by the name an arm asks for (``"cgan"``).
+        A trained generator and the digest of what it is, by the name an arm asks for: ``"cgan"``,
+        ``"gd"`` (guided diffusion), and ``"real"``, which gives real images of no other set.
     """
 
     name: str
@@ -134,7 +138,7 @@ def run_cell(cell: Cell, material: Material) -> dict[str, Any]:
     return {
         "cell": plain(cell),
         "inputs": inputs,
-        "source": source(cell.arm),
+        "source": source(cell.arm, cell.settings.classifier),
         "result": plain(result),
         "run": {
             "seconds": round(time.perf_counter() - start, 2),
@@ -175,13 +179,13 @@ def measured(outcome: Outcome, trial: Trial, material: Material) -> dict[str, An
     }
 
 
-def source(arm: str) -> dict[str, str]:
-    """Digests of the code that decides the numbers of an arm's records."""
-    parts = {name: source_hash(f"classifiers.{name}") for name in TRAINING}
+def source(arm: str, classifier: str = "resnet18") -> dict[str, str]:
+    """Digests of the code that decides the numbers of an arm's records with a classifier."""
+    parts = {name: source_hash(f"classifiers.{name}") for name in (*TRAINING, *NETWORKS[classifier])}
     if ARMS[arm].generator:
-        parts |= {name: source_hash(name) for name in ("augcls", "selection")}
+        parts |= {name: source_hash(name) for name in ("augcls", "resampling", "selection")}
         parts["filled"] = _meaning(arms.filled)
-    pieces = {"arm": ARMS[arm].function, "trial": Trial, "measured": measured}
+    pieces = {"arm": ARMS[arm].function, "trial": Trial, "quotas": quotas, "measured": measured}
     return parts | {name: _meaning(piece) for name, piece in pieces.items()}
 
 
@@ -206,7 +210,8 @@ def stale(record: Mapping[str, Any], *, material: Material | None = None) -> str
         return f"its settings are not those of this version ({error})"
     if plain(cell) != record["cell"]:
         return "its settings are not those of this version"
-    if (reason := difference({"source": record.get("source")}, {"source": source(cell.arm)})) is not None:
+    now = {"source": source(cell.arm, cell.settings.classifier)}
+    if (reason := difference({"source": record.get("source")}, now)) is not None:
         return reason
     if material is not None:
         return difference({"inputs": record.get("inputs")}, {"inputs": material.inputs(cell.arm)})
@@ -216,6 +221,4 @@ def stale(record: Mapping[str, Any], *, material: Material | None = None) -> str
 def cell_of(record: Mapping[str, Any]) -> Cell:
     """The cell a record belongs to."""
     about = dict(record["cell"])
-    settings = dict(about.pop("settings"))
-    settings["classifier"] = ResNet18Settings(**settings["classifier"])
-    return Cell(**about, settings=CellSettings(**settings))
+    return Cell(**{**about, "settings": CellSettings(**about["settings"])})

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from gmaug import experiment, records
-from gmaug.study import studies
+from gmaug.study import plan, studies
 
 SCORES = ("top1", "head", "middle", "tail", "macro_f1")
 
@@ -39,7 +39,7 @@ def live_cells(nb: Any) -> pd.DataFrame:
     from gmaug.experiment.cells import Cell
 
     s = nb.settings
-    settings = experiment.CellSettings(classifier=replace(GARDEN, epochs=s.live_epochs))
+    settings = experiment.CellSettings(training=replace(GARDEN, epochs=s.live_epochs))
     wanted = [Cell(s.live_garden, arm, nb.seed + k, settings) for arm in s.live_arms for k in s.live_seeds]
     found = experiment.run_cells(wanted, studies.material, directory=Path(nb.folder) / "cells")
     return experiment.frame(found)
@@ -99,7 +99,7 @@ def paired(
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     """Gardens by name, arms as the study lists them."""
-    arms = {arm: place for place, arm in enumerate([*studies.ARMS, *experiment.ARMS])}
+    arms = {arm: place for place, arm in enumerate([*plan.ARMS, *experiment.ARMS])}
     keys = frame["arm"].map(lambda arm: arms.get(arm, len(arms)))
     return (
         frame.assign(_arm=keys)
@@ -144,7 +144,7 @@ def words(differences: pd.DataFrame, arm: str, *, score: str = "top1") -> str:
     return text_of(rows) if len(rows) else "not run"
 
 
-def generators_table(names: Iterable[str] = studies.STUDIED) -> pd.DataFrame:
+def generators_table(names: Iterable[str] = plan.STUDIED) -> pd.DataFrame:
     """Distances of the recorded generators: one row a garden; the floor is what real images score."""
     rows = []
     for name in names:
