@@ -88,7 +88,7 @@ def test_samplers_recover_a_known_distribution(kind, options):
         errors.append(abs(x.var().item() / VARIANCE - 1))
     # the fixed small variance spreads too little, by an amount that goes with the size of a step
     assert errors[1] < 5 * (2 / x.numel()) ** 0.5
-    assert errors[1] < errors[0] or not options and kind == "DDIM"
+    assert errors[1] < errors[0] or (not options and kind == "DDIM")
 
 
 @pytest.mark.parametrize("kind", ["DDIM", "DDPM"])
@@ -185,7 +185,7 @@ def test_it_learns_the_classes(data):
 
 
 def test_two_processes_train_as_one(data, tmp_path):
-    """Halves of a batch on two processes, gradients averaged: the weights of one process, but for rounding."""
+    """Halves of a batch on two processes, gradients averaged: one process's weights, but for rounding."""
     s = tiny(kimg=0.032, lr=1e-4, clip=1e9)
     pair = two_processes(
         tmp_path,
@@ -235,9 +235,10 @@ def test_training_resumes_from_a_folder(data, tmp_path, channels_out):
 
     torch.manual_seed(0)
     before = UNet2DModel(
-        sample_size=8, in_channels=3, out_channels=channels_out, layers_per_block=1, block_out_channels=(8, 8),
-        down_block_types=("DownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "UpBlock2D"),
-        norm_num_groups=4, num_class_embeds=17, attention_head_dim=8,
+        sample_size=8, in_channels=3, out_channels=channels_out, layers_per_block=1,
+        block_out_channels=(8, 8), down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"), norm_num_groups=4, num_class_embeds=17,
+        attention_head_dim=8,
     )  # fmt: skip
     before.save_pretrained(tmp_path / "unet")
     s = resuming_from(tmp_path / "unet", tiny(sampler="ancestral"))
