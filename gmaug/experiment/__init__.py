@@ -157,12 +157,16 @@ def load_records(directory: str | Path, *, on_stale: str = "raise") -> list[dict
 
 
 def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row a record: data set, arm, seed, every result that is one value, seconds and device."""
+    """One row a record: data set, arm, seed, what tells families of cells apart (classifier, target,
+    steps if they were fixed), every result that is one value, seconds and device."""
     import pandas as pd
 
     rows = []
     for record in records:
         about = {name: record["cell"][name] for name in ("dataset", "arm", "seed")}
+        settings = record["cell"]["settings"]
+        about |= {"classifier": settings["classifier"], "target": str(settings["target"])}
+        about["fixed_steps"] = settings["steps"]
         single = {k: v for k, v in record["result"].items() if not isinstance(v, (list, dict))}
         rows.append(about | single | {name: record["run"][name] for name in ("seconds", "device")})
     return pd.DataFrame(rows)

@@ -7,7 +7,8 @@ order of the images, so pairs cancel part of the noise. With three seeds an inte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,36 @@ import pandas as pd
 from scipy import stats
 
 from gmaug import experiment, records
+from gmaug.provenance import digest
 from gmaug.study import plan, studies
 
 SCORES = ("top1", "head", "middle", "tail", "macro_f1")
 
 
-def recorded_cells() -> pd.DataFrame:
+def recorded_cells(family: str = "cells") -> pd.DataFrame:
     """The recorded cells that today's source stands by: one row a cell, empty if there are none.
 
-    Columns as :func:`gmaug.experiment.frame` gives them; scores in [0, 1].
+    Parameters
+    ----------
+    family : {"cells", "mae", "sweep"}
+        As :func:`gmaug.study.plan.cells` has them: told apart by their settings.
+
+    Returns
+    -------
+    DataFrame
+        Columns as :func:`gmaug.experiment.frame` gives them; scores in [0, 1]. Its
+        ``attrs["left_out"]`` counts the records, of any family, that are refused as stale.
     """
     folder = records.FOLDER / "experiment"
-    found = experiment.load_records(folder, on_stale="skip") if folder.is_dir() else []
-    return experiment.frame(found) if found else pd.DataFrame(columns=["dataset", "arm", "seed", *SCORES])
+    wanted = {digest(cell.settings) for cell in plan.cells(family=family)}
+    with warnings.catch_warnings(record=True) as refused:
+        warnings.simplefilter("always")
+        found = experiment.load_records(folder, on_stale="skip") if folder.is_dir() else []
+    found = [record for record in found if digest(record["cell"]["settings"]) in wanted]
+    about = ["dataset", "arm", "seed", "classifier", "target", "fixed_steps", "steps", "seconds"]
+    table = experiment.frame(found) if found else pd.DataFrame(columns=[*about, *SCORES])
+    table.attrs["left_out"] = len(refused)
+    return table
 
 
 def live_cells(nb: Any) -> pd.DataFrame:
@@ -56,13 +74,46 @@ def summary(cells: pd.DataFrame, *, scores: Sequence[str] = SCORES) -> pd.DataFr
     """
     rows = []
     for (dataset, arm), group in cells.groupby(["dataset", "arm"], sort=False):
-        row: dict[str, Any] = {"dataset": dataset, "arm": arm, "seeds": len(group)}
-        row["steps"] = float(group["steps"].mean())
-        for score in scores:
-            row[score] = 100 * float(group[score].mean())
-            row[f"{score}_se"] = 100 * float(group[score].sem())
-        rows.append(row)
-    return _in_order(pd.DataFrame(rows))
+        rows.append({"dataset": dataset, "arm": arm} | _mean(group, scores))
+    columns = ["dataset", "arm", "seeds", "steps", *(f"{s}{end}" for s in scores for end in ("", "_se"))]
+    return _in_order(pd.DataFrame(rows, columns=columns))
+
+
+def _mean(group: pd.DataFrame, scores: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"seeds": len(group), "steps": float(group["steps"].mean())}
+    for score in scores:
+        row |= {score: 100 * float(group[score].mean()), f"{score}_se": 100 * float(group[score].sem())}
+    return row
+
+
+def swept(cells: pd.DataFrame, *, scores: Sequence[str] = ("top1", "tail")) -> pd.DataFrame:
+    """Mean and standard error of the swept cells by target count, with epochs and with steps fixed.
+
+    Where both come to the same number of steps, the same cells stand in both rows.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        ``recorded_cells("sweep")``.
+
+    Returns
+    -------
+    DataFrame
+        ``dataset``, ``arm``, ``fixed`` ("epochs" or "steps"), ``target`` (images a class), ``seeds``,
+        ``steps``, and each score in percent with its ``_se``.
+    """
+    rows, at = [], str(plan.FIXED_AT)
+    keys = ["dataset", "arm", "target"]
+    for fixed in ("epochs", "steps"):
+        free = cells["fixed_steps"].isna()
+        chosen = cells[free] if fixed == "epochs" else cells[~free | (cells["target"] == at)]
+        for (dataset, arm, target), group in chosen.groupby(keys, sort=False):
+            about = {"dataset": dataset, "arm": arm, "fixed": fixed, "target": int(target)}
+            rows.append(about | _mean(group, scores))
+    columns = ["dataset", "arm", "fixed", "target", "seeds", "steps"]
+    columns += [f"{score}{end}" for score in scores for end in ("", "_se")]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values(["dataset", "arm", "fixed", "target"], ignore_index=True)
 
 
 def paired(
@@ -73,13 +124,13 @@ def paired(
     Returns
     -------
     DataFrame
-        ``dataset``, ``arm``, ``score``, ``seeds``, ``difference``, ``se``, ``low``, ``high``
+        ``dataset``, ``arm``, ``base``, ``score``, ``seeds``, ``difference``, ``se``, ``low``, ``high``
         (Student's t interval), and ``relative`` (gain in percent of the base's mean).
     """
     rows = []
     for (dataset, arm), group in cells.groupby(["dataset", "arm"], sort=False):
-        mine = cells[(cells["dataset"] == dataset) & (cells["arm"] == base)].set_index("seed")
-        both = group.set_index("seed").join(mine, rsuffix="_base", how="inner")
+        mine = cells[(cells["dataset"] == dataset) & (cells["arm"] == base)]
+        both = group.merge(mine, on="seed", suffixes=("", "_base"))
         if arm == base or not len(both):
             continue
         for score in scores:
@@ -89,7 +140,7 @@ def paired(
             mean = float(difference.mean())
             rows.append(
                 {
-                    "dataset": dataset, "arm": arm, "score": score, "seeds": len(difference),
+                    "dataset": dataset, "arm": arm, "base": base, "score": score, "seeds": len(difference),
                     "difference": mean, "se": se, "low": mean - half, "high": mean + half,
                     "relative": mean / float(both[f"{score}_base"].mean()),
                 }
@@ -109,26 +160,6 @@ def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def accuracy_intervals(table: pd.DataFrame, images: pd.Series, *, level: float = 0.95) -> pd.DataFrame:
-    """Wilson intervals of printed accuracies, from the number of validation images behind them.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Accuracies in percent, one row a data set.
-    images : Series
-        Validation images of each row.
-    """
-    z = stats.norm.ppf((1 + level) / 2)
-    out = {}
-    for column in table:
-        p, n = table[column] / 100, images.to_numpy()
-        centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-        out[f"{column}_low"], out[f"{column}_high"] = 100 * (centre - half), 100 * (centre + half)
-    return pd.DataFrame(out, index=table.index)
-
-
 def text_of(rows: pd.DataFrame) -> str:
     """Differences in words: ``garden-1 +3.2 ± 0.5, ...`` points."""
     parts = []
@@ -142,73 +173,3 @@ def words(differences: pd.DataFrame, arm: str, *, score: str = "top1") -> str:
     """The differences of one arm in words; ``not run`` where there are none."""
     rows = differences[(differences["arm"] == arm) & (differences["score"] == score)]
     return text_of(rows) if len(rows) else "not run"
-
-
-def generators_table(names: Iterable[str] = plan.STUDIED) -> pd.DataFrame:
-    """Distances of the recorded generators: one row a garden; the floor is what real images score."""
-    rows = []
-    for name in names:
-        try:
-            _, record = studies.recorded_generator(name)
-        except records.Refused as reason:
-            rows.append({"garden": name, "note": f"not run: {reason}"})
-            continue
-        d = record["content"]["distances"]
-        rows.append(
-            {
-                "garden": name,
-                "frechet": d["frechet"]["value"],
-                "frechet_se": d["frechet"]["se"],
-                "frechet_floor": d["frechet_floor"]["value"],
-                "kid": d["kid"]["value"],
-                "kid_se": d["kid"]["se"],
-                "kid_floor": d["kid_floor"]["value"],
-                "recognised": float(np.mean(d["recognised"])),
-                "recognised_real": float(np.mean(d["recognised_real"])),
-                "images": d["frechet"]["n_fake"],
-                "dimension": d["frechet"]["dimension"],
-                "note": "",
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def table3(paper: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
-    """Table 3 as printed with our recorded gardens below it; percent, ``source`` says which is which."""
-    columns = {
-        "original_resnet18": "original",
-        "cgan_aug_resnet18": "cgan-aug",
-        "cgan_augcls_resnet18": "cgan-augcls",
-    }
-    rows = [{"source": "paper", **row} for row in paper.astype(object).to_dict("records")]
-    for dataset, group in means.groupby("dataset"):
-        arms = group.set_index("arm")
-        row: dict[str, Any] = {"source": "recorded", "dataset": dataset}
-        rows.append(row | {column: _percent(arms, arm) for column, arm in columns.items()})
-    return pd.DataFrame(rows)
-
-
-def table4(paper: pd.DataFrame, printed: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
-    """Table 4 beside Table 3, with our recorded gardens below; percent."""
-    joined = paper.merge(printed[["dataset", "original_resnet18", "cgan_augcls_resnet18"]], on="dataset")
-    joined.columns = ["dataset", "cb_loss", "original", "cgan_augcls"]
-    rows = [{"source": "paper", **row} for row in joined.astype(object).to_dict("records")]
-    for dataset, group in means.groupby("dataset"):
-        arms = group.set_index("arm")
-        found = {arm.replace("-", "_"): _percent(arms, arm) for arm in ("cb-loss", "original", "cgan-augcls")}
-        rows.append({"source": "recorded", "dataset": dataset, **found})
-    return pd.DataFrame(rows)
-
-
-def _percent(arms: pd.DataFrame, arm: str) -> str:
-    if arm not in arms.index:
-        return "not run"
-    mean, se = arms.loc[arm, "top1"], arms.loc[arm, "top1_se"]
-    return f"{mean:.1f} ± {se:.1f}" if se == se else f"{mean:.1f}"
-
-
-def table2(paper: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
-    """Table 2 as printed, then our generators' distances in columns of their own."""
-    ours = made.rename(columns={"garden": "dataset"}).assign(source="recorded")
-    both = pd.concat([paper.assign(source="paper"), ours], ignore_index=True)
-    return both[["source", *[column for column in both if column != "source"]]].round(4)

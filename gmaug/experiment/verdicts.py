@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from gmaug.experiment import comparison
+from gmaug.experiment import comparison, tables
 
 NOT_HERE = "needs the data sets and weeks on a GPU"
 ONE_GARDEN_TEXT = "recorded cells on gardens, not the paper's data"
@@ -21,8 +21,8 @@ def judge_printed(nb: Any) -> None:
         if name.startswith(tables) and name not in nb.judged:
             nb.judge(name, None, why=NOT_HERE)
     nb.judge("sec4.1.epochs_resnet", None, why="the paper profile asks for 100 epochs; it has not been run")
-    nb.judge("sec4.1.epochs_mae", None, why="no masked autoencoder is trained yet")
-    nb.judge("sec4.1.gd_iterations", None, why="no diffusion model is trained yet")
+    nb.judge("sec4.1.epochs_mae", None, why="the paper profile's setting; ours is smaller and for gardens")
+    nb.judge("sec4.1.gd_iterations", None, why="needs the ImageNet model and a GPU; ours starts from nothing")
 
 
 def judge_table2(nb: Any, table: pd.DataFrame) -> None:
@@ -61,7 +61,7 @@ def judge_cells(nb: Any, cells: pd.DataFrame) -> None:
         "sec4.1.best_epoch",
         f"best validation accuracy exceeds test accuracy by {best.mean():+.1f} ± {best.sem():.1f} points",
         se=None,
-        holds=True,
+        holds=bool(best.mean() > 0),
         why="the paper reports the former; here epochs are chosen on validation and test is reported",
     )
     _judge_steps(nb, cells)
@@ -102,7 +102,8 @@ def _judge_similarity(nb: Any, cells: pd.DataFrame) -> None:
         holds=bool(alike["low"] <= 0),
         why="no gain beyond doubt in the most alike garden would match",
     )
-    quality = comparison.generators_table()
+    quality = tables.generators_table()
+    quality = quality[quality["generator"] == "cgan"]
     if "recognised" in quality and quality["recognised"].notna().sum() > 2:
         share = quality.dropna(subset="recognised").sort_values("garden")["recognised"]
         nb.judge(

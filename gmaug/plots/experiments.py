@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,10 @@ import pandas as pd
 from gmaug.plots import COLOURS, DOUBLE
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+GARDENS = ("blue", "orange", "green", "purple", "yellow", "sky", "black", "grey")
 
 
 def printed_accuracies(
@@ -24,7 +27,7 @@ def printed_accuracies(
     table : DataFrame
         ``dataset`` and accuracies in percent.
     intervals : DataFrame
-        As :func:`gmaug.experiment.comparison.accuracy_intervals` gives them.
+        As :func:`gmaug.experiment.tables.accuracy_intervals` gives them.
     columns, names : sequence of str
         Columns to draw, and what to call them.
     """
@@ -47,7 +50,13 @@ def printed_accuracies(
     return figure
 
 
-def differences(table: pd.DataFrame, *, scores: Sequence[str], titles: Sequence[str]) -> Figure:
+def differences(
+    table: pd.DataFrame,
+    *,
+    scores: Sequence[str],
+    titles: Sequence[str],
+    groups: Mapping[str, Sequence[str]] | None = None,
+) -> Figure:
     """Paired differences from one arm, a panel a score, a row an arm, a colour a garden.
 
     Parameters
@@ -56,63 +65,122 @@ def differences(table: pd.DataFrame, *, scores: Sequence[str], titles: Sequence[
         As :func:`gmaug.experiment.comparison.paired` gives it.
     scores, titles : sequence of str
         Scores to draw, and the panels' titles.
+    groups : dict of str to sequence of str, optional
+        Arms that belong together, such as ``gmaug.study.plan.GROUPS``: a line between them.
     """
-    from matplotlib import pyplot as plt
-
     arms = list(dict.fromkeys(table["arm"]))
-    gardens = sorted(set(table["dataset"]))
-    figure, panels = plt.subplots(
-        1, len(scores), figsize=(DOUBLE, 0.5 + 0.34 * max(len(arms), 3)), sharey=True, squeeze=False
-    )
-    colours = ("blue", "orange", "green", "purple", "yellow", "sky", "black", "grey")
-    for axes, score, title in zip(panels[0], scores, titles, strict=True):
-        axes.axvline(0, color="0.5", lw=0.8)
-        for k, garden in enumerate(gardens):
-            rows = table[(table["score"] == score) & (table["dataset"] == garden)].set_index("arm")
-            rows = rows.reindex(arms)
-            y = np.arange(len(arms)) + (k - (len(gardens) - 1) / 2) * 0.22
-            half = (rows["high"] - rows["difference"]).fillna(0)
-            axes.errorbar(
-                rows["difference"], y, xerr=half, fmt="osD^vP*X"[k], color=COLOURS[colours[k]], ms=3.5, lw=1,
-                label=garden,
-            )  # fmt: skip
-        axes.set_title(title)
-        axes.set_xlabel("percentage points")
-    panels[0][0].set_yticks(np.arange(len(arms)), arms)
-    panels[0][0].invert_yaxis()
-    panels[0][-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure, panels = _rows(arms, len(scores), groups)
+    for axes, score, title in zip(panels, scores, titles, strict=True):
+        axes.axvline(0, color="0.5", lw=0.8, zorder=0)
+        rows = table[table["score"] == score].set_index("arm")
+        # an interval over two or three seeds is wide; the thick bar, one standard error, tells arms apart
+        half = (rows["high"] - rows["difference"]).fillna(0)
+        _points(axes, arms, rows["dataset"], rows["difference"], rows["se"], half)
+        axes.set(title=title, xlabel="percentage points")
+    _legend(figure, panels[-1])
     return figure
 
 
-def by_frequency(table: pd.DataFrame, *, arms: Sequence[str]) -> Figure:
-    """Accuracy of head, middle and tail classes by arm, a panel a garden.
+def by_frequency(table: pd.DataFrame, *, groups: Mapping[str, Sequence[str]] | None = None) -> Figure:
+    """Accuracy of head, middle and tail classes, a panel each, a row an arm, a colour a garden.
 
     Parameters
     ----------
     table : DataFrame
         As :func:`gmaug.experiment.comparison.summary` gives it.
-    arms : sequence of str
-        Arms to draw, in order.
+    groups : dict of str to sequence of str, optional
+        As :func:`differences` takes them.
+    """
+    arms = list(dict.fromkeys(table["arm"]))
+    figure, panels = _rows(arms, 3, groups)
+    rows = table.set_index("arm")
+    for axes, score in zip(panels, ("head", "middle", "tail"), strict=True):
+        _points(axes, arms, rows["dataset"], rows[score], rows[f"{score}_se"])
+        axes.set(title=score, xlabel="test accuracy (%)")
+    _legend(figure, panels[-1])
+    return figure
+
+
+def sweep(
+    table: pd.DataFrame, references: pd.DataFrame, *, scores: Sequence[str], titles: Sequence[str]
+) -> Figure:
+    """Accuracy against the count that classes are filled to, with epochs and with steps fixed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As :func:`gmaug.experiment.comparison.swept` gives it, of one garden and one arm.
+    references : DataFrame
+        Rows of :func:`gmaug.experiment.comparison.summary` to draw as level lines.
+    scores, titles : sequence of str
+        Scores to draw, and the panels' titles.
     """
     from matplotlib import pyplot as plt
 
-    gardens = sorted(set(table["dataset"]))
-    figure, panels = plt.subplots(1, len(gardens), figsize=(DOUBLE, 2.4), sharey=True, squeeze=False)
-    groups = ("head", "middle", "tail")
-    colours = ("blue", "sky", "purple", "yellow", "orange", "green", "black", "grey")
-    for axes, garden in zip(panels[0], gardens, strict=True):
-        rows = table[table["dataset"] == garden].set_index("arm")
-        shown = [arm for arm in arms if arm in rows.index]
-        for k, arm in enumerate(shown):
-            x = np.arange(3) + (k - (len(shown) - 1) / 2) * 0.12
-            errors = [rows.loc[arm, f"{group}_se"] for group in groups]
+    figure, panels = plt.subplots(1, len(scores), figsize=(DOUBLE, 2.5), squeeze=False)
+    targets = sorted(set(table["target"]))
+    styles = {"epochs": ("o", "orange"), "steps": ("s", "blue")}
+    for axes, score, title in zip(panels[0], scores, titles, strict=True):
+        for row, line in zip(references.to_dict("records"), ("--", ":", "-.", "-"), strict=False):
+            axes.axhline(row[score], color="0.5", lw=0.9, ls=line, label=row["arm"])
+        for fixed, rows in table.groupby("fixed"):
+            marker, colour = styles[fixed]
             axes.errorbar(
-                x, [rows.loc[arm, group] for group in groups], yerr=np.nan_to_num(errors), fmt="osD^vP*X"[k],
-                color=COLOURS[colours[k]], ms=3.5, lw=1, label=arm,
+                rows["target"], rows[score], yerr=rows[f"{score}_se"].fillna(0), marker=marker, ms=4,
+                color=COLOURS[colour], label=f"{fixed} fixed",
             )  # fmt: skip
-        axes.set_xticks(range(3), groups)
-        axes.set_title(garden)
-        axes.set_ylim(0, 100)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(targets, [str(target) for target in targets])
+        axes.minorticks_off()
+        axes.set(title=title, xlabel="images a class after filling")
     panels[0][0].set_ylabel("test accuracy (%)")
     panels[0][-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def _rows(
+    arms: Sequence[str], panels: int, groups: Mapping[str, Sequence[str]] | None
+) -> tuple[Figure, Sequence[Axes]]:
+    """Panels side by side with a row for each arm, every second one shaded, and lines between groups."""
+    from matplotlib import pyplot as plt
+
+    height = 0.7 + 0.26 * max(len(arms), 3)
+    figure, axes = plt.subplots(1, panels, figsize=(DOUBLE, height), sharey=True, squeeze=False)
+    of = {arm: k for k, group in enumerate((groups or {}).values()) for arm in group}
+    breaks = [k for k in range(1, len(arms)) if of.get(arms[k]) != of.get(arms[k - 1])]
+    for one in axes[0]:
+        for k in range(0, len(arms), 2):
+            one.axhspan(k - 0.5, k + 0.5, color="0.96", lw=0, zorder=-1)
+        for k in breaks:
+            one.axhline(k - 0.5, color="0.3", lw=0.8)
+    axes[0][0].set_yticks(range(len(arms)), arms)
+    axes[0][0].set_ylim(len(arms) - 0.5, -0.5)
+    return figure, axes[0]
+
+
+def _points(
+    axes: Axes,
+    arms: Sequence[str],
+    datasets: pd.Series,
+    values: pd.Series,
+    errors: pd.Series,
+    halves: pd.Series | None = None,
+) -> None:
+    """A point for each arm and garden with one standard error, thick, and its interval, thin."""
+    gardens = sorted(set(datasets))
+    step = 0.7 / max(len(gardens), 1)
+    for k, garden in enumerate(gardens):
+        mine = (datasets == garden).to_numpy()
+        y = np.array([arms.index(arm) for arm in values.index[mine]]) + (k - (len(gardens) - 1) / 2) * step
+        colour = COLOURS[GARDENS[k % len(GARDENS)]]
+        if halves is not None:
+            axes.errorbar(values[mine], y, xerr=halves[mine], fmt="none", color=colour, lw=0.6, capsize=0)
+        axes.errorbar(
+            values[mine], y, xerr=errors[mine].fillna(0), fmt="osD^vP*X"[k % 8], color=colour, ms=3, lw=1.6,
+            capsize=0, label=garden,
+        )  # fmt: skip
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=max(len(labels), 1))

@@ -10,14 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from gmaug.experiment import Cell
 
 STUDIED = ("garden-1", "garden-4", "garden-8")
-ARMS = (
-    "original", "cb-loss", "focal", "logit-adjusted", "step-matched", "logit-adjusted-steps", "randaugment",
-    "mixup-cutmix", "oversample", "smote", "cgan-aug", "cgan-augcls", "gd-aug", "gd-augcls", "more-real",
-)  # fmt: skip
+GROUPS = {
+    "epochs fixed": ("original", "cb-loss", "focal", "logit-adjusted"),
+    "steps of the filled set": (
+        "step-matched", "logit-adjusted-steps", "randaugment", "mixup-cutmix", "oversample",
+    ),
+    "filled": ("smote", "cgan-aug", "cgan-augcls", "gd-aug", "gd-augcls", "more-real"),
+}  # fmt: skip
+"""The arms by what they change; the last two groups take the same number of gradient steps."""
+
+ARMS = tuple(arm for group in GROUPS.values() for arm in group)
 SEEDS = (0, 1, 2)
 
 MAE_STUDIED = ("garden-4",)
@@ -61,9 +69,9 @@ def cells(
 def _sweep(name: str, arm: str, seeds: tuple[int, ...]) -> list[Cell]:
     """Targets with the epochs fixed, then with the steps fixed; one that is both is listed once."""
     from gmaug.experiment import Cell, CellSettings
-    from gmaug.study.sets import study_set
+    from gmaug.study.sets import splits
 
-    counts = study_set(name).counts
+    counts = np.bincount(splits(name).train.labels)
 
     def settings(target: int, *, fixed: bool) -> CellSettings:
         # one round: the sweep asks how many images, and a second round doubles what it costs
