@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from gmaug import bench
-from gmaug.bench import limits as bench_limits, peers as bench_peers
-from gmaug.ssim import ssim_pairs
+from gmaug.bench import limits as bench_limits, peers as bench_peers, profile as bench_profile
+from gmaug.ssim import engine, ssim_pairs
 
 
 def test_speed_and_ratios_of_the_scikit_image_loop(monkeypatch):
@@ -39,7 +39,7 @@ def test_every_peer_computes_our_convention():
 
 
 def test_deviation_from_scikit_image():
-    assert max(bench.agreement(pairs=200, size=24).values()) < 1e-6
+    assert max(bench_peers.agreement(pairs=200, size=24).values()) < 1e-6
 
 
 def test_files_memory_and_limits():
@@ -52,6 +52,28 @@ def test_files_memory_and_limits():
     (row,) = bench_limits.limits((32,), pd.DataFrame(columns), cores=1)
     assert 0 < row["share_of_arithmetic"] < 1
     assert 0 < row["share_of_divisions"] < 1
+
+
+@pytest.mark.parametrize("convention", ["paper", "wang2004"])
+def test_the_profile_accounts_for_the_whole_time(convention, monkeypatch):
+    monkeypatch.setattr("gmaug.ssim.engine.HELD_BYTES", 2**20)  # so that images are described again
+    table = pd.DataFrame(
+        {
+            "contender": ["scikit-image loop"],
+            "convention": [convention],
+            "size": [48],
+            "cpu_us_per_pair": [9e9],
+        }
+    )
+    before = (engine.describe, engine.cross)
+    (row,) = bench_profile.profile(table, (48,), images=300, conventions=(convention,))
+    assert (engine.describe, engine.cross) == before
+    assert row["statistics"] + row["pairs"] + row["rest"] == pytest.approx(1)
+    # The plain window keeps nothing of an image in few pairs; the weighted one describes each, some twice.
+    assert row["described_per_pair"] == 0 if convention == "paper" else row["described_per_pair"] > 0.5
+    assert 0 < row["of_arithmetic"] < 1
+    assert 0 < row["of_bandwidth"] < 1
+    assert 1 < row["ratio"] < row["ratio_at_the_bound"]
 
 
 @pytest.mark.parametrize("wrong", [{"cores": 0}, {"repeats": 0}, {"sizes": ()}, {"pairs": ()}])

@@ -134,6 +134,21 @@ def test_balanced_decodes_each_image_once_and_in_small_chunks(tmp_path, monkeypa
     assert result.to_dict() == whole.to_dict()
 
 
+@pytest.mark.parametrize("pairs", ["2n", "balanced", "all"])
+def test_every_design_computes_on_the_device_that_is_asked_for(monkeypatch, pairs):
+    pytest.importorskip("torch")
+    from gmaug.ssim import on_torch
+
+    calls, plain = [], on_torch.describe
+    monkeypatch.setattr(on_torch, "describe", lambda *a: calls.append(a[2]) or plain(*a))
+    here = measure(toy(), convention=SMALL, pairs=pairs, progress=False)
+    assert calls == []
+    there = measure(toy(), convention=SMALL, pairs=pairs, device="cpu:0", progress=False)
+    assert set(calls) == {"cpu:0"}
+    assert there.ssim_merge_cls.value == pytest.approx(here.ssim_merge_cls.value, abs=1e-6)
+    assert there.ssim_sup_sub_cls.value == pytest.approx(here.ssim_sup_sub_cls.value, abs=1e-6)
+
+
 def test_target_se_draws_until_it_is_reached():
     images = toy((60, 50))
     free = measure(images, convention=SMALL, progress=False)

@@ -84,7 +84,7 @@ def test_too_few_images_are_an_error(counts):
 def test_the_scratch_file_changes_nothing(monkeypatch):
     plain = measure(toy(), convention=SMALL, progress=False)
     monkeypatch.setattr("gmaug.similarity.PixelStore", lambda n: PixelStore(n, memory=100))
-    monkeypatch.setattr("gmaug.similarity.BLOCK_BYTES", 5 * 7 * 256)
+    monkeypatch.setattr("gmaug.ssim.engine.HELD_BYTES", 5 * 7 * 256)
     assert measure(toy(), convention=SMALL, progress=False).to_dict() == plain.to_dict()
 
 

@@ -2,36 +2,13 @@
 
 import numpy as np
 import pytest
+from hard_images import SCIKIT, hard_images, scikit
 from hypothesis import given, settings, strategies as st
 from pictures import textures
 from PIL import Image
-from skimage.metrics import structural_similarity
 
 from gmaug.backend import torchvision
 from gmaug.ssim import CONVENTIONS, Convention, components, ssim, ssim_map, ssim_pairs
-
-SCIKIT = {
-    "paper": {},
-    "wang2004": {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},
-    "authors32": {},
-    "rgb": {"channel_axis": 2},
-}
-
-
-def scikit(x, y, **options):
-    return structural_similarity(x.astype(np.float64), y.astype(np.float64), data_range=255, **options)
-
-
-def hard_images(size, channels=None):
-    """Noise, textures, flat ones, nearly flat ones, edges: where cancellation would show."""
-    rng = np.random.default_rng(1)
-    shape = (size, size) if channels is None else (size, size, channels)
-    flat = [np.full(shape, v, np.uint8) for v in (0, 1, 128, 254, 255)]
-    nearly = [np.clip(np.int64(v) + rng.integers(-1, 2, shape), 0, 255).astype(np.uint8) for v in (3, 250)]
-    step = np.zeros(shape, np.uint8)
-    step[:, size // 2 :] = 255
-    noise = list(rng.integers(0, 256, (6, *shape)).astype(np.uint8))
-    return np.stack([*flat, *nearly, step, *noise, *textures(6, size, channels=channels)])
 
 
 @pytest.mark.parametrize("name", SCIKIT)
@@ -165,22 +142,6 @@ def test_scaling_pixels_and_range_together_changes_nothing(seed, scale):
     assert ssim(x * scale, y * scale, data_range=255 * scale) == pytest.approx(ssim(x, y, data_range=255))
 
 
-def test_the_threads_and_the_order_of_pairs_do_not_change_a_value():
-    images, rng = textures(300, 24), np.random.default_rng(0)
-    pairs = rng.integers(0, 300, (1000, 2))
-    one = ssim_pairs(images, pairs, threads=1)
-    assert np.array_equal(one, ssim_pairs(images, pairs, threads=3))
-    order = rng.permutation(1000)
-    assert np.array_equal(one[order], ssim_pairs(images, pairs[order]))
-
-
-def test_blocks_do_not_change_a_value(monkeypatch):
-    images, pairs = textures(50, 24), np.random.default_rng(0).integers(0, 50, (200, 2))
-    whole = ssim_pairs(images, pairs)
-    monkeypatch.setattr("gmaug.ssim.engine.BLOCK_BYTES", 7 * 7 * 24 * 24)
-    assert np.array_equal(whole, ssim_pairs(images, pairs))
-
-
 def test_the_three_components_multiply_to_ssim():
     x, y = textures(2, 32)
     parts = components(x, y)
@@ -221,14 +182,6 @@ def test_bad_arrays(x, y, message):
 
 
 @pytest.mark.parametrize(
-    "pairs", [np.zeros((3, 3), int), np.zeros((3, 2)), np.array([[0, 9]]), np.array([[-1, 0]])]
-)
-def test_bad_pairs(pairs):
-    with pytest.raises(ValueError, match="pairs"):
-        ssim_pairs(textures(4, 16), pairs)
-
-
-@pytest.mark.parametrize(
     "wrong",
     [
         {"window": "round"}, {"win_size": 6}, {"win_size": 1}, {"k1": 0}, {"size": 5}, {"colour": "hsv"},
@@ -258,50 +211,3 @@ def test_the_centre_is_what_is_kept():
     pixels[:, 40:60] = 200
     assert Convention(size=20).prepare(Image.fromarray(pixels)).min() == 200
     assert Convention(size=10, resample="plain").prepare(Image.fromarray(pixels)).min() == 200
-
-
-@pytest.mark.parametrize("name", CONVENTIONS)
-def test_the_engine_on_torch_is_the_same(name):
-    from gmaug.ssim import on_torch as ssim_torch, parts as ssim_parts
-
-    convention = CONVENTIONS[name]
-    images = hard_images(24, channels=3 if convention.colour == "rgb" else None)
-    pairs = np.array([(i, j) for i in range(len(images)) for j in range(len(images))])
-    planes = ssim_parts.planes(images, convention)
-    margin = ((0, 0), (0, 0), (convention.margin,) * 2, (convention.margin,) * 2)
-    described = ssim_torch.describe(np.pad(planes, margin, mode="reflect"), convention, "cpu")
-    values = ssim_torch.cross(described, described, pairs, convention)
-    assert np.abs(values - ssim_pairs(images, pairs, convention=convention)).max() < 1e-6
-
-
-def test_cuda_is_the_same_or_says_that_it_is_not_there():
-    torch = pytest.importorskip("torch")
-    images, pairs = textures(20, 32), np.random.default_rng(0).integers(0, 20, (50, 2))
-    if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="not available here"):
-            ssim_pairs(images, pairs, device="cuda")
-        return
-    assert np.abs(ssim_pairs(images, pairs, device="cuda") - ssim_pairs(images, pairs)).max() < 1e-6
-
-
-@pytest.mark.parametrize("name", SCIKIT)
-def test_ten_thousand_random_pairs(name):
-    channels = 3 if name == "rgb" else None
-    images = np.concatenate([hard_images(20, channels=channels), textures(40, 20, channels=channels)])
-    pairs = np.random.default_rng(2).integers(0, len(images), (10_000, 2))
-    ours = ssim_pairs(images, pairs, convention=name)
-    distinct, which = np.unique(pairs, axis=0, return_inverse=True)
-    theirs = np.array([scikit(images[i], images[j], **SCIKIT[name]) for i, j in distinct])
-    assert np.abs(ours - theirs[which.ravel()]).max() < 1e-6
-
-
-def test_it_compiles_where_nothing_can_be_kept(monkeypatch):
-    from numba.core import caching
-
-    from gmaug.ssim.kernel import _compiled
-
-    def double(x):
-        return 2 * x
-
-    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    assert _compiled(double)(21) == 42

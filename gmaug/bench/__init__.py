@@ -18,13 +18,14 @@ import numpy as np
 import pandas as pd
 
 from gmaug import records
-from gmaug.bench import limits as bench_limits, peers as bench_peers
+from gmaug.bench import limits as bench_limits, peers as bench_peers, profile as bench_profile
 from gmaug.progress import bar
 from gmaug.ssim import ssim_pairs
 from gmaug.ssim.parts import cores as all_cores
 
 MODULES = (
     "ssim.kernel",
+    "ssim.weighted",
     "ssim.parts",
     "ssim.engine",
     "ssim.conventions",
@@ -218,41 +219,25 @@ def ratios(table: pd.DataFrame, settings: BenchSettings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def agreement(*, pairs: int, size: int = 48, seed: int = 0) -> dict[str, float]:
-    """Largest deviation from scikit-image in float64, of every convention that it offers.
-
-    The images are textures, noise, flat ones and nearly flat ones, where cancellation would show.
-    """
-    from skimage.metrics import structural_similarity
-
-    rng = np.random.default_rng(seed)
-    flat = rng.integers(0, 256, (40, 1, 1)) + rng.integers(0, 3, (40, size, size))
-    noise = rng.integers(0, 256, (40, size, size))
-    kinds = [pictures(120, size, seed=seed), np.clip(flat, 0, 255).astype(np.uint8), noise.astype(np.uint8)]
-    images = np.concatenate(kinds)
-    chosen = _pairs(len(images), pairs, rng)
-    gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    worst = {}
-    for name, options in (("paper", {}), ("wang2004", gaussian)):
-        ours = ssim_pairs(images, chosen, convention=name)
-        wide = images.astype(np.float64)
-        theirs = [structural_similarity(wide[i], wide[j], data_range=255, **options) for i, j in chosen]
-        worst[name] = float(np.abs(ours - theirs).max())
-    return worst
-
-
 def run(settings: BenchSettings, *, quick: bool = False, progress: bool = True) -> dict[str, Any]:
     """Everything ``make bench`` measures, as one JSON-able value of tables (lists of rows)."""
     table = speed(settings, progress=progress)
     content = {
         "speed": table.to_dict("records"),
         "ratios": ratios(table, settings).to_dict("records"),
-        "agreement": agreement(pairs=1_000 if quick else 10_000, seed=settings.seed),
+        "agreement": bench_peers.agreement(pairs=1_000 if quick else 10_000, seed=settings.seed),
         "files": bench_limits.from_files(
             images=60 if quick else 600, cores=settings.cores, seed=settings.seed
         ),
         "memory": bench_limits.memory((200,) if quick else (1_000, 4_000, 16_000), cores=settings.cores),
         "limits": bench_limits.limits(settings.sizes, table, cores=settings.cores),
+        "profile": bench_profile.profile(
+            table,
+            settings.sizes,
+            images=settings.most_images,
+            per_image=settings.per_image,
+            seed=settings.seed,
+        ),
         "load": bench_limits.load(),
     }
     return content
@@ -277,7 +262,7 @@ def _main(options: argparse.Namespace) -> int:
     folder, kind = (records.FOLDER, "bench") if options.record else (options.out.parent, options.out.name)
     (folder / kind).mkdir(parents=True, exist_ok=True)
     files = []
-    for name in ("speed", "ratios", "files", "memory", "limits"):
+    for name in ("speed", "ratios", "files", "memory", "limits", "profile"):
         files.append(f"{name}.csv")
         pd.DataFrame(content[name]).to_csv(folder / kind / files[-1], index=False, float_format="%.6g")
     path = records.write(
@@ -293,7 +278,7 @@ def _main(options: argparse.Namespace) -> int:
         folder=folder,
     )
     with pd.option_context("display.width", 120, "display.float_format", "{:.3g}".format):
-        for name in ("ratios", "files", "memory", "limits"):
+        for name in ("ratios", "files", "memory", "limits", "profile"):
             print(f"\n{name}\n{pd.DataFrame(content[name]).to_string(index=False)}")
     print(f"\nlargest deviation from scikit-image: {content['agreement']}; written to {path}")
     return 0

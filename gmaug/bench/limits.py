@@ -147,7 +147,7 @@ def limits(sizes: Sequence[int], table: pd.DataFrame, *, cores: int) -> list[dic
     from gmaug.bench import pictures
     from gmaug.ssim import CONVENTIONS, parts as ssim_parts
 
-    rate, divisions, bandwidth = _multiply_adds(), _divisions(), _bandwidth()
+    rate, divisions, moved = multiply_adds(), _divisions(), bandwidth()
     rows = []
     for size in sizes:
         # Few images, so that all of them stay in cache: the arithmetic alone.
@@ -170,7 +170,7 @@ def limits(sizes: Sequence[int], table: pd.DataFrame, *, cores: int) -> list[dic
                 "share_of_arithmetic": OPERATIONS * windows / took / rate,
                 "share_of_divisions": windows / took / divisions,
                 "gb_per_s_at_full_speed": BYTES * windows / took * cores / 1e9,
-                "machine_gb_per_s": bandwidth / 1e9,
+                "machine_gb_per_s": moved / 1e9,
             }
         )
     return rows
@@ -216,7 +216,7 @@ def _compiled():
     return multiply_add, divide
 
 
-def _multiply_adds() -> float:
+def multiply_adds() -> float:
     """Single-precision operations a second of one core."""
     multiply_add, _ = _compiled()
     x = np.ones(1024, np.float32)
@@ -231,7 +231,7 @@ def _divisions() -> float:
     return 1024 * 4000 / min(_clock(divide, x, y, 4000) for _ in range(7))
 
 
-def _bandwidth() -> float:
+def bandwidth() -> float:
     """Bytes a second that one core reads from memory."""
     x = np.ones(2**26, np.uint8).view(np.uint64)
     return x.nbytes / min(_clock(x.max) for _ in range(7))

@@ -108,3 +108,30 @@ def torch_peers() -> list[Peer]:
         score = partial(_batches, partial(call, data_range=255.0, reduction="none", downsample=False))
         peers.append(Peer("piq", "wang2004", score))
     return peers
+
+
+def agreement(*, pairs: int, size: int = 48, seed: int = 0) -> dict[str, float]:
+    """Largest deviation from scikit-image in float64, of every convention that it offers.
+
+    The images are textures, noise, flat ones and nearly flat ones, where cancellation would show.
+    """
+    from skimage.metrics import structural_similarity
+
+    from gmaug.bench import pictures
+    from gmaug.similarity.designs import random_pairs
+    from gmaug.ssim import ssim_pairs
+
+    rng = np.random.default_rng(seed)
+    flat = rng.integers(0, 256, (40, 1, 1)) + rng.integers(0, 3, (40, size, size))
+    noise = rng.integers(0, 256, (40, size, size))
+    kinds = [pictures(120, size, seed=seed), np.clip(flat, 0, 255).astype(np.uint8), noise.astype(np.uint8)]
+    images = np.concatenate(kinds)
+    chosen = random_pairs(len(images), pairs, rng)
+    gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    worst = {}
+    for name, options in (("paper", {}), ("wang2004", gaussian)):
+        ours = ssim_pairs(images, chosen, convention=name)
+        wide = images.astype(np.float64)
+        theirs = [structural_similarity(wide[i], wide[j], data_range=255, **options) for i, j in chosen]
+        worst[name] = float(np.abs(ours - theirs).max())
+    return worst

@@ -23,8 +23,7 @@ from gmaug.similarity.pixels import PixelStore, prepared
 from gmaug.similarity.result import Similarity
 from gmaug.similarity.streaming import score_rings
 from gmaug.ssim.conventions import Convention, convention_named
-from gmaug.ssim.engine import BLOCK_BYTES, score_pairs
-from gmaug.ssim.parts import bytes_per_image
+from gmaug.ssim.engine import score_pairs
 
 __all__ = ["Estimate", "Similarity", "measure"]
 
@@ -108,7 +107,7 @@ def measure(
     if design.kind == "balanced":
         found, bad = score_rings(
             images, decoded, group_of_class, groups=len(names), per_image=design.per_image,
-            convention=convention, jobs=jobs,
+            convention=convention, jobs=jobs, device=device,
         )  # fmt: skip
     else:
         with PixelStore(len(images)) as store:
@@ -175,10 +174,9 @@ def _scorer(
         every = np.concatenate(lists)
         values = np.empty(len(every))
         if len(every):
-            block = max(2, BLOCK_BYTES // bytes_per_image(convention, store.shape))
             with bar(desc="comparing", total=len(every), unit="pair") if progress else nullcontext() as shown:
                 for rows, part in score_pairs(
-                    store.load, every, convention, block=block, threads=jobs, device=device
+                    store.source, every, convention, shape=store.shape, threads=jobs, device=device
                 ):
                     values[rows] = part
                     if shown is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
@@ -131,16 +131,16 @@ class PixelStore:
                 ) from None
         self.count += 1
 
-    def load(self, indices: np.ndarray) -> np.ndarray:
-        """Images of these numbers, uint8, shape (k, planes, h, w)."""
-        if self._array is not None:
-            return self._array[indices]
-        out = np.empty((len(indices), *self.shape), np.uint8)
+    @property
+    def source(self) -> np.ndarray | Callable[[np.ndarray, np.ndarray], None]:
+        """What :func:`gmaug.ssim.engine.score_pairs` takes: the images, or how to read them."""
+        return self._read if self._array is None else self._array
+
+    def _read(self, indices: np.ndarray, out: np.ndarray) -> None:
         step = out[0].nbytes
         for row, index in enumerate(indices):
             self._file.seek(int(index) * step)
             self._file.readinto(memoryview(out[row]).cast("B"))
-        return out
 
     def __enter__(self) -> PixelStore:
         return self

@@ -12,7 +12,7 @@ from gmaug.similarity.designs import Ring
 from gmaug.similarity.estimates import Sample
 from gmaug.similarity.pixels import CHUNK
 from gmaug.ssim.conventions import Convention
-from gmaug.ssim.parts import cross, describe
+from gmaug.ssim.parts import cross, describe, keeps
 
 
 class RingScorer:
@@ -26,20 +26,24 @@ class RingScorer:
         As in :func:`gmaug.similarity.designs.ring_pairs`.
     convention : Convention
     jobs : int, optional
+    device : str
+        As in :func:`gmaug.similarity.measure`.
 
     Notes
     -----
     In memory are at most two chunks of images and ``2 * per_image`` of each ring.
     """
 
-    def __init__(self, groups: int, per_image: int, convention: Convention, *, jobs: int | None) -> None:
+    def __init__(
+        self, groups: int, per_image: int, convention: Convention, *, jobs: int | None, device: str = "cpu"
+    ) -> None:
         self.rings = [Ring(per_image) for _ in range(groups + 1)]
         self.labels: list[list[int]] = [[] for _ in self.rings]
         self._pairs: list[list[np.ndarray]] = [[] for _ in self.rings]
         self._values: list[list[np.ndarray]] = [[] for _ in self.rings]
         self._pixels: dict[int, np.ndarray] = {}
         self._waiting: list[tuple[int, int, int, int, int]] = []
-        self._convention, self._jobs = convention, jobs
+        self._convention, self._jobs, self._device = convention, jobs, device
         self._count = 0
         self._fresh = 0
 
@@ -68,10 +72,14 @@ class RingScorer:
     def _flush(self) -> None:
         if self._waiting:
             numbers = np.array(sorted(self._pixels))
-            described = describe(
-                np.stack([self._pixels[n] for n in numbers]), self._convention, threads=self._jobs
-            )
             table = np.array(self._waiting, dtype=np.int64)
+            described = describe(
+                np.stack([self._pixels[n] for n in numbers]),
+                self._convention,
+                threads=self._jobs,
+                device=self._device,
+                keep=keeps(self._convention, pairs=len(table), images=len(numbers), device=self._device),
+            )
             local = np.searchsorted(numbers, table[:, 3:])
             values = cross(described, described, local, self._convention, threads=self._jobs)
             for ring in np.unique(table[:, 0]):
@@ -97,9 +105,10 @@ def score_rings(
     per_image: int,
     convention: Convention,
     jobs: int | None,
+    device: str = "cpu",
 ) -> tuple[list[Sample], list[Skipped]]:
     """Run a :class:`RingScorer` over decoded images, which come in random order."""
-    scorer = RingScorer(groups, per_image, convention, jobs=jobs)
+    scorer = RingScorer(groups, per_image, convention, jobs=jobs, device=device)
     skipped = []
     for index, result in decoded:
         if isinstance(result, Skipped):

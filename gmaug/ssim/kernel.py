@@ -1,12 +1,12 @@
-"""The inner loops of SSIM, compiled by numba.
+"""The inner loops of SSIM with a plain window, compiled by numba; :mod:`gmaug.ssim.weighted` has others.
 
 Only the mean of x*y in each window belongs to a pair; means and variances belong to an image and
-are handed in. Window sums run down the image (a row comes in, a row goes out), so a window of any
-size costs the same.
+are handed in, or, where an image is in few pairs, computed again with each. Window sums run down
+the image (a row comes in, a row goes out), so a window of any size costs the same.
 
 With 8-bit pixels and a plain window every sum is a whole number: N * sum(xy) - sum(x) * sum(y) is
 exact in 32 bits up to a side of 11 (2 N^2 * 255^2 < 2^31), and only the final quotient is rounded.
-float32 would lose 5e-5 here to cancellation. Other windows are computed in float64.
+float32 would lose 5e-5 here to cancellation.
 
 Arithmetic is cast to 32 bits at every step: numba widens int32 products to 64 bits, and the
 loop would no longer fill the vector units. ``error_model="numpy"`` likewise: a test for division
@@ -19,12 +19,11 @@ import numpy as np
 from numba import njit
 
 LARGEST_EXACT_WINDOW = 11
-MEAN_STEPS = 2.0**23  # 255 of them fit 31 bits
 
 _i32, _f32, _f64 = np.int32, np.float32, np.float64
 
 
-def _compiled(function):
+def compiled(function):
     """Compile on first use, and keep the result for the next process where there is a place for it."""
     options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
@@ -33,20 +32,20 @@ def _compiled(function):
         return njit(**options)(function)
 
 
-@_compiled
+@compiled
 def _add(columns, a, b):
     for j in range(columns.shape[0]):
         columns[j] += _i32(a[j]) * _i32(b[j])
 
 
-@_compiled
+@compiled
 def _roll(columns, a, b, c, d):
     """Products of the rows a and b come in, those of c and d go out."""
     for j in range(columns.shape[0]):
         columns[j] += _i32(a[j]) * _i32(b[j]) - _i32(c[j]) * _i32(d[j])
 
 
-@_compiled
+@compiled
 def _across(columns, side, out):
     """Sums of `side` neighbours."""
     if side == 7:
@@ -63,18 +62,11 @@ def _across(columns, side, out):
                 out[j] += columns[j + k]
 
 
-@_compiled
-def box_statistics(image, side, sums, spreads):
-    """Window sums of one plane, and N * sum(xx) - sum(x)^2.
-
-    `sums` (uint16) and `spreads` (int32), each of shape (h - side + 1, w - side + 1), are written.
-    """
-    height, width = image.shape
+@compiled
+def _box_plane_statistics(image, side, sums, spreads, ones, first, second, s, q):
     n = _i32(side * side)
-    ones = np.ones(width, np.uint8)
-    first, second = np.zeros(width, _i32), np.zeros(width, _i32)
-    s, q = np.zeros(width - side + 1, _i32), np.zeros(width - side + 1, _i32)
-    for r in range(height):
+    first[:], second[:] = 0, 0
+    for r in range(image.shape[0]):
         if r < side:
             _add(first, image[r], ones)
             _add(second, image[r], image[r])
@@ -90,7 +82,26 @@ def box_statistics(image, side, sums, spreads):
                 spreads[top, j] = _i32(_i32(n * q[j]) - _i32(s[j] * s[j]))
 
 
-@_compiled
+@compiled
+def box_statistics(pixels, side, sums, spreads):
+    """Window sums of each plane, and N * sum(xx) - sum(x)^2.
+
+    Parameters
+    ----------
+    pixels : uint8, shape (n, planes, h, w)
+    side : int32
+    sums, spreads : uint16 and int32, shape (n, planes, h - side + 1, w - side + 1), written
+    """
+    width = pixels.shape[3]
+    ones = np.ones(width, np.uint8)
+    first, second = np.empty(width, _i32), np.empty(width, _i32)
+    s, q = np.empty(width - side + 1, _i32), np.empty(width - side + 1, _i32)
+    for i in range(pixels.shape[0]):
+        for p in range(pixels.shape[1]):
+            _box_plane_statistics(pixels[i, p], side, sums[i, p], spreads[i, p], ones, first, second, s, q)
+
+
+@compiled
 def _box_row(q, sx, sy, vx, vy, n, c1, c2):
     total = _f32(0)
     for j in range(q.shape[0]):
@@ -103,7 +114,7 @@ def _box_row(q, sx, sy, vx, vy, n, c1, c2):
     return total
 
 
-@_compiled
+@compiled
 def _box_plane(x, y, sx, sy, vx, vy, side, c1, c2, columns, q):
     height = x.shape[0]
     columns[:] = 0
@@ -120,7 +131,7 @@ def _box_plane(x, y, sx, sy, vx, vy, side, c1, c2, columns, q):
     return total / (sx.shape[0] * sx.shape[1])
 
 
-@_compiled
+@compiled
 def box_pairs(pixels_a, sums_a, spreads_a, pixels_b, sums_b, spreads_b, pairs, side, c1, c2, out):
     """Mean SSIM of pairs (i of a, j of b) of images with planes, plain window.
 
@@ -147,142 +158,79 @@ def box_pairs(pixels_a, sums_a, spreads_a, pixels_b, sums_b, spreads_b, pairs, s
         out[k] = total / planes
 
 
-@_compiled
-def _weigh(row, weights, out):
-    """Weighted sums of neighbours; the usual 11 taps in one pass, one half folded on the other."""
-    if weights.shape[0] == 11:
-        w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
-        for j in range(out.shape[0]):
-            out[j] = (
-                w0 * (row[j] + row[j + 10]) + w1 * (row[j + 1] + row[j + 9]) + w2 * (row[j + 2] + row[j + 8])
-                + w3 * (row[j + 3] + row[j + 7]) + w4 * (row[j + 4] + row[j + 6]) + w5 * row[j + 5]
-            )  # fmt: skip
-        return
-    for j in range(out.shape[0]):
-        out[j] = weights[0] * row[j]
-    for k in range(1, weights.shape[0]):
-        for j in range(out.shape[0]):
-            out[j] += weights[k] * row[j + k]
+@compiled
+def _add_own(both, squares, a, b):
+    """What belongs to either image: its sums, two in one number, and the squares of both together.
 
-
-@_compiled
-def _fold_inner(d, e, f, g, h, w3, w4, w5, out):
-    for j in range(out.shape[0]):
-        out[j] = w5 * f[j] + w4 * (e[j] + g[j]) + w3 * (d[j] + h[j])
-
-
-@_compiled
-def _fold_outer(a, b, c, i, k, last, w0, w1, w2, out):
-    for j in range(out.shape[0]):
-        out[j] += w2 * (c[j] + i[j]) + w1 * (b[j] + k[j]) + w0 * (a[j] + last[j])
-
-
-@_compiled
-def _gather(rows, r, weights, out):
-    """Weighted sum of the last rows of a ring that ends with row r.
-
-    The usual 11 go in two passes: of more rows at once the compiler would not rule out overlaps.
+    A window's sum is below 2^15 up to a side of 11, so the upper half is that of b.
     """
-    side = weights.shape[0]
-    if side == 11:
-        s = r + 1
-        _fold_inner(
-            rows[(s + 3) % 11], rows[(s + 4) % 11], rows[(s + 5) % 11], rows[(s + 6) % 11],
-            rows[(s + 7) % 11], weights[3], weights[4], weights[5], out,
-        )  # fmt: skip
-        _fold_outer(
-            rows[s % 11], rows[(s + 1) % 11], rows[(s + 2) % 11], rows[(s + 8) % 11], rows[(s + 9) % 11],
-            rows[(s + 10) % 11], weights[0], weights[1], weights[2], out,
-        )  # fmt: skip
-        return
-    for j in range(out.shape[0]):
-        out[j] = 0.0
-    for k in range(side):
-        row = rows[(r + 1 + k) % side]
-        for j in range(out.shape[0]):
-            out[j] += weights[k] * row[j]
+    for j in range(both.shape[0]):
+        x, y = _i32(a[j]), _i32(b[j])
+        both[j] += _i32(x + _i32(y << 16))
+        squares[j] += _i32(_i32(x * x) + _i32(y * y))
 
 
-@_compiled
-def _product(a, b, out):
-    for j in range(out.shape[0]):
-        out[j] = _f64(_i32(a[j]) * _i32(b[j]))
+@compiled
+def _roll_own(both, squares, a, b, c, d):
+    """The rows a and b come in, c and d go out."""
+    for j in range(both.shape[0]):
+        x, y, u, v = _i32(a[j]), _i32(b[j]), _i32(c[j]), _i32(d[j])
+        both[j] += _i32(_i32(x - u) + _i32(_i32(y - v) << 16))
+        squares[j] += _i32(_i32(_i32(x * x) + _i32(y * y)) - _i32(_i32(u * u) + _i32(v * v)))
 
 
-@_compiled
-def weighted_statistics(image, weights, means, variances):
-    """Weighted window means and variances (float32) of one plane.
-
-    Means are whole multiples of 2^-23 (int32), so off by 2^-24 at most: E[xy] - E[x]E[y] needs it,
-    and float32, no smaller, would be off by 2^-17.
-    """
-    height, width = image.shape
-    side = weights.shape[0]
-    ones = np.ones(width, np.uint8)
-    row = np.empty(width, _f64)
-    first, second = np.empty((side, width - side + 1), _f64), np.empty((side, width - side + 1), _f64)
-    mean, square = np.empty(width - side + 1, _f64), np.empty(width - side + 1, _f64)
-    for r in range(height):
-        _product(image[r], ones, row)
-        _weigh(row, weights, first[r % side])
-        _product(image[r], image[r], row)
-        _weigh(row, weights, second[r % side])
-        if r >= side - 1:
-            top = r - side + 1
-            _gather(first, r, weights, mean)
-            _gather(second, r, weights, square)
-            for j in range(square.shape[0]):
-                means[top, j] = _i32(np.rint(mean[j] * MEAN_STEPS))
-                variances[top, j] = _f32(square[j] - mean[j] * mean[j])
-
-
-@_compiled
-def _weighted_row(e, ux, uy, vx, vy, bessel, c1, c2):
-    total = 0.0
-    for j in range(e.shape[0]):
-        a, b = _f64(ux[j]) * (1.0 / MEAN_STEPS), _f64(uy[j]) * (1.0 / MEAN_STEPS)
-        m = a * b
-        total += ((2.0 * m + c1) * (2.0 * bessel * (e[j] - m) + c2)) / (
-            (a * a + b * b + c1) * (bessel * (_f64(vx[j]) + _f64(vy[j])) + c2)
+@compiled
+def _direct_row(s, v, q, n, c1, c2):
+    total = _f32(0)
+    for j in range(q.shape[0]):
+        a, b = _i32(s[j] & 0xFFFF), _i32(s[j] >> 16)
+        m = _i32(a * b)
+        square = _i32(_i32(a * a) + _i32(b * b))
+        total += ((_f32(2) * _f32(m) + c1) * (_f32(2) * _f32(_i32(_i32(n * q[j]) - m)) + c2)) / (
+            (_f32(square) + c1) * (_f32(_i32(_i32(n * v[j]) - square)) + c2)
         )
     return total
 
 
-@_compiled
-def _weighted_plane(x, y, ux, uy, vx, vy, weights, bessel, c1, c2, row, ring, e):
-    side = weights.shape[0]
+@compiled
+def _direct_plane(x, y, side, c1, c2, columns, windows):
+    both, squares, products = columns[0], columns[1], columns[2]
+    s, v, q = windows[0], windows[1], windows[2]
+    columns[:] = 0
     total = 0.0
     for r in range(x.shape[0]):
-        _product(x[r], y[r], row)
-        _weigh(row, weights, ring[r % side])
+        if r < side:
+            _add_own(both, squares, x[r], y[r])
+            _add(products, x[r], y[r])
+        else:
+            _roll_own(both, squares, x[r], y[r], x[r - side], y[r - side])
+            _roll(products, x[r], y[r], x[r - side], y[r - side])
         if r >= side - 1:
-            top = r - side + 1
-            _gather(ring, r, weights, e)
-            total += _weighted_row(e, ux[top], uy[top], vx[top], vy[top], bessel, c1, c2)
-    return total
+            _across(both, side, s)
+            _across(squares, side, v)
+            _across(products, side, q)
+            total += _f64(_direct_row(s, v, q, _i32(side * side), c1, c2))
+    return total / (q.shape[0] * (x.shape[0] - side + 1))
 
 
-@_compiled
-def weighted_pairs(
-    pixels_a, means_a, variances_a, pixels_b, means_b, variances_b, pairs, weights, bessel, c1, c2, out
-):
-    """As :func:`box_pairs`, for any separable window; `bessel` is N / (N - 1) or 1."""
-    planes, height, width = pixels_a.shape[1:]
-    side = weights.shape[0]
-    row, e = np.empty(width, _f64), np.empty(width - side + 1, _f64)
-    ring = np.empty((side, width - side + 1), _f64)
+@compiled
+def direct_pairs(pixels_a, pixels_b, pairs, side, c1, c2, out):
+    """As :func:`box_pairs`, with nothing known of an image beforehand.
+
+    Twice the arithmetic of a pair, and no memory but the pixels: where an image is in few pairs
+    that is less than computing its statistics, writing them down and reading them again.
+    """
+    planes, width = pixels_a.shape[1], pixels_a.shape[3]
+    columns, windows = np.empty((3, width), _i32), np.empty((3, width - side + 1), _i32)
     for k in range(pairs.shape[0]):
         i, j = pairs[k, 0], pairs[k, 1]
         total = 0.0
         for p in range(planes):
-            total += _weighted_plane(
-                pixels_a[i, p], pixels_b[j, p], means_a[i, p], means_b[j, p],
-                variances_a[i, p], variances_b[j, p], weights, bessel, c1, c2, row, ring, e,
-            )  # fmt: skip
-        out[k] = total / (planes * (height - side + 1) * (width - side + 1))
+            total += _direct_plane(pixels_a[i, p], pixels_b[j, p], side, c1, c2, columns, windows)
+        out[k] = total / planes
 
 
-@_compiled
+@compiled
 def global_pairs(pixels_a, pixels_b, pairs, out):
     """Sum of x*y over each plane, int64, shape (m, planes): exact."""
     planes, height, width = pixels_a.shape[1:]
