@@ -30,7 +30,7 @@ KIND = "soundness"
 MODULES = ("study.soundness",)
 TRAINING_SEED = 10  # of `more`; 2, 3 and 4 are drawn elsewhere
 BALANCED = replace(GARDEN, epochs=20)  # fewer than for the long-tailed garden, over more images
-BALANCED_MAE = replace(GARDEN_MAE, epochs=40, pretraining_epochs=40)
+BALANCED_MAE = replace(GARDEN_MAE, epochs=40, pretraining_epochs=20)
 CIFAR10 = replace(GARDEN, epochs=8)
 
 
