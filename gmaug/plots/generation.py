@@ -51,7 +51,7 @@ def learning_curve(record: Mapping[str, Any]) -> tuple[Figure, pd.DataFrame]:
     settings = record["key"]["settings"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(DOUBLE, 2.1), sharex=True)
     for axes, column, title in (
-        (left, "distance", "Fréchet distance (pixels, 8 x 8)"),
+        (left, "distance", "Fréchet distance, class beside the features"),
         (right, "spread", "diversity of the least diverse class"),
     ):
         if settings["transitional"]:
@@ -61,6 +61,9 @@ def learning_curve(record: Mapping[str, Any]) -> tuple[Figure, pd.DataFrame]:
         axes.set_title(title)
         axes.set_xlabel("thousands of images shown")
     left.set_yscale("log")
+    kept = record["content"]["kept_kimg"]
+    left.axvline(kept, color="0.6", lw=0.8, ls="--")
+    left.annotate("kept", (kept, curve["distance"].max()), ha="right", va="top", fontsize=7, color="0.4")
     right.set_ylim(bottom=0)
     right.axhline(1, color="0.6", lw=0.8, ls="--")
     right.annotate(

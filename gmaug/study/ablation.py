@@ -28,6 +28,7 @@ SEEDS = (0, 1, 2)
 WAYS = {"transitional": True, "plain": False}
 KIMG = 40.0  # two fifths of the recorded generators' length: six trainings in half an hour of two cores
 SMALLEST = 3  # classes called the smallest
+COLLAPSED = 0.5  # a class with less than half the diversity of its real images is called collapsed
 MODULES = ("generators.cgan", "generators.extractor")
 
 
@@ -156,3 +157,34 @@ def compare(table: pd.DataFrame) -> pd.DataFrame:
         row |= {"difference": float(difference.mean()), "difference_se": float(difference.sem())}
         rows.append(row | {"seeds": len(difference)})
     return pd.DataFrame(rows)
+
+
+def samples(contents: Iterable[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Samples of the smallest classes from the last seed of each way, uint8 (classes, each, h, w, 3)."""
+    strips = {one["way"]: unpacked(one["samples"]) for one in contents}
+    return {way: x.reshape(SMALLEST, -1, *x.shape[1:]) for way, x in strips.items()}
+
+
+def judge(nb: Any, table: pd.DataFrame) -> None:
+    """Verdicts on what the transition prevents, from `compare`'s table."""
+    from scipy import stats
+
+    if table.empty or table["seeds"].min() < 2:
+        for claim in ("sec2.transition", "sec3.5.collapse"):
+            nb.judge(claim, None, why="the ablation takes three trainings of each kind")
+        return
+    row = table.set_index("measure").loc["collapse"]
+    half = stats.t.ppf(0.975, row["seeds"] - 1) * row["difference_se"]
+    nb.judge(
+        "sec2.transition",
+        f"diversity of the least diverse class {row['transitional']:.2f}, plain {row['plain']:.2f}; "
+        f"difference {row['difference']:+.2f} ± {row['difference_se']:.2f}",
+        holds=bool(row["difference"] > half),
+        why=f"{row['seeds']:.0f} seeds on {GARDEN}, {KIMG:g} kimg; a 95 % interval above zero would match",
+    )
+    nb.judge(
+        "sec3.5.collapse",
+        f"{row['plain']:.2f} ± {row['plain_se']:.2f} of real diversity in the least diverse class",
+        holds=bool(row["plain"] < COLLAPSED),
+        why=f"plain conditional training; less than {COLLAPSED:g} of real diversity would match",
+    )

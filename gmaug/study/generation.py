@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gmaug import records
 from gmaug.generators.settings import PROFILES, RunSettings
-from gmaug.study.sets import data_of, study_set
+from gmaug.study.sets import CIFAR10, CIFAR10_CLASSES, data_of, study_set
 
 if TYPE_CHECKING:
     from gmaug.generators.extractor import Extractor
@@ -43,17 +43,31 @@ def recorded_generator(
 ) -> tuple[TrainedGenerator, dict[str, Any]]:
     """The generator of a set from its record, and the record.
 
+    A garden's images are made again and compared with the record's; CIFAR-10's only where `root`
+    says where they are.
+
     Raises
     ------
     gmaug.records.Refused
         If there is none, or its settings, images, source or weights differ from today's.
     """
-    source = study_set(name, root)
     path = records.path_of("generators", f"{name}-{kind}")
-    record = records.read(
-        path, settings=settings_of(kind, len(source.classes)), data_hash=data_of(source)["hash"]
-    )
+    known = name != CIFAR10 or root is not None
+    source = study_set(name, root) if known else None
+    settings = settings_of(kind, len(source.classes) if source else CIFAR10_CLASSES)
+    record = records.read(path, settings=settings, data_hash=data_of(source)["hash"] if source else None)
     return class_of(kind).load(path.with_suffix(".safetensors"), threads=1), record
+
+
+def recorded_generators(name: str) -> tuple[dict[str, TrainedGenerator], dict[str, dict[str, Any]]]:
+    """All recorded generators of a set that hold, and their records, by kind."""
+    generators, found = {}, {}
+    for kind in KINDS:
+        try:
+            generators[kind], found[kind] = recorded_generator(name, kind)
+        except records.Refused:
+            continue
+    return generators, found
 
 
 def record_generator(name: str, kind: str = "cgan", *, checkpoints: Path, root: Path | None = None) -> Path:

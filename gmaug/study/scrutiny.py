@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gmaug.study.generation import extractor
-from gmaug.study.sets import SIZE, splits
+from gmaug.study.sets import SIZE, Arrays, splits, study_set
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from gmaug.generators.cgan import TransitionalCGAN
+    from gmaug.generators.diffusion import GuidedDiffusion
 
 
 @dataclass(frozen=True)
@@ -96,35 +97,152 @@ def threshold_sweep(
     return pd.DataFrame(rows, columns=["alpha", "kept", "recognised", "se", "candidates"])
 
 
-def quality_table(record: Mapping[str, Any]) -> pd.DataFrame:
-    """The distances of a generator's record beside what real images score."""
+def quality_table(made: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """The distances of generators' records beside what real images score.
+
+    Parameters
+    ----------
+    made : mapping of str to record
+        By the generator's name.
+
+    Returns
+    -------
+    DataFrame
+        ``measure``, a column for each generator and ``real images``, as text with ``± se``.
+    """
     import pandas as pd
 
-    d = record["content"]["distances"]
-    count = f"N = {d['frechet']['n_real']} + {d['frechet']['n_fake']}, d = {d['frechet']['dimension']}"
-    mean = {key: float(np.mean(d[key])) for key in ("recognised", "recognised_real", "spread")}
-    worst = {key: float(np.min(d[key])) for key in ("recognised", "recognised_real", "spread")}
+    columns = {name: record["content"]["distances"] for name, record in made.items()}
+    first = next(iter(columns.values()))
+    d = first["frechet"]
+    count = f"d = {d['dimension']}, N = {d['n_real']} + {d['n_fake']}"
+
+    def row(title: str, key: str, floor: Any, show: Any) -> dict[str, str]:
+        return {"measure": title} | {n: show(q[key]) for n, q in columns.items()} | {"real images": floor}
+
+    def error(found: Mapping[str, Any]) -> str:
+        return f"{found['value']:.3g} ± {found['se']:.1g}"
+
     rows = [
-        ("Fréchet distance", *_pair(d["frechet"]), *_pair(d["frechet_floor"]), count),
-        ("KID", *_pair(d["kid"]), *_pair(d["kid_floor"]), count),
-        (
-            "recognised as its class",
-            mean["recognised"],
-            None,
-            mean["recognised_real"],
-            None,
-            "mean of classes",
-        ),
-        ("the same, worst class", worst["recognised"], None, worst["recognised_real"], None, ""),
-        ("diversity, real = 1", mean["spread"], None, 1.0, None, "mean of classes"),
-        ("the same, worst class", worst["spread"], None, 1.0, None, ""),
+        row(f"{title} ({count})", key, error(first[f"{key}_floor"]), error)
+        for title, key in (("Fréchet distance", "frechet"), ("KID", "kid"))
     ]
-    columns = ["measure", "generated", "± se", "real", "± se (real)", "note"]
-    return pd.DataFrame(rows, columns=columns)
+    for part in ("precision", "recall", "coverage"):
+        text = f"{first['manifold_floor'][part]:.2f}"
+        rows.append(row(part, "manifold", text, lambda found, part=part: f"{found[part]:.2f}"))
+    for title, key, real in (
+        ("recognised as its class", "recognised", first["recognised_real"]),
+        ("diversity, real = 1", "spread", [1.0]),
+    ):
+        rows.append(row(f"{title}, mean", key, f"{np.mean(real):.2f}", lambda v: f"{np.mean(v):.2f}"))
+        rows.append(row(f"{title}, worst class", key, f"{np.min(real):.2f}", lambda v: f"{np.min(v):.2f}"))
+    return pd.DataFrame(rows)
 
 
-def _pair(distance: Mapping[str, Any]) -> tuple[float, float]:
-    return distance["value"], distance["se"]
+def tail_table(name: str, made: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Recognised share of each class's generated and real images beside its training images.
+
+    Returns
+    -------
+    DataFrame
+        ``class``, ``images`` (trained on), ``kind`` (a key of `made`, or ``"real"``),
+        ``recognised`` in [0, 1].
+    """
+    import pandas as pd
+
+    source = study_set(name)
+    shares = {kind: record["content"]["distances"]["recognised"] for kind, record in made.items()}
+    shares["real"] = next(iter(made.values()))["content"]["distances"]["recognised_real"]
+    rows = [
+        (c, int(n), kind, share)
+        for kind, found in shares.items()
+        for c, n, share in zip(source.classes, source.counts, found, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["class", "images", "kind", "recognised"])
+
+
+def trajectory(
+    name: str, generator: GuidedDiffusion, *, columns: int = 7
+) -> tuple[np.ndarray, list[float], list[str]]:
+    """One image of each super-class's largest class on its way from noise.
+
+    Returns
+    -------
+    frames : ndarray of uint8, shape (super-classes, columns, 32, 32, 3)
+    levels : list of float
+        Share of noise left, ``sqrt(1 - alpha-bar)``, in each column.
+    names : list of str
+    """
+    from gmaug.generators.diffusion_training import make_scheduler
+
+    source = study_set(name)
+    groups = splits(name).train.hierarchy.groups
+    names = [max(m, key=lambda c: source.counts[source.classes.index(c)]) for m in groups.values()]
+    seen: list[tuple[int, np.ndarray]] = []
+    labels = [source.classes.index(c) for c in names]
+    generator.sample(labels, seed=6, callback=lambda t, x: seen.append((t, x[: len(labels)].cpu().numpy())))
+    bars = make_scheduler("DDIM", generator.settings).alphas_cumprod.numpy()
+    ends = [t for t, _ in seen[1:]] + [None]  # what a step at t leaves is as noisy as the next level
+    noise = [float(np.sqrt(1 - bars[t])) if t is not None else 0.0 for t in ends]
+    chosen = np.unique(np.linspace(0, len(seen) - 1, columns).round().astype(int))
+    frames = np.stack([seen[k][1] for k in chosen], axis=1).transpose(0, 1, 3, 4, 2)
+    pixels = np.clip((frames + 1) * 127.5, 0, 255).round().astype(np.uint8)
+    return pixels, [noise[k] for k in chosen], names
+
+
+def guidance_sweep(
+    name: str, generator: GuidedDiffusion, *, each: int = 16, scales: Sequence[float] = (0, 0.5, 1, 2, 4, 8)
+) -> pd.DataFrame:
+    """What the guidance scale trades: recognition, diversity and distance to test images.
+
+    Parameters
+    ----------
+    name : str
+        The garden.
+    each : int
+        Images of every class and scale.
+
+    Returns
+    -------
+    DataFrame
+        ``scale``, ``recognised`` (an independent net) with its binomial ``se``, ``spread`` (mean
+        over classes, real = 1), ``frechet`` and ``frechet_se``.
+    """
+    import pandas as pd
+
+    from gmaug.generators.distance import class_spread, frechet
+
+    source, judge = study_set(name), extractor(name)
+    images, labels = source.test
+    real, wanted = judge(images), np.repeat(np.arange(len(source.classes)), each)
+    rows = []
+    for scale in scales:
+        made = generator.sample(wanted, seed=7, guidance=scale)
+        features = judge(made)
+        share = float((judge.logits(made).argmax(axis=1) == wanted).mean())
+        spread = float(np.mean([one.ratio for one in class_spread(real, labels, features, wanted)]))
+        far = frechet(real, features, name=judge.name)
+        error = float(np.sqrt(share * (1 - share) / len(wanted)))
+        rows.append((scale, share, error, spread, far.value, far.se))
+    return pd.DataFrame(rows, columns=["scale", "recognised", "se", "spread", "frechet", "frechet_se"])
+
+
+def samples(
+    makers: Mapping[str, Any], classes: int, *, each: int = 6, real: Arrays | None = None
+) -> dict[str, np.ndarray]:
+    """The first samples of generators, one row a class, after real images where there are some.
+
+    Returns
+    -------
+    dict of str to ndarray of uint8, shape (classes, each, side, side, 3)
+        ``"real"``, if given, then the keys of `makers`.
+    """
+    wanted = np.repeat(np.arange(classes), each)
+    shown = {kind: maker.sample(wanted, seed=8) for kind, maker in makers.items()}
+    if real is not None:
+        rows = np.concatenate([np.flatnonzero(real[1] == c)[:each] for c in range(classes)])
+        shown = {"real": real[0][rows]} | shown
+    return {kind: x.reshape(classes, each, *x.shape[1:]) for kind, x in shown.items()}
 
 
 def converged(curve: pd.DataFrame) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from gmaug.provenance import digest
 SIZE = 32  # pixels a side in training, as the garden's marks allow
 GARDEN_SEED = 0
 CIFAR10 = "cifar10-lt"
+CIFAR10_CLASSES = 10
 CIFAR10_HEAD, CIFAR10_RATIO = 600, 10  # images of the largest class; how many times the smallest
 CIFAR10_VALIDATION = 50  # of each class
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 EACH = 100  # images of each class to train on
 SEEDS = (0, 1, 2)
 MODULES = ("classifiers.resnet", "study.usefulness", "study.sets")
+SETS = ("garden-1", CIFAR10)  # whose scores are recorded
 KINDS_SHOWN = ("real", *KINDS, "mean and noise")
 
 
@@ -144,5 +145,6 @@ def frame(name: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-SETS = ("garden-1", CIFAR10)
-"""Sets whose scores are recorded."""
+def classes_of(name: str) -> list[str]:
+    """Classes of a set, from its record: the set itself need not be there."""
+    return records.read(records.path_of("usefulness", name))["content"]["classes"]

@@ -163,5 +163,3 @@ def judge_pipeline(nb: Any, augmented: GMAugCls, train: Any) -> None:
         holds=min(rates) >= 0.5,
         why="half of a class's candidates kept would match; quality beyond that is for the eye to judge",
     )
-    for claim in ("sec2.transition", "sec3.5.collapse"):
-        nb.judge(claim, None, why="the ablation without the transition takes three more trainings")

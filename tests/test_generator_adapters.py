@@ -1,0 +1,88 @@
+"""What a user brings as a generator: a folder, a diffusers pipeline; Inception only with its weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gmaug import backend
+from gmaug.generators import BankGenerator, Generator, PipelineGenerator
+from gmaug.generators.inception import Inception
+
+backend.torchvision()  # before diffusers, which imports it
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for k, name in enumerate(("ant", "bee")):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.new("RGB", (20, 16), (50 * i, 200 * k, 9)).save(tmp_path / name / f"{i}.png")
+    return tmp_path
+
+
+def test_a_folder_is_a_generator(folder):
+    bank = BankGenerator.from_folder(folder, classes=["cat", "bee", "ant"], size=8)
+    assert isinstance(bank, Generator)
+    images = bank.sample([1, 2, 2], seed=0)
+    assert images.shape == (3, 8, 8, 3)
+    assert images[0, 0, 0, 1] == 200
+    assert (images[1:, 0, 0, 1] == 0).all()
+    with pytest.raises(ValueError, match="no image of class 0"):
+        bank.sample([0], seed=0)
+    with pytest.raises(ValueError, match="not among the classes"):
+        BankGenerator.from_folder(folder, classes=["ant"], size=8)
+
+
+class Output:
+    def __init__(self, images):
+        self.images = images
+
+
+def test_a_real_diffusers_pipeline_fits():
+    """A tiny DiT pipeline of diffusers itself, random weights: classes in, images out."""
+    from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
+
+    torch.manual_seed(0)
+    transformer = DiTTransformer2DModel(
+        num_attention_heads=2, attention_head_dim=4, in_channels=4, out_channels=8, num_layers=1,
+        sample_size=4, patch_size=2, num_embeds_ada_norm=1000,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        block_out_channels=(8,), down_block_types=("DownEncoderBlock2D",), norm_num_groups=4,
+        up_block_types=("UpDecoderBlock2D",), latent_channels=4, layers_per_block=1, sample_size=4,
+    )  # fmt: skip
+    pipeline = DiTPipeline(transformer.eval(), vae.eval(), DDIMScheduler())  # as loading leaves them
+    pipeline.set_progress_bar_config(disable=True)
+    generator = PipelineGenerator(pipeline, size=8, classes={0: 207, 1: 360}, num_inference_steps=2)
+    images = generator.sample([0, 1, 1], seed=0)
+    assert images.shape == (3, 8, 8, 3)
+    assert images.dtype == np.uint8
+    assert np.array_equal(images, generator.sample([0, 1, 1], seed=0))
+    assert not np.array_equal(images[1], images[2])  # each image has a stream of its own
+    with pytest.raises(ValueError, match=r"classes \[7\]"):
+        generator.sample([7], seed=0)
+
+
+def test_prompts_are_passed_on_in_batches():
+    calls = []
+
+    def pipeline(*, prompt, generator, output_type, guidance_scale):
+        calls.append(prompt)
+        assert output_type == "np"
+        assert guidance_scale == 3
+        return Output([np.full((4, 4, 3), torch.rand((), generator=g).item()) for g in generator])
+
+    brought = PipelineGenerator(pipeline, size=2, prompts={0: "ant", 1: "bee"}, batch=2, guidance_scale=3)
+    images = brought.sample([1, 0, 1], seed=5)
+    assert calls == [["bee", "ant"], ["bee"]]
+    assert len({x.tobytes() for x in images}) == 3
+    with pytest.raises(ValueError, match="classes= or prompts="):
+        PipelineGenerator(pipeline, size=2)
+
+
+def test_inception_needs_its_weights(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Inception weights"):
+        Inception(tmp_path / "none.pth")
