@@ -39,7 +39,7 @@ def source():
         return coloured(labels, np.random.default_rng(seed)), labels
 
     return sets.StudySet(
-        "toy", ("r", "g", "b"), arrays(20, 0), arrays(10, 1), arrays(60, 2), arrays, lambda: arrays(9, 3)
+        "toy", ("r", "g", "b"), arrays(20, 0), arrays(10, 1), arrays(60, 2), arrays, *[lambda: arrays(9, 3)] * 2
     )
 
 

@@ -169,9 +169,9 @@ PROFILES: dict[str, GuidedDiffusionSettings] = {
         layers=1,
         classifier_channels=(24, 32, 32),
         batch=32,
-        kimg=100.0,
-        report_kimg=10.0,
-        checkpoint_kimg=10.0,
+        kimg=60.0,
+        report_kimg=6.0,
+        checkpoint_kimg=6.0,
         sampling_steps=12,  # 30 images a second and core; with 25 the distance is a fifth less
         guidance=1.0,  # the gradient of the classifier as it stands
     ),

@@ -126,7 +126,11 @@ def extractor(name: str, root: Path | None = None) -> Extractor:
 
 @cache
 def watching(name: str, root: Path | None = None) -> Extractor:
-    """A net trained on the training images alone: what a user has to watch a training by."""
+    """A net to watch a training by: its images are neither the generator's nor the judge's.
+
+    One trained on the training images themselves would know them by heart and take a good
+    generator's images, which resemble them, for something else than the validation images.
+    """
     from gmaug.generators.extractor import train_extractor
 
-    return train_extractor(*study_set(name, root).train, seed=1, threads=1)
+    return train_extractor(*study_set(name, root).watchers(), seed=1, threads=1)

@@ -36,9 +36,9 @@ class StudySet:
     fresh : callable
         ``fresh(each, seed)``: so many real images of each class, class by class, that none of the
         three holds; ``ValueError`` if there are not so many.
-    judges : callable
-        ``judges()``: real images that none of `validation` and `test` holds, for a net that
-        judges generated ones.
+    judges, watchers : callable
+        Real images that none of `validation` and `test` holds, for the net that judges generated
+        ones and for the net that watches a training; the latter are not in `train` either.
     """
 
     name: str
@@ -48,6 +48,7 @@ class StudySet:
     test: Arrays
     fresh: Callable[[int, int], Arrays] = field(repr=False)
     judges: Callable[[], Arrays] = field(repr=False)
+    watchers: Callable[[], Arrays] = field(repr=False)
 
     @property
     def counts(self) -> np.ndarray:
@@ -91,7 +92,9 @@ def study_set(name: str, root: Path | None = None) -> StudySet:
         return drawn.arrays(size=SIZE), np.repeat(np.arange(len(classes)), each)
 
     arrays = [(part.arrays(size=SIZE), part.labels) for part in (parts.train, parts.validation, parts.test)]
-    return StudySet(name, parts.train.classes, *arrays, fresh, lambda: fresh(400, 3))
+    return StudySet(
+        name, parts.train.classes, *arrays, fresh, lambda: fresh(400, 3), lambda: fresh(200, 5)
+    )
 
 
 def _cifar10(root: Path | None) -> StudySet:
@@ -125,9 +128,12 @@ def _cifar10(root: Path | None) -> StudySet:
         usable = np.concatenate([rows["train"], rows["reserve"]])
         return images[usable], labels[usable]
 
+    def watchers() -> Arrays:
+        return images[rows["reserve"]], labels[rows["reserve"]]
+
     test = found["test"].arrays(size=SIZE), found["test"].labels
     train, validation = ((images[rows[part]], labels[rows[part]]) for part in ("train", "validation"))
-    return StudySet(CIFAR10, tuple(classes), train, validation, test, fresh, judges)
+    return StudySet(CIFAR10, tuple(classes), train, validation, test, fresh, judges, watchers)
 
 
 def data_of(source: StudySet) -> dict[str, object]:
