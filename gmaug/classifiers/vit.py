@@ -180,7 +180,7 @@ def transformers() -> ModuleType:
     try:
         import transformers as library
     except ImportError as error:
-        raise ImportError("the MAE classifier needs transformers: pip install 'transformers>=5.23'") from error
+        raise ImportError("MAE needs transformers: pip install 'transformers>=5.23'") from error
     return library
 
 
