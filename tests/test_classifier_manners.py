@@ -59,9 +59,6 @@ def test_nothing_is_given_before_fit(model):
         check_is_fitted(model)
 
 
-@pytest.mark.xfail(
-    raises=AttributeError, strict=True, reason="they read classes_ and loss_ before the network"
-)
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])
 def test_no_answer_before_fit_either(model, method):
     with pytest.raises(NotFittedError, match="call fit"):

@@ -235,11 +235,13 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities, float64, shape (n, C), as the loss reads the logits."""
-        return self.loss_.probabilities(self.logits(images))
+        logits = self.logits(images)  # first: it says so if nothing is trained
+        return self.loss_.probabilities(logits)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Label of each image, shape (n,)."""
-        return self.classes_[self.logits(images).argmax(axis=1)]
+        top = self.logits(images).argmax(axis=1)
+        return self.classes_[top]
 
     def save(self, path: str | Path) -> None:
         """Write weights, settings and history to one safetensors file."""

@@ -101,7 +101,7 @@ class MAE(TorchClassifier):
         batches = Batches(len(images), batch, random=random)
         # the paper of the method finds crops and flips enough: the mask is the augmentation
         plain = replace(s, randaugment=None, mixup=0.0, cutmix=0.0, erasing=0.0)
-        views = Views(torch.from_numpy(images).to(self._device), plain)
+        views = Views(torch.tensor(images).to(self._device), plain)
         patches = (self._input_side() // s.patch) ** 2
 
         def loss_of(index: torch.Tensor) -> tuple[torch.Tensor, None]:

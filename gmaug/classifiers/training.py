@@ -61,7 +61,7 @@ def train(
     device = next(net.parameters()).device
     random = torch.Generator().manual_seed(model.seed_)
     batches = Batches(len(images), min(settings.batch, len(images)), weights=weights, random=random)
-    views = Views(torch.from_numpy(images).to(device), settings)
+    views = Views(torch.tensor(images).to(device), settings)
     mixer = Mixer(settings, len(model.classes_))
     target = torch.from_numpy(truth).to(device)
 

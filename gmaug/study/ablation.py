@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmaug import records
-from gmaug.generators.settings import TransitionalCGANSettings
-from gmaug.study.generation import extractor, settings_of, watching
-from gmaug.study.sets import data_of, study_set
+from gmaug.generators.settings import PROFILES, TransitionalCGANSettings
+from gmaug.study.generation import extractor, watching
+from gmaug.study.sets import StudySet, data_of, study_set
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GARDEN = "garden-1"
 SEEDS = (0, 1, 2)
 WAYS = {"transitional": True, "plain": False}
-KIMG = 24.0  # a quarter of the recorded generators' length: six trainings in half an hour of one core
+SIDE = PROFILES["live"].resolution  # 16 px: six trainings take ten minutes of one core
 SMALLEST = 3  # classes called the smallest
 COLLAPSED = 0.5  # a class with less than half the diversity of its real images is called collapsed
 MODULES = ("generators.cgan", "generators.extractor")
@@ -34,8 +34,14 @@ MODULES = ("generators.cgan", "generators.extractor")
 
 def settings_for(way: str, seed: int) -> TransitionalCGANSettings:
     """Settings of one training of the ablation."""
-    plain = settings_of("cgan", len(study_set(GARDEN).classes))
-    return replace(plain, kimg=KIMG, transitional=WAYS[way], seed=seed, keep_best=False)
+    return replace(
+        PROFILES["live"], n_classes=len(_set().classes), transitional=WAYS[way], seed=seed,
+        keep_best=False, threads=1,
+    )  # fmt: skip
+
+
+def _set() -> StudySet:
+    return study_set(GARDEN, size=SIDE)
 
 
 def record(way: str, seed: int, *, checkpoints: Path) -> Path:
@@ -43,19 +49,19 @@ def record(way: str, seed: int, *, checkpoints: Path) -> Path:
     from gmaug.generators import TransitionalCGAN
     from gmaug.study.quality import quality
 
-    source, title, settings = study_set(GARDEN), f"{GARDEN}-{way}-{seed}", settings_for(way, seed)
+    source, title, settings = _set(), f"{GARDEN}-{way}-{seed}", settings_for(way, seed)
     model = TransitionalCGAN(settings).fit(
         *source.train,
         validation=source.validation,
         checkpoint=checkpoints / title,
-        extractor=watching(GARDEN),
+        extractor=watching(GARDEN, size=SIDE),
     )
     smallest = np.argsort(source.counts, kind="stable")[:SMALLEST]
     content = {
         "way": way,
         "seed": seed,
         "history": model.history_,
-        "distances": quality(source, model, extractor(GARDEN)),
+        "distances": quality(source, model, extractor(GARDEN, size=SIDE)),
         "smallest": {source.classes[c]: int(source.counts[c]) for c in smallest},
         "samples": packed(model.sample(np.repeat(smallest, 6), seed=2)),
     }
@@ -90,7 +96,7 @@ def unpacked(text: str) -> np.ndarray:
 
 def runs() -> list[dict[str, Any]]:
     """Contents of the recorded trainings that still hold, transitional ones first; empty if none."""
-    found, hashed = [], data_of(study_set(GARDEN))["hash"]
+    found, hashed = [], data_of(_set())["hash"]
     for way in WAYS:
         for seed in SEEDS:
             path = records.path_of("ablation", f"{GARDEN}-{way}-{seed}")
@@ -114,7 +120,7 @@ def frame(contents: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    source = study_set(GARDEN)
+    source = _set()
     rows = []
     for one in contents:
         d, last = one["distances"], one["history"][-1]
@@ -180,7 +186,7 @@ def judge(nb: Any, table: pd.DataFrame) -> None:
         f"diversity of the least diverse class {row['transitional']:.2f}, plain {row['plain']:.2f}; "
         f"difference {row['difference']:+.2f} ± {row['difference_se']:.2f}",
         holds=bool(row["difference"] > half),
-        why=f"{row['seeds']:.0f} seeds on {GARDEN}, {KIMG:g} kimg; a 95 % interval above zero would match",
+        why=f"{row['seeds']:.0f} seeds on {GARDEN} at {SIDE} px; a 95 % interval above zero would match",
     )
     nb.judge(
         "sec3.5.collapse",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gmaug import records
 from gmaug.generators.settings import PROFILES, RunSettings
-from gmaug.study.sets import CIFAR10, CIFAR10_CLASSES, data_of, study_set
+from gmaug.study.sets import CIFAR10, CIFAR10_CLASSES, SIZE, data_of, study_set
 
 if TYPE_CHECKING:
     from gmaug.generators.extractor import Extractor
@@ -117,15 +117,15 @@ def record_generator(name: str, kind: str = "cgan", *, checkpoints: Path, root: 
 
 
 @cache
-def extractor(name: str, root: Path | None = None) -> Extractor:
+def extractor(name: str, root: Path | None = None, *, size: int = SIZE) -> Extractor:
     """A net trained on real images that no generator has seen, where there are such: the judge."""
     from gmaug.generators.extractor import train_extractor
 
-    return train_extractor(*study_set(name, root).judges(), seed=0, threads=1)
+    return train_extractor(*study_set(name, root, size=size).judges(), seed=0, threads=1)
 
 
 @cache
-def watching(name: str, root: Path | None = None) -> Extractor:
+def watching(name: str, root: Path | None = None, *, size: int = SIZE) -> Extractor:
     """A net to watch a training by: its images are neither the generator's nor the judge's.
 
     One trained on the training images themselves would know them by heart and take a good
@@ -133,4 +133,4 @@ def watching(name: str, root: Path | None = None) -> Extractor:
     """
     from gmaug.generators.extractor import train_extractor
 
-    return train_extractor(*study_set(name, root).watchers(), seed=1, threads=1)
+    return train_extractor(*study_set(name, root, size=size).watchers(), seed=1, threads=1)

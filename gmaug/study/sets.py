@@ -21,7 +21,7 @@ CIFAR10_HEAD, CIFAR10_RATIO = 600, 10  # images of the largest class; how many t
 CIFAR10_VALIDATION = 50  # of each class
 
 Arrays = tuple[np.ndarray, np.ndarray]
-"""Images, uint8 (n, 32, 32, 3), and labels, int64 (n,)."""
+"""Images, uint8 (n, size, size, 3), and labels, int64 (n,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ def splits(name: str) -> Splits:
 
 
 @cache
-def study_set(name: str, root: Path | None = None) -> StudySet:
+def study_set(name: str, root: Path | None = None, *, size: int = SIZE) -> StudySet:
     """A set by name.
 
     Parameters
@@ -72,6 +72,8 @@ def study_set(name: str, root: Path | None = None) -> StudySet:
         A garden, or ``"cifar10-lt"``.
     root : Path, optional
         Folder that holds ``cifar10/train/<class>`` and ``cifar10/test/<class>``.
+    size : int
+        Pixels a side of a garden's images.
 
     Raises
     ------
@@ -89,9 +91,9 @@ def study_set(name: str, root: Path | None = None) -> StudySet:
     def fresh(each: int, seed: int) -> Arrays:
         classes = GARDENS[name].hierarchy.sub_classes
         drawn = more(GARDENS[name], dict.fromkeys(classes, each), seed=seed)
-        return drawn.arrays(size=SIZE), np.repeat(np.arange(len(classes)), each)
+        return drawn.arrays(size=size), np.repeat(np.arange(len(classes)), each)
 
-    arrays = [(part.arrays(size=SIZE), part.labels) for part in (parts.train, parts.validation, parts.test)]
+    arrays = [(part.arrays(size=size), part.labels) for part in (parts.train, parts.validation, parts.test)]
     return StudySet(
         name, parts.train.classes, *arrays, fresh, lambda: fresh(400, 3), lambda: fresh(200, 5)
     )
