@@ -117,7 +117,7 @@ def test_wrong_input_is_named_with_its_remedy(images, labels, says):
 
 def test_a_class_of_one_image():
     images, labels = blobs([8, 5, 1], seed=0)
-    one = sampler(validation_fraction=0.5)
+    one = sampler(validation_fraction=0.5, select=False)
     assert counts(one.fit_resample(images, labels)[1]) == {0: 8, 1: 8, 2: 8}
     assert one.classifier_.means_.shape[0] == 3
 

@@ -168,7 +168,7 @@ def test_what_changed_is_run_again_and_the_reason_said(tmp_path, monkeypatch):
     run_cells(wanted, {"blobs": other}, directory=tmp_path, say=said.append)
     assert [c.arm for c in run] == ["original", "cgan-aug", "cgan-aug"]
     assert said == ["blobs cgan-aug seed 0: not run yet"]
-    monkeypatch.setattr(cells, "source_hash", lambda name: "new" + name)
+    monkeypatch.setattr(cells, "hash_of", lambda name: "new" + name)
     said.clear()
     run_cells([wanted[0]], {"blobs": other}, directory=tmp_path, say=said.append)
     assert said == ["blobs original seed 0: source changed: augment, base, losses, ..."]

@@ -12,7 +12,7 @@ import textwrap
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from gmaug.datasets.base import Splits
 from gmaug.experiment import arms
 from gmaug.experiment.arms import ARMS, CellSettings, Outcome, Trial
-from gmaug.provenance import digest, environment, meaning_of, plain, source_hash
+from gmaug.provenance import digest, environment, meaning_of, module_file, plain, source_hash
 from gmaug.resampling import quotas
 from gmaug.stages import difference
 
@@ -181,17 +181,31 @@ def measured(outcome: Outcome, trial: Trial, material: Material) -> dict[str, An
 
 def source(arm: str, classifier: str = "resnet18") -> dict[str, str]:
     """Digests of the code that decides the numbers of an arm's records with a classifier."""
-    parts = {name: source_hash(f"classifiers.{name}") for name in (*TRAINING, *NETWORKS[classifier])}
+    parts = {name: hash_of(f"classifiers.{name}") for name in (*TRAINING, *NETWORKS[classifier])}
     if ARMS[arm].generator:
-        parts |= {name: source_hash(name) for name in ("augcls", "resampling", "selection")}
+        parts |= {name: hash_of(name) for name in ("augcls", "resampling", "selection")}
         parts["filled"] = _meaning(arms.filled)
     pieces = {"arm": ARMS[arm].function, "trial": Trial, "quotas": quotas, "measured": measured}
     return parts | {name: _meaning(piece) for name, piece in pieces.items()}
 
 
+def hash_of(module: str) -> str:
+    """A module's hash; worked out once for each state of its file, as a folder of records asks often."""
+    state = module_file(module).stat()
+    return _hash(module, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=256)
+def _hash(module: str, *_: int) -> str:
+    return source_hash(module)
+
+
 def _meaning(thing: Any) -> str:
     """Digest of what a function or class does."""
-    return meaning_of(textwrap.dedent(inspect.getsource(thing)))
+    return _meaning_of(textwrap.dedent(inspect.getsource(thing)))
+
+
+_meaning_of = lru_cache(maxsize=256)(meaning_of)
 
 
 def stale(record: Mapping[str, Any], *, material: Material | None = None) -> str | None:
