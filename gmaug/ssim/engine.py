@@ -14,9 +14,10 @@ import numpy as np
 from gmaug.ssim.conventions import Convention, convention_named
 from gmaug.ssim.parts import Described, Room, bytes_per_image, cross, describe, keeps, planes
 
-# Pixels and statistics in memory: of a block of images, and of a part of the others. Twice as much
-# would describe a quarter fewer images again, and takes longer: it is mapped page by page.
-HELD_BYTES = 192 * 2**20
+# Pixels and statistics in memory: of a block of images, and of a part of the others. Three times as
+# much describes fewer images again, and takes longer: arrays beyond 32 MiB go back to the system
+# after every call, and are mapped and cleared afresh in the next.
+HELD_BYTES = 64 * 2**20
 PARTS = 8  # of that memory; one is for the others
 STEP = 4096  # pairs between two visits of the progress bar, where there are no blocks
 
@@ -123,7 +124,7 @@ def ssim_pairs(
     Returns
     -------
     ndarray of float64, shape (m,), range [-1, 1]
-        Within 1e-6 of scikit-image in float64; memory beyond `images` is bounded (about 0.2 GiB).
+        Within 1e-6 of scikit-image in float64; memory beyond `images` is bounded (about 0.1 GiB).
 
     Raises
     ------
