@@ -131,20 +131,26 @@ def recorded() -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     return found, refused
 
 
-def benchmark() -> tuple[pd.DataFrame | None, str]:
-    """The recorded benchmark's ratios, one row per peer and size; None, and why, if there is none.
+def benchmark(part: str = "ratios") -> tuple[pd.DataFrame | None, str]:
+    """One table of the recorded benchmark; None, and why, if there is no record.
+
+    Parameters
+    ----------
+    part : {"ratios", "profile", "speed", "files", "memory", "limits"}
+        ``ratios``: a row per peer and size. ``profile``: a row per convention and size, where the
+        time goes and the two bounds.
 
     Returns
     -------
     (DataFrame or None, str)
-        Columns as :func:`gmaug.bench.ratios` gives them, and a line on where they come from.
+        Columns as :mod:`gmaug.bench` writes them, and a line on where they come from.
     """
     try:
         record = records.read(records.path_of("bench", "metric"))
     except records.Refused as reason:
         return None, f"{reason} (make bench times it on your machine)"
     made = record["made"]
-    return pd.DataFrame(record["content"]["ratios"]), f"recorded {made['date']} on {made['device']}"
+    return pd.DataFrame(record["content"][part]), f"recorded {made['date']} on {made['device']}"
 
 
 def live(root: Path | None) -> dict[str, ImageSet]:
