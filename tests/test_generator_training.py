@@ -9,11 +9,13 @@ import textwrap
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gmaug.generators import TransitionalCGAN, TransitionalCGANSettings
 from gmaug.generators.cgan_training import CGANTraining, make_generator
 from gmaug.generators.distance import frechet, joint
 from gmaug.generators.losses import path_length_penalty
+from gmaug.generators.snapshots import Snapshots
 from gmaug.generators.watch import Watch
 
 TINY = TransitionalCGANSettings(
@@ -205,3 +207,17 @@ def test_a_batch_must_divide(data):
     team = type("Team", (), {"size": 3, "rank": 0, "first": True})()
     with pytest.raises(ValueError, match="3 processes"):
         CGANTraining(TINY, *data, n_classes=3, device=torch.device("cpu"), team=team)
+
+
+# ---- looking on ---------------------------------------------------------------------------
+
+
+def test_snapshots_are_the_samples_of_each_report(data, tmp_path):
+    look = Snapshots([0, 0, 2], folder=tmp_path, every=2)
+    model = TransitionalCGAN(tiny(keep_best=False)).fit(*data, callback=look)
+    assert look.kimg == [0.16, 0.32]
+    assert np.array_equal(look.images[-1], model.sample([0, 0, 2], seed=0))
+    picture = np.asarray(Image.open(tmp_path / "0000.3-kimg.png"))
+    assert picture.shape == (16, 16, 3)  # two classes, two columns
+    assert np.array_equal(picture[:8, 8:], look.images[-1][1])
+    assert (picture[8:, 8:] == 255).all()

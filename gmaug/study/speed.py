@@ -30,6 +30,7 @@ from gmaug.study.speed_peers import (
     peer_gan,
     peer_gan_sampling,
     peer_gan_training,
+    peer_nets,
     plain_ddim,
     plain_diffusion,
     stylegan2_pytorch,
@@ -38,6 +39,7 @@ from gmaug.study.speed_peers import (
 if TYPE_CHECKING:
     import pandas as pd
 
+OURS = ("gmaug", "gmaug, unguided")  # what a peer of the same task is compared with
 ROUNDS = 5  # each contestant in turn, so that a busy moment hits them alike
 MODULES = ("generators.cgan", "generators.diffusion", "study.speed", "study.speed_peers")
 
@@ -90,11 +92,15 @@ def contests(steps: int = 12, count: int = 128) -> list[tuple[str, str, str, Cal
         ("cGAN", "sampling", "gmaug", _ours_sampling("cgan", 8 * count), parameters(training.generator)),
     ]
     if (module := stylegan2_pytorch()) is not None:
-        model = peer_gan(module, gan)
-        work = peer_gan_training(module, model, steps, settings.batch)
-        found.append(("cGAN", "training", "stylegan2_pytorch", work, parameters(model.G, model.S, model.D)))
-        work = peer_gan_sampling(module, model, 8 * count)
-        found.append(("cGAN", "sampling", "stylegan2_pytorch", work, parameters(model.G, model.S)))
+        for task, like in (("training", gan), ("sampling", parameters(training.generator))):
+            model = peer_gan(module, like, sampling=task == "sampling")
+            work = (
+                peer_gan_training(module, model, steps, settings.batch)
+                if task == "training"
+                else peer_gan_sampling(module, model, 8 * count)
+            )
+            size = parameters(*peer_nets(model, sampling=task == "sampling"))
+            found.append(("cGAN", task, "stylegan2_pytorch", work, size))
     diffusion = settings_of("gd", settings.n_classes)
     unet, classifier = (
         parameters(make(diffusion, settings.n_classes)) for make in (make_denoiser, make_classifier)
@@ -160,13 +166,17 @@ def frame() -> pd.DataFrame:
         rows = records.read(records.path_of("speed", "generators"))["content"]["rows"]
     except records.Refused:
         return pd.DataFrame(columns=columns)
-    out, ours = [], np.array([np.nan])
+    ours = {
+        (row["generator"], row["task"]): np.array(row["images_per_second"])
+        for row in rows
+        if row["contestant"] in OURS
+    }
+    out = []
     for row in rows:
         speeds = np.array(row["images_per_second"])
-        if row["contestant"] in ("gmaug", "gmaug, unguided"):
-            ours, ratios = speeds, np.full(len(speeds), np.nan)
-        else:
-            ratios = ours / speeds
+        ratios = ours[row["generator"], row["task"]] / speeds
+        if row["contestant"] in OURS:
+            ratios = np.full(len(speeds), np.nan)
         own = [row[name] for name in columns[:4]]
         out.append((*own, np.median(speeds), np.median(ratios), ratios.min(), ratios.max()))
     return pd.DataFrame(out, columns=columns)

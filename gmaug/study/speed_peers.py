@@ -126,14 +126,22 @@ def stylegan2_pytorch() -> ModuleType | None:
             del sys.modules["aim"]
 
 
-def peer_gan(module: ModuleType, like: int) -> Any:
-    """Its model at 32 px, of the capacity whose number of parameters comes nearest to `like`."""
+def peer_gan(module: ModuleType, like: int, *, sampling: bool) -> Any:
+    """Its model at 32 px, of the capacity whose number of parameters comes nearest to `like`.
+
+    Those that a task uses are counted: all networks in training, the generator's in sampling.
+    """
     with _pretending_cuda():
         models = [
             module.StyleGAN2(image_size=32, latent_dim=64, style_depth=2, network_capacity=c, lr_mlp=0.1)
-            for c in (2, 3, 4, 6, 8)
+            for c in (1, 2, 3, 4, 5, 6, 8, 10)
         ]
-    return min(models, key=lambda model: abs(parameters(model.G, model.S, model.D) - like))
+    return min(models, key=lambda model: abs(parameters(*peer_nets(model, sampling=sampling)) - like))
+
+
+def peer_nets(model: Any, *, sampling: bool) -> tuple[torch.nn.Module, ...]:
+    """The networks of its model that a task uses."""
+    return (model.G, model.S) if sampling else (model.G, model.S, model.D)
 
 
 def _peer_fakes(module: ModuleType, model: Any, count: int) -> torch.Tensor:

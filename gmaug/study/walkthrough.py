@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from gmaug.generators.cgan import TransitionalCGAN
 
 LIVE_SIDE = PROFILES["live"].resolution
-SNAPSHOTS = 4
+SNAPSHOTS, REPORTS = 4, 2  # pictures of a live training, and rows of its history for each
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +69,7 @@ def train_live(nb: Any, *, each: int = 6) -> Learning:
     settings = replace(
         PROFILES["live"],
         kimg=nb.settings.live_kimg,
-        report_kimg=nb.settings.live_kimg / SNAPSHOTS / 2,
+        report_kimg=nb.settings.live_kimg / SNAPSHOTS / REPORTS,
         seed=nb.seed,
         n_classes=len(chosen),
     )
@@ -95,18 +94,11 @@ def _snapshots(
     settings: TransitionalCGANSettings, images: np.ndarray, labels: np.ndarray, nb: Any, each: int
 ) -> dict[str, Any]:
     from gmaug.generators.cgan import TransitionalCGAN
+    from gmaug.generators.snapshots import Snapshots
 
-    wanted = np.repeat(np.arange(settings.n_classes), each)
-    taken: list[np.ndarray] = []
-    times: list[float] = []
-
-    def look(generator: TransitionalCGAN, row: Mapping[str, float]) -> None:
-        if row["kimg"] >= settings.kimg * (len(taken) + 1) / SNAPSHOTS - 1e-6:
-            taken.append(generator.sample(wanted, seed=0))
-            times.append(row["kimg"])
-
+    look = Snapshots(np.repeat(np.arange(settings.n_classes), each), every=REPORTS)
     fitted = TransitionalCGAN(settings).fit(images, labels, callback=look)
-    return {"snapshots": np.stack(taken).tolist(), "kimg": times, "history": fitted.history_}
+    return {"snapshots": np.stack(look.images).tolist(), "kimg": look.kimg, "history": fitted.history_}
 
 
 def follow(nb: Any, generator: TransitionalCGAN) -> GMAugCls:
