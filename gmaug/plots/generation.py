@@ -61,6 +61,8 @@ def learning_curve(record: Mapping[str, Any]) -> tuple[Figure, pd.DataFrame]:
         axes.set_title(title)
         axes.set_xlabel("thousands of images shown")
     left.set_yscale("log")
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter("")
     kept = record["content"]["kept_kimg"]
     left.axvline(kept, color="0.6", lw=0.8, ls="--")
     left.annotate("kept", (kept, curve["distance"].max()), ha="right", va="top", fontsize=7, color="0.4")

@@ -46,6 +46,8 @@ def ablation(runs: Sequence[Mapping[str, Any]], images: Mapping[str, np.ndarray]
         letter(panel, text, title)
         panel.set_xlabel("thousands of images shown")
     axes[0, 0].set_yscale("log")
+    axes[0, 0].yaxis.set_major_formatter("{x:g}")
+    axes[0, 0].yaxis.set_minor_formatter("")
     axes[0, 1].axhline(1, color="0.6", lw=0.8, ls="--")
     axes[0, 1].set_ylim(bottom=0)
     for place, (way, colour) in enumerate(WAYS.items()):
@@ -93,8 +95,8 @@ def guidance(table: pd.DataFrame) -> Figure:
         ("recognised", "recognised", "blue"), ("spread", "diversity, real = 1", "orange")
     ):  # fmt: skip
         left.annotate(
-            text, (place[-1], table[column].iloc[-1]), xytext=(0, 5), textcoords="offset points",
-            ha="right", color=COLOURS[colour], fontsize=7,
+            text, (place[0], table[column].iloc[0]), xytext=(4, 7), textcoords="offset points",
+            color=COLOURS[colour], fontsize=7,
         )  # fmt: skip
     left.set_ylim(0, 1.15)
     right.errorbar(
