@@ -74,7 +74,17 @@ def test_nothing_recorded_is_an_empty_table_everywhere(tmp_path, monkeypatch):
     assert none.empty
     assert comparison.summary(none).empty
     assert comparison.swept(comparison.recorded_cells("sweep")).empty
-    assert comparison.words(comparison.paired(none, base="original"), "cgan-augcls") == "not run"
+    over = comparison.paired(none, base="original")
+    assert comparison.words(over, "cgan-augcls") == "not run"
+    assert tables.by_group(over).empty
+    assert tables.classifiers(none, none).empty
+    sweep = comparison.swept(none)
+    for figure in (
+        experiments.differences(over, scores=["top1"], titles=["all"]),
+        experiments.by_frequency(comparison.summary(none)),
+        experiments.sweep(sweep, comparison.summary(none), scores=["top1"], titles=["all"]),
+    ):
+        assert [text.get_text() for text in figure.axes[0].texts] == ["not run"]
 
 
 def test_means_and_errors_over_seeds():

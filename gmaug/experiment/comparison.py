@@ -145,7 +145,8 @@ def paired(
                     "relative": mean / float(both[f"{score}_base"].mean()),
                 }
             )  # fmt: skip
-    return _in_order(pd.DataFrame(rows)) if rows else pd.DataFrame(columns=["dataset", "arm", "score"])
+    columns = ["dataset", "arm", "base", "score", "seeds", "difference", "se", "low", "high", "relative"]
+    return _in_order(pd.DataFrame(rows, columns=columns))
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:

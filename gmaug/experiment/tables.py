@@ -49,7 +49,7 @@ def by_group(*differences: pd.DataFrame) -> pd.DataFrame:
             about = rows.setdefault((row.arm, row.dataset), {"arm": row.arm, "dataset": row.dataset})
             error = f" ± {row.se:.1f}" if row.se == row.se else ""
             about[f"{row.score} over {row.base}"] = f"{row.difference:+.1f}{error}"
-    return pd.DataFrame(rows.values()).fillna("")
+    return pd.DataFrame(rows.values()).fillna("") if rows else pd.DataFrame(columns=["arm", "dataset"])
 
 
 def classifiers(resnet18: pd.DataFrame, mae: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +69,8 @@ def classifiers(resnet18: pd.DataFrame, mae: pd.DataFrame) -> pd.DataFrame:
     shared = set(zip(mae["dataset"], mae["arm"], strict=True))
     rows = []
     for name, cells in (("resnet18", resnet18), ("mae", mae)):
-        chosen = cells[[pair in shared for pair in zip(cells["dataset"], cells["arm"], strict=True)]]
+        both = [pair in shared for pair in zip(cells["dataset"], cells["arm"], strict=True)]
+        chosen = cells[np.array(both, dtype=bool)]
         gains = paired(chosen, base="original", scores=("top1",)).set_index(["dataset", "arm"])
         for row in summary(chosen).to_dict("records"):
             key = (row["dataset"], row["arm"])

@@ -134,7 +134,10 @@ def sweep(
         axes.minorticks_off()
         axes.set(title=title, xlabel="images a class after filling")
     panels[0][0].set_ylabel("test accuracy (%)")
-    panels[0][-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if table.empty:
+        _not_run(panels[0][0])
+    if panels[0][-1].get_legend_handles_labels()[1]:
+        panels[0][-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -154,7 +157,9 @@ def _rows(
         for k in breaks:
             one.axhline(k - 0.5, color="0.3", lw=0.8)
     axes[0][0].set_yticks(range(len(arms)), arms)
-    axes[0][0].set_ylim(len(arms) - 0.5, -0.5)
+    axes[0][0].set_ylim(max(len(arms), 1) - 0.5, -0.5)
+    if not arms:
+        _not_run(axes[0][0])
     return figure, axes[0]
 
 
@@ -183,4 +188,9 @@ def _points(
 
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=max(len(labels), 1))
+    if labels:
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+
+
+def _not_run(axes: Axes) -> None:
+    axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center", color="0.4")
