@@ -7,6 +7,7 @@ order of the images, so pairs cancel part of the noise. With three seeds an inte
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,9 @@ def live_cells(nb: Any) -> pd.DataFrame:
     s = nb.settings
     settings = experiment.CellSettings(training=replace(GARDEN, epochs=s.live_epochs))
     wanted = [Cell(s.live_garden, arm, nb.seed + k, settings) for arm in s.live_arms for k in s.live_seeds]
-    found = experiment.run_cells(wanted, studies.material, directory=Path(nb.folder) / "cells")
+    # one thread a cell, as the recorded ones: on the same processor, the same numbers
+    jobs, folder = min(2, os.cpu_count() or 1), Path(nb.folder) / "cells"
+    found = experiment.run_cells(wanted, studies.material, directory=folder, jobs=jobs, threads=1)
     return experiment.frame(found)
 
 
