@@ -38,9 +38,8 @@ def source():
         labels = np.repeat(np.arange(3), each)
         return coloured(labels, np.random.default_rng(seed)), labels
 
-    return sets.StudySet(
-        "toy", ("r", "g", "b"), arrays(20, 0), arrays(10, 1), arrays(60, 2), arrays, *[lambda: arrays(9, 3)] * 2
-    )
+    parts = arrays(20, 0), arrays(10, 1), arrays(60, 2)
+    return sets.StudySet("toy", ("r", "g", "b"), *parts, arrays, *[lambda: arrays(9, 3)] * 2)
 
 
 # ---- sets ---------------------------------------------------------------------------------
@@ -189,3 +188,16 @@ def test_quality_table_stands_beside_real_images(source):
 def test_speed_counts_images_per_second():
     ticks = iter([0.0, 2.0])
     assert speed.images_per_second(lambda: 30, clock=lambda: next(ticks)) == 15
+
+
+def test_a_recorded_generator_travels_by_name(monkeypatch):
+    """To a process of its own goes the name; the networks are read there."""
+    import pickle
+
+    from gmaug.study import generation
+
+    brought = FunctionGenerator(coloured)
+    monkeypatch.setattr(generation, "recorded_generator", lambda name, kind, root: (brought, {}))
+    one = pickle.loads(pickle.dumps(generation.Recorded("toy", "cgan")))
+    assert len(pickle.dumps(one)) < 300
+    assert np.array_equal(one.sample(np.array([0, 2]), seed=1), brought.sample([0, 2], seed=1))
