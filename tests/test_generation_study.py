@@ -194,10 +194,10 @@ def test_a_recorded_generator_travels_by_name(monkeypatch):
     """To a process of its own goes the name; the networks are read there."""
     import pickle
 
-    from gmaug.study import generation
+    from gmaug.study import by_name
 
     brought = FunctionGenerator(coloured)
-    monkeypatch.setattr(generation, "recorded_generator", lambda name, kind, root: (brought, {}))
-    one = pickle.loads(pickle.dumps(generation.Recorded("toy", "cgan")))
+    monkeypatch.setattr(by_name, "recorded_generator", lambda name, kind, root: (brought, {}))
+    one = pickle.loads(pickle.dumps(by_name.Recorded("toy", "cgan")))
     assert len(pickle.dumps(one)) < 300
     assert np.array_equal(one.sample(np.array([0, 2]), seed=1), brought.sample([0, 2], seed=1))

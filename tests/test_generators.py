@@ -18,6 +18,7 @@ from gmaug.generators import (
     TransitionalCGANSettings,
 )
 from gmaug.generators.augment import augment
+from gmaug.generators.cgan_training import CGANTraining
 from gmaug.generators.losses import discriminator_loss, ema_decay, generator_loss, r1_penalty
 from gmaug.generators.settings import lambda_t
 from gmaug.generators.stylegan2 import (
@@ -28,7 +29,6 @@ from gmaug.generators.stylegan2 import (
     minibatch_std,
     second_moment_norm,
 )
-from gmaug.generators.cgan_training import CGANTraining
 
 TINY = TransitionalCGANSettings(
     resolution=8,

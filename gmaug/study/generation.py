@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from gmaug import records
 from gmaug.generators.settings import PROFILES, RunSettings
@@ -59,28 +57,6 @@ def recorded_generator(
     settings = settings_of(kind, len(source.classes) if source else CIFAR10_CLASSES)
     record = records.read(path, settings=settings, data_hash=data_of(source)["hash"] if source else None)
     return class_of(kind).load(path.with_suffix(".safetensors"), threads=1), record
-
-
-@cache
-def _loaded(name: str, kind: str, root: Path | None) -> TrainedGenerator:
-    return recorded_generator(name, kind, root=root)[0]
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A recorded generator by its name, read where it is used.
-
-    A process that takes part in the experiment is sent this name and not the networks, whose
-    modules it could not import unprepared (see :func:`gmaug.backend.torchvision`).
-    """
-
-    name: str
-    kind: str
-    root: Path | None = None
-
-    def sample(self, labels: np.ndarray, *, seed: int) -> np.ndarray:
-        """As the generator's own ``sample``."""
-        return _loaded(self.name, self.kind, self.root).sample(labels, seed=seed)
 
 
 def recorded_generators(name: str) -> tuple[dict[str, TrainedGenerator], dict[str, dict[str, Any]]]:

@@ -19,7 +19,8 @@ import numpy as np
 
 from gmaug import records
 from gmaug.datasets.garden import GARDENS
-from gmaug.study.generation import KINDS, Recorded, record_generator, recorded_generator
+from gmaug.study.by_name import Recorded
+from gmaug.study.generation import KINDS, record_generator, recorded_generator
 from gmaug.study.plan import FAMILIES, SEEDS, STUDIED, cells
 from gmaug.study.sets import CIFAR10, study_set
 
