@@ -52,6 +52,8 @@ def execute(name: str, run: Run, *, threads: int) -> float:
     """
     os.environ[FILE_VARIABLE] = str(progress_file(run, name))
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    # tqdm.auto, which diffusers and transformers import, misses ipywidgets aloud; nothing here needs them
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
     os.environ.pop(notebook.PROFILE_VARIABLE, None)  # the parameter counts here
     import papermill
     from papermill.exceptions import PapermillExecutionError
