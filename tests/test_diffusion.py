@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_generator_training import two_processes, weights
+from small_generators import flat_classes, two_processes, weights
 
 from gmaug import backend
 from gmaug.generators import Budget, Generator, GuidedDiffusion, GuidedDiffusionSettings
@@ -41,10 +41,7 @@ def tiny(**changes: object) -> GuidedDiffusionSettings:
 
 @pytest.fixture(scope="module")
 def data() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1, 2], [24, 8, 8])
-    images = rng.integers(0, 80, (40, 8, 8, 3)) + 60 * labels[:, None, None, None]
-    return images.astype(np.uint8), labels
+    return flat_classes([24, 8, 8])
 
 
 @pytest.fixture(scope="module")

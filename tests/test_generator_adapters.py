@@ -1,4 +1,4 @@
-"""What a user brings as a generator: a folder, a diffusers pipeline; Inception only with its weights."""
+"""What a user brings: a function, images, a folder, a diffusers pipeline; Inception with its weights."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_generators import TINY, flat_classes
 
 from gmaug import backend
-from gmaug.generators import BankGenerator, Generator, PipelineGenerator
+from gmaug.generators import (
+    BankGenerator,
+    FunctionGenerator,
+    Generator,
+    PipelineGenerator,
+    TransitionalCGAN,
+)
 from gmaug.generators.inception import Inception
 
 backend.torchvision()  # before diffusers, which imports it
+
+
+@pytest.fixture
+def data():
+    return flat_classes([40, 16, 8])
 
 
 @pytest.fixture
@@ -34,6 +46,34 @@ def test_a_folder_is_a_generator(folder):
         bank.sample([0], seed=0)
     with pytest.raises(ValueError, match="not among the classes"):
         BankGenerator.from_folder(folder, classes=["ant"], size=8)
+
+
+def test_protocol(data):
+    bank = BankGenerator(*data)
+    function = FunctionGenerator(lambda y, rng: rng.integers(0, 256, (len(y), 8, 8, 3), dtype=np.uint8))
+    for generator in (TransitionalCGAN(TINY).fit(*data), bank, function):
+        assert isinstance(generator, Generator)
+        assert np.array_equal(generator.sample([0, 1], seed=3), generator.sample([0, 1], seed=3))
+
+
+def test_function_is_checked():
+    wrong = FunctionGenerator(lambda y, rng: np.zeros((len(y), 8, 8, 3)), name="zeros")
+    with pytest.raises(ValueError, match="zeros"):
+        wrong.sample([0], seed=0)
+
+
+def test_bank_gives_each_image_once_while_they_last(data, tmp_path):
+    images, labels = data
+    bank = BankGenerator(images, labels)
+    drawn = bank.sample([2] * 8, seed=0)
+    assert {x.tobytes() for x in drawn} == {x.tobytes() for x in images[labels == 2]}
+    assert len(bank.sample([2] * 20, seed=0)) == 20
+    with pytest.raises(ValueError, match="class 3"):
+        bank.sample([3], seed=0)
+    bank.save(tmp_path / "bank.npz")
+    assert np.array_equal(
+        BankGenerator.load(tmp_path / "bank.npz").sample([1], seed=0), bank.sample([1], seed=0)
+    )
 
 
 class Output:

@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_generators import TINY, flat_classes, tiny, two_processes, weights
 
-from gmaug.generators import TransitionalCGAN, TransitionalCGANSettings
+from gmaug.generators import TransitionalCGAN
 from gmaug.generators.cgan_training import CGANTraining, make_generator
 from gmaug.generators.distance import frechet, joint
 from gmaug.generators.losses import path_length_penalty
 from gmaug.generators.snapshots import Snapshots
 from gmaug.generators.watch import Watch
 
-TINY = TransitionalCGANSettings(
-    resolution=8,
-    channels=(8, 8),
-    z_dim=8,
-    w_dim=8,
-    batch=8,
-    kimg=0.32,  # 40 steps
-    report_kimg=0.08,
-    checkpoint_kimg=0.08,
-    r1_every=4,
-    threads=1,
-)
-
-
-def tiny(**changes: object) -> TransitionalCGANSettings:
-    return TransitionalCGANSettings.from_dict(TINY.to_dict() | changes)
-
-
-def weights(model) -> bytes:
-    states = [net.state_dict() for net in model.nets_.values()]
-    return b"".join(value.contiguous().numpy().tobytes() for state in states for value in state.values())
-
 
 @pytest.fixture(scope="module")
 def data() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1, 2], [40, 16, 8])
-    images = rng.integers(0, 80, (64, 8, 8, 3)) + 60 * labels[:, None, None, None]
-    return images.astype(np.uint8), labels
+    return flat_classes([40, 16, 8])
 
 
 # ---- the least distance -------------------------------------------------------------------
@@ -158,38 +130,6 @@ def test_options_train_and_resume(data, tmp_path):
 
 
 # ---- several processes --------------------------------------------------------------------
-
-SCRIPT = """
-import sys
-import numpy as np, torch
-from accelerate import Accelerator
-{imports}
-
-def main(out):
-    accelerator = Accelerator(cpu=True)
-    assert accelerator.num_processes == 2
-    data = np.load(out + "/data.npz")
-    model = {model}.fit(data["images"], data["labels"], accelerator=accelerator)
-    tensors = [t for net in model.nets_.values() for t in net.state_dict().values()]
-    vector = torch.cat([t.flatten().float() for t in tensors])
-    np.save(out + "/weights" + str(accelerator.process_index) + ".npy", vector.numpy())
-
-if __name__ == "__main__":
-    main(sys.argv[1])
-"""
-
-
-def two_processes(folder, data, *, imports: str, model: str) -> list[np.ndarray]:
-    pytest.importorskip("accelerate")
-    np.savez(folder / "data.npz", images=data[0], labels=data[1])
-    script = folder / "train.py"
-    script.write_text(textwrap.dedent(SCRIPT).format(imports=imports, model=model))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    launch += [str(script), str(folder)]
-    done = subprocess.run(launch, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return [np.load(folder / f"weights{rank}.npy") for rank in range(2)]
-
 
 def test_two_processes_hold_the_same_weights(data, tmp_path):
     first, second = two_processes(

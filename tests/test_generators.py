@@ -7,16 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from small_generators import TINY, flat_classes, tiny, weights
 
-from gmaug.generators import (
-    BankGenerator,
-    Budget,
-    Diverged,
-    FunctionGenerator,
-    Generator,
-    TransitionalCGAN,
-    TransitionalCGANSettings,
-)
+from gmaug.generators import Budget, Diverged, TransitionalCGAN
 from gmaug.generators.augment import augment
 from gmaug.generators.cgan_training import CGANTraining
 from gmaug.generators.losses import discriminator_loss, ema_decay, generator_loss, r1_penalty
@@ -30,39 +23,15 @@ from gmaug.generators.stylegan2 import (
     second_moment_norm,
 )
 
-TINY = TransitionalCGANSettings(
-    resolution=8,
-    channels=(8, 8),
-    z_dim=8,
-    w_dim=8,
-    batch=8,
-    kimg=0.32,  # 40 steps
-    report_kimg=0.08,
-    checkpoint_kimg=0.08,
-    r1_every=4,
-    threads=1,
-)
-
-
-def tiny(**changes: object) -> TransitionalCGANSettings:
-    return TransitionalCGANSettings.from_dict(TINY.to_dict() | changes)
-
 
 @pytest.fixture(scope="module")
 def data() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1, 2], [40, 16, 8])
-    images = rng.integers(0, 80, (64, 8, 8, 3)) + 60 * labels[:, None, None, None]
-    return images.astype(np.uint8), labels
+    return flat_classes([40, 16, 8])
 
 
 @pytest.fixture(scope="module")
 def fitted(data) -> TransitionalCGAN:
     return TransitionalCGAN(TINY).fit(*data)
-
-
-def weights(model: TransitionalCGAN) -> bytes:
-    return b"".join(value.contiguous().numpy().tobytes() for value in model.generator_.state_dict().values())
 
 
 # ---- the networks -------------------------------------------------------------------------
@@ -357,34 +326,3 @@ def test_bad_input_is_one_clear_line(data, fitted, tmp_path):
     (tmp_path / "damaged.safetensors").write_bytes(b"not a file of ours")
     with pytest.raises(ValueError, match="damaged"):
         TransitionalCGAN.load(tmp_path / "damaged.safetensors")
-
-
-# ---- what a user brings -------------------------------------------------------------------
-
-
-def test_protocol(fitted, data):
-    bank = BankGenerator(*data)
-    function = FunctionGenerator(lambda y, rng: rng.integers(0, 256, (len(y), 8, 8, 3), dtype=np.uint8))
-    for generator in (fitted, bank, function):
-        assert isinstance(generator, Generator)
-        assert np.array_equal(generator.sample([0, 1], seed=3), generator.sample([0, 1], seed=3))
-
-
-def test_function_is_checked():
-    wrong = FunctionGenerator(lambda y, rng: np.zeros((len(y), 8, 8, 3)), name="zeros")
-    with pytest.raises(ValueError, match="zeros"):
-        wrong.sample([0], seed=0)
-
-
-def test_bank_gives_each_image_once_while_they_last(data, tmp_path):
-    images, labels = data
-    bank = BankGenerator(images, labels)
-    drawn = bank.sample([2] * 8, seed=0)
-    assert {x.tobytes() for x in drawn} == {x.tobytes() for x in images[labels == 2]}
-    assert len(bank.sample([2] * 20, seed=0)) == 20
-    with pytest.raises(ValueError, match="class 3"):
-        bank.sample([3], seed=0)
-    bank.save(tmp_path / "bank.npz")
-    assert np.array_equal(
-        BankGenerator.load(tmp_path / "bank.npz").sample([1], seed=0), bank.sample([1], seed=0)
-    )
