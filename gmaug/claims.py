@@ -155,11 +155,16 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def tally(frame: pd.DataFrame) -> str:
+    """How many claims of a :func:`table` met which verdict, in a line."""
+    counts = frame["verdict"].value_counts()
+    return f"{len(frame)} claims: " + ", ".join(f"{counts.get(name, 0)} {name}" for name in VERDICTS)
+
+
 def summary(folder: Path) -> str:
     """How many claims met which verdict, and each that differs, as text for a terminal."""
     frame = table(read(folder))
-    counts = frame["verdict"].value_counts()
-    lines = [f"{len(frame)} claims: " + ", ".join(f"{counts.get(name, 0)} {name}" for name in VERDICTS)]
+    lines = [tally(frame)]
     for verdict in (DIFFERS, ITSELF):
         part = frame[frame["verdict"] == verdict]
         for row in part.to_dict("records"):

@@ -79,8 +79,6 @@ def write(folder: Path, *, seconds: Mapping[str, float], parameters: Mapping[str
 
 
 def _verdicts(frame: pd.DataFrame) -> str:
-    counts = frame["verdict"].value_counts()
-    head = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in claims.VERDICTS)
     rows = []
     for row in frame.to_dict("records"):
         cells = [row["section"], row["claim"], row["paper"], row["ours"]]
@@ -91,7 +89,7 @@ def _verdicts(frame: pd.DataFrame) -> str:
     names = ("section", "claim", "paper", "ours", "verdict", "why")
     titles = "".join(f"<th>{name}</th>" for name in names)
     table = f"<div class='wide'><table><tr>{titles}</tr>{body}</table></div>"
-    return f"<p>{len(frame)} numbers and claims: {head}.</p>{table}"
+    return f"<p>{claims.tally(frame)}.</p>{table}"
 
 
 def _figure(sidecar: Path) -> str:

@@ -47,10 +47,8 @@ def render(verdicts: Path, readme: Path) -> bool:
     if BEGIN not in text or END not in text:
         raise ValueError(f"{readme.name}: no {BEGIN} ... {END} to write the verdicts between; put them back")
     frame = claims.table(claims.read(verdicts))
-    counts = frame["verdict"].value_counts()
-    head = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in claims.VERDICTS)
     shown = frame.set_index("id").loc[list(SHOWN), ["claim", "paper", "ours", "verdict", "why"]]
-    intro = f"Of {len(frame)} numbers and claims: {head}. Some of them:"
+    intro = f"{claims.tally(frame)}. Some of them:"
     body = f"{BEGIN}\n{intro}\n\n{report.markdown(shown)}\n{END}"
     new = re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: body, text, flags=re.DOTALL)
     if new != text:

@@ -134,6 +134,17 @@ def test_a_cluster_of_two_gives_the_same_records(tmp_path, cluster):
         assert len(client.run(os.getpid)) == 2
 
 
+def test_a_cell_that_kills_a_clusters_workers_ends_the_run_and_not_the_waiting(tmp_path, cluster, deadly):
+    wanted, where = cells("deadly", "original", "cb-loss"), {"scheduler": cluster.scheduler_address}
+    with pytest.raises(CellsFailed, match=r"a worker process ended \(KilledWorker\).*run again") as e:
+        run(wanted, tmp_path / "records", **where)
+    failed = {cell.arm for cell, _ in e.value.failures}  # Dask suspects what waits at the same worker, too
+    assert "deadly" in failed
+    assert {r["cell"]["arm"] for r in load_records(tmp_path / "records")} == {c.arm for c in wanted} - failed
+    deadly.unlink()
+    assert len(run(wanted, tmp_path / "records", **where)) == 3
+
+
 def test_a_joblib_context_will_do(tmp_path, cluster):
     from distributed import Client
     from joblib import parallel_config

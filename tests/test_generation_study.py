@@ -83,7 +83,7 @@ def test_cifar10_parts_are_disjoint_and_long_tailed(tmp_path, monkeypatch):
 
 def test_settings_of_the_recorded_runs():
     for kind in ("cgan", "gd"):
-        settings = settings_of(kind, 9)
+        settings = settings_of("garden-1", kind, 9)
         assert (settings.n_classes, settings.threads) == (9, 1)
         assert isinstance(settings, class_of(kind).settings_class)
     with pytest.raises(ValueError, match="cgan, gd"):

@@ -71,6 +71,7 @@ def test_save_and_load(trained, tmp_path):
     back = MAE.load(tmp_path / "net.safetensors", device="cpu")
     assert back.logits(TEST[0]).tobytes() == trained.logits(TEST[0]).tobytes()
     assert back.settings == TINY
+    assert back.pretraining_ == []
 
 
 @pytest.mark.parametrize("drop_path", [0.0, 0.5])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,7 +47,7 @@ class MAE(TorchClassifier):
     pretraining_ : list of dict
         ``epoch`` (of the report, not of the images), ``step``, ``rate``, ``train_loss``: mean squared error
         of the hidden patches' pixels, each patch normed (1 is no better than its mean). Empty
-        where nothing was pre-trained.
+        where nothing was pre-trained, and of a model from a file, which keeps `history_` alone.
 
     Examples
     --------
@@ -59,6 +60,13 @@ class MAE(TorchClassifier):
     def __init__(self, settings: MAESettings = PAPER_MAE, *, device: str = "auto") -> None:
         self.settings = settings
         self.device = device
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "auto") -> MAE:
+        """As every classifier's, without the history of the pre-training."""
+        self = super().load(path, device=device)
+        self.pretraining_ = []
+        return self
 
     @property
     def stochastic(self) -> bool:

@@ -12,7 +12,7 @@ from scipy import stats
 from gmaug import records
 from gmaug.experiment.comparison import paired, summary, text_of
 from gmaug.study import plan
-from gmaug.study.generation import KINDS, recorded_generator
+from gmaug.study.generation import KINDS, generator_record
 
 
 def accuracy_intervals(table: pd.DataFrame, images: pd.Series, *, level: float = 0.95) -> pd.DataFrame:
@@ -89,7 +89,7 @@ def generators_table(names: Iterable[str] = plan.STUDIED) -> pd.DataFrame:
     for name, kind in ((name, kind) for name in names for kind in KINDS):
         about = {"garden": name, "generator": kind}
         try:
-            _, record = recorded_generator(name, kind)
+            record = generator_record(name, kind)
         except records.Refused as reason:
             rows.append({**about, "note": f"not run: {reason}"})
             continue

@@ -44,35 +44,72 @@ def spread(
     """
     if not tasks:
         return
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.parallel import get_active_backend
-
-    elsewhere = scheduler is not None or type(get_active_backend()[0]).__name__.startswith("Dask")
-    if jobs == 1 and not elsewhere:
-        for cell, material, path in tasks:
-            _need_room(path)
-            yield cell, _keep(_attempt(cell, material, ARMS[cell.arm], threads, quiet=False), cell, path)
-        return
-    done, paths = set(), {cell: path for cell, _, path in tasks}
-    calls = (
-        delayed(_work)(cell, material, ARMS[cell.arm], threads, None if elsewhere else path)
-        for cell, material, path in tasks
-    )
     with ExitStack() as stack:
+        client = _cluster_of_the_context()
         if scheduler is not None:
             client = stack.enter_context(_client(scheduler))
-            stack.enter_context(parallel_config("dask", client=client, wait_for_workers_timeout=WAIT))
-        # a cell takes minutes: one at a time, or a machine holds a batch that others could do
-        pool = Parallel(n_jobs=-1 if elsewhere else jobs, return_as="generator_unordered", batch_size=1)
         _need_room(tasks[0][2])
-        try:
-            for cell, found in pool(calls):
-                done.add(cell)
-                yield cell, _keep(found, cell, paths[cell]) if elsewhere else found
-        except RuntimeError as error:  # joblib's TerminatedWorkerError and Dask's KilledWorker are such
-            for cell, path in paths.items():
-                if cell not in done and not _there(path):
-                    yield cell, f"a worker process ended ({type(error).__name__}): killed, or out of memory"
+        if client is not None:
+            yield from _on_a_cluster(tasks, client, threads)
+        elif jobs == 1:
+            for cell, material, path in tasks:
+                _need_room(path)
+                yield cell, _keep(_attempt(cell, material, ARMS[cell.arm], threads, quiet=False), cell, path)
+        else:
+            yield from _in_processes(tasks, jobs, threads)
+
+
+def _in_processes(
+    tasks: Sequence[Task], jobs: int, threads: int | None
+) -> Iterator[tuple[Cell, str | None]]:
+    from joblib import Parallel, delayed
+
+    done = set()
+    calls = (delayed(_work)(cell, material, ARMS[cell.arm], threads, path) for cell, material, path in tasks)
+    # a cell takes minutes: one at a time, or a process holds a batch that others could do
+    pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+    try:
+        for cell, found in pool(calls):
+            done.add(cell)
+            yield cell, found
+    except RuntimeError as error:  # joblib's TerminatedWorkerError is one; it ends all of the pool
+        for cell, _, path in tasks:
+            if cell not in done and not _there(path):
+                yield cell, _ended(error)
+
+
+def _on_a_cluster(
+    tasks: Sequence[Task], client: Any, threads: int | None
+) -> Iterator[tuple[Cell, str | None]]:
+    """By Dask's own client: joblib's Dask backend waits for ever where workers die of a task (1.6)."""
+    from distributed import as_completed
+
+    client.wait_for_workers(1, timeout=WAIT)
+    # images travel with each cell: what is scattered once is lost with the worker that holds it
+    futures = {
+        client.submit(_work, cell, material, ARMS[cell.arm], threads, None, pure=False): (cell, path)
+        for cell, material, path in tasks
+    }
+    try:
+        for future in as_completed(futures, loop=client.loop):
+            cell, path = futures[future]
+            if future.status == "finished":
+                yield cell, _keep(future.result()[1], cell, path)
+            else:
+                yield cell, _ended(future.exception())
+    finally:  # the disk is full, or the run was interrupted: nobody waits for the rest
+        client.cancel(list(futures))
+
+
+def _ended(error: BaseException) -> str:
+    return f"a worker process ended ({type(error).__name__}): killed, or out of memory"
+
+
+def _cluster_of_the_context() -> Any:
+    """Dask's client of a surrounding ``joblib.parallel_config("dask")``; None outside of one."""
+    from joblib.parallel import get_active_backend
+
+    return getattr(get_active_backend()[0], "client", None)
 
 
 def _client(scheduler: str) -> Any:

@@ -54,7 +54,7 @@ def images_per_second(work: Callable[[], int], *, clock: Callable[[], float] = t
 def _ours_training(kind: str, steps: int) -> Callable[[], int]:
     """Steps of a recorded generator's own training loop."""
     source = study_set(SET)
-    settings = settings_of(kind, len(source.classes))
+    settings = settings_of(SET, kind, len(source.classes))
     run = class_of(kind).training_class(
         settings, *source.train, n_classes=len(source.classes), device=torch.device("cpu")
     )
@@ -69,7 +69,7 @@ def _ours_training(kind: str, steps: int) -> Callable[[], int]:
 
 def _ours_sampling(kind: str, count: int, **options: Any) -> Callable[[], int]:
     source = study_set(SET)
-    settings = replace(settings_of(kind, len(source.classes)), kimg=0.064)
+    settings = replace(settings_of(SET, kind, len(source.classes)), kimg=0.064)
     model = class_of(kind)(settings).fit(*source.train)
     labels = np.arange(count) % len(source.classes)
 
@@ -82,7 +82,7 @@ def _ours_sampling(kind: str, count: int, **options: Any) -> Callable[[], int]:
 
 def contests(steps: int = 12, count: int = 128) -> list[tuple[str, str, str, Callable[[], int], int]]:
     """(generator, task, contestant, work, parameters), ours first in each task."""
-    settings = settings_of("cgan", len(study_set(SET).classes))
+    settings = settings_of(SET, "cgan", len(study_set(SET).classes))
     training = class_of("cgan").training_class(
         settings, *study_set(SET).train, n_classes=settings.n_classes, device=torch.device("cpu")
     )
@@ -101,7 +101,7 @@ def contests(steps: int = 12, count: int = 128) -> list[tuple[str, str, str, Cal
             )
             size = parameters(*peer_nets(model, sampling=task == "sampling"))
             found.append(("cGAN", task, "stylegan2_pytorch", work, size))
-    diffusion = settings_of("gd", settings.n_classes)
+    diffusion = settings_of(SET, "gd", settings.n_classes)
     unet, classifier = (
         parameters(make(diffusion, settings.n_classes)) for make in (make_denoiser, make_classifier)
     )

@@ -34,7 +34,7 @@ def plain_diffusion(steps: int, *, classifier: bool) -> Callable[[], int]:
     from torch.utils.data import DataLoader, TensorDataset
 
     source = study_set(SET)
-    s, n = settings_of("gd", len(source.classes)), len(source.classes)
+    s, n = settings_of(source.name, "gd", len(source.classes)), len(source.classes)
     nets = [make_denoiser(s, n)] + ([make_classifier(s, n)] if classifier else [])
     optimisers = [torch.optim.AdamW(net.parameters(), lr=1e-3) for net in nets]
     averages = [EMAModel(net.parameters()) for net in nets]
@@ -77,7 +77,7 @@ def plain_ddim(count: int) -> Callable[[], int]:
     from diffusers import DDIMScheduler
 
     source = study_set(SET)
-    s = settings_of("gd", len(source.classes))
+    s = settings_of(source.name, "gd", len(source.classes))
     net = make_denoiser(s, len(source.classes)).eval()
     scheduler = DDIMScheduler(s.timesteps, beta_schedule="squaredcos_cap_v2", prediction_type=s.prediction)
 

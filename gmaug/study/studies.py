@@ -20,7 +20,7 @@ import numpy as np
 from gmaug import records
 from gmaug.datasets.garden import GARDENS
 from gmaug.study.by_name import Recorded
-from gmaug.study.generation import KINDS, record_generator, recorded_generator
+from gmaug.study.generation import KINDS, generator_record, record_generator, weights_path
 from gmaug.study.plan import FAMILIES, SEEDS, STUDIED, cells
 from gmaug.study.sets import CIFAR10, study_set
 
@@ -40,11 +40,10 @@ def material(name: str, root: Path | None = None) -> Material:
     source, generators = study_set(name, root), {}
     for kind in KINDS:
         try:
-            recorded_generator(name, kind, root=root)
+            generator_record(name, kind, root=root)
         except records.Refused:
             continue  # arms without this generator can still be run
-        weights = records.path_of("generators", f"{name}-{kind}").with_suffix(".safetensors")
-        generators[kind] = (Recorded(name, kind, root), files_hash([weights]))
+        generators[kind] = (Recorded(name, kind, root), files_hash([weights_path(name, kind)]))
     drawn = digest("fresh", name, FRESH_SEED, source.fresh(1, FRESH_SEED)[0])
     generators["real"] = (FunctionGenerator(FreshImages(name, root), name="fresh real images"), drawn)
     parts = (source.train, source.validation, source.test)

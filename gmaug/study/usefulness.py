@@ -15,7 +15,7 @@ import numpy as np
 
 from gmaug import records
 from gmaug.classifiers.settings import GARDEN as CLASSIFIER
-from gmaug.study.generation import KINDS, recorded_generator
+from gmaug.study.generation import KINDS, recorded_generator, weights_path
 from gmaug.study.sets import CIFAR10, StudySet, data_of, study_set
 
 if TYPE_CHECKING:
@@ -114,9 +114,7 @@ def _weights(name: str) -> dict[str, str]:
     """Digests of the recorded generators' weights."""
     from gmaug.provenance import files_hash
 
-    paths = {
-        kind: records.path_of("generators", f"{name}-{kind}").with_suffix(".safetensors") for kind in KINDS
-    }
+    paths = {kind: weights_path(name, kind) for kind in KINDS}
     return {kind: files_hash([path]) for kind, path in paths.items() if path.is_file()}
 
 
