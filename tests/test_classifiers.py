@@ -1,5 +1,7 @@
 """ResNet18: its parts, its training, its manners."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -182,6 +184,33 @@ def test_the_papers_network_is_torchvisions():
 
     ours, theirs = resnet18(1000, PAPER).state_dict(), stock(num_classes=1000).state_dict()
     assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
+
+
+SHORTCUT = """
+import torch
+from dataclasses import replace
+from gmaug.classifiers import GARDEN
+from gmaug.classifiers.resnet import resnet18
+
+torch.set_num_threads(2)
+layer = resnet18(3, GARDEN).layer2[0].downsample[0]
+images = torch.randn(37, 8, 32, 32).to(memory_format=torch.channels_last)
+goal = torch.randn(37, 16, 16, 16).to(memory_format=torch.channels_last)
+exact = torch.nn.Conv2d(8, 16, 1, stride=2, bias=False).double()
+exact.weight.data = layer.weight.data.double()
+exact(images.double()).backward(goal.double())
+for _ in range(30):
+    layer.weight.grad = None
+    layer(images.requires_grad_()).backward(goal)
+    torch.testing.assert_close(layer.weight.grad.double(), exact.weight.grad, rtol=0, atol=1e-3)
+print("as exact")
+"""
+
+
+def test_narrow_shortcuts_with_several_threads():
+    # a strided convolution in their place kills the process, or gives wrong gradients, where there is AVX-512
+    found = subprocess.run([sys.executable, "-c", SHORTCUT], capture_output=True, text=True, check=False)
+    assert found.stdout == "as exact\n", found.stderr[-500:] or found.returncode
 
 
 def test_sklearn_manners(trained):

@@ -50,22 +50,29 @@ def test_the_sweep_fixes_epochs_then_steps():
     assert CellSettings().training.steps(9 * 200) == 844
 
 
-def test_families_are_told_apart_by_their_settings(tmp_path, monkeypatch):
+def test_families_are_told_apart(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     (tmp_path / "experiment").mkdir()
-    wanted = {family: plan.cells(family=family)[:3] for family in plan.FAMILIES}
-    wanted["none"] = [Cell("garden-1", "original", 0, replace(CellSettings(), alpha=0.9))]
-    for k, cell in enumerate(cell for part in wanted.values() for cell in part):
+    whole = {family: plan.cells(family=family) for family in plan.FAMILIES}
+    none = Cell("garden-1", "original", 0, replace(CellSettings(), alpha=0.9))
+    there = list(dict.fromkeys([*(cell for part in whole.values() for cell in part[:9]), none]))
+    for k, cell in enumerate(there):
         about = record(cell, 0.5) | {"source": experiment.source(cell.arm, cell.settings.classifier)}
-        (tmp_path / "experiment" / f"{k}.json").write_text(json.dumps(about))
+        (tmp_path / "experiment" / f"{k:02}.json").write_text(json.dumps(about))
     for family in plan.FAMILIES:
         table = comparison.recorded_cells(family)
-        assert list(table["arm"]) == [cell.arm for cell in wanted[family]]
+        found = set(zip(table["dataset"], table["arm"], table["seed"], strict=True))
+        assert found == {(c.dataset, c.arm, c.seed) for c in there if c in whole[family]}
         assert set(table["classifier"]) == {"mae" if family == "mae" else "resnet18"}
         assert table.attrs["left_out"] == 0
     about["source"]["arm"] = "another"
     (tmp_path / "experiment" / "stale.json").write_text(json.dumps(about))
     assert comparison.recorded_cells().attrs["left_out"] == 1
+
+
+def test_gardens_between_the_three_are_no_part_of_the_whole_comparison():
+    names = {family: {cell.dataset for cell in plan.cells(family=family)} for family in plan.FAMILIES}
+    assert names["cells"] < names["similarity"]
 
 
 def test_nothing_recorded_is_an_empty_table_everywhere(tmp_path, monkeypatch):
@@ -90,7 +97,7 @@ def test_nothing_recorded_is_an_empty_table_everywhere(tmp_path, monkeypatch):
 def test_means_and_errors_over_seeds():
     values = {0: 0.5, 1: 0.6, 2: 0.7}
     table = comparison.summary(made_up("mae", lambda cell: values[cell.seed]))
-    assert list(table["arm"]) == list(plan.MAE_ARMS)
+    assert list(table["arm"]) == list(plan.COMPARED)
     assert table["top1"].tolist() == pytest.approx([60.0] * 3)
     assert table["tail_se"].tolist() == pytest.approx([10 / np.sqrt(3)] * 3)
 
@@ -149,7 +156,7 @@ def test_tables_hold_what_was_run_and_say_what_was_not(cells):
 def test_classifiers_stand_side_by_side_on_what_both_ran(cells):
     table = tables.classifiers(cells, made_up("mae"))
     assert list(table["classifier"]) == ["resnet18"] * 3 + ["mae"] * 3
-    assert list(table["arm"]) == list(plan.MAE_ARMS) * 2
+    assert list(table["arm"]) == list(plan.COMPARED) * 2
     assert set(table["dataset"]) == {"garden-4"}
     assert table["gain"].iloc[4] == "+0.0 ± 0.0 points"
     assert table["gain"].iloc[0] == ""

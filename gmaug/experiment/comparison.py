@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pandas as pd
 from scipy import stats
 
 from gmaug import experiment, records
-from gmaug.provenance import digest
+from gmaug.provenance import digest, plain
 from gmaug.study import plan, studies
 
 SCORES = ("top1", "head", "middle", "tail", "macro_f1")
@@ -29,8 +29,8 @@ def recorded_cells(family: str = "cells") -> pd.DataFrame:
 
     Parameters
     ----------
-    family : {"cells", "mae", "sweep"}
-        As :func:`gmaug.study.plan.cells` has them: told apart by their settings.
+    family : {"cells", "similarity", "mae", "sweep"}
+        As :func:`gmaug.study.plan.cells` has them: told apart by their sets, arms and settings.
 
     Returns
     -------
@@ -39,15 +39,20 @@ def recorded_cells(family: str = "cells") -> pd.DataFrame:
         ``attrs["left_out"]`` counts the records, of any family, that are refused as stale.
     """
     folder = records.FOLDER / "experiment"
-    wanted = {digest(cell.settings) for cell in plan.cells(family=family)}
+    wanted = {_kind(plain(cell)) for cell in plan.cells(family=family)}
     with warnings.catch_warnings(record=True) as refused:
         warnings.simplefilter("always")
         found = experiment.load_records(folder, on_stale="skip") if folder.is_dir() else []
-    found = [record for record in found if digest(record["cell"]["settings"]) in wanted]
+    found = [record for record in found if _kind(record["cell"]) in wanted]
     about = ["dataset", "arm", "seed", "classifier", "target", "fixed_steps", "steps", "seconds"]
     table = experiment.frame(found) if found else pd.DataFrame(columns=[*about, *SCORES])
     table.attrs["left_out"] = len(refused)
     return table
+
+
+def _kind(cell: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What tells a cell's family: all but its seed."""
+    return cell["dataset"], cell["arm"], digest(cell["settings"])
 
 
 def live_cells(nb: Any) -> pd.DataFrame:

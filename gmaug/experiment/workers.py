@@ -45,10 +45,10 @@ def spread(
     if not tasks:
         return
     with ExitStack() as stack:
-        client = _cluster_of_the_context()
         if scheduler is not None:
             client = stack.enter_context(_client(scheduler))
-        _need_room(tasks[0][2])
+        else:
+            client = _cluster_of_the_context()
         if client is not None:
             yield from _on_a_cluster(tasks, client, threads)
         elif jobs == 1:
@@ -82,8 +82,9 @@ def _on_a_cluster(
     tasks: Sequence[Task], client: Any, threads: int | None
 ) -> Iterator[tuple[Cell, str | None]]:
     """By Dask's own client: joblib's Dask backend waits for ever where workers die of a task (1.6)."""
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
+    _need_room(tasks[0][2])
     client.wait_for_workers(1, timeout=WAIT)
     # images travel with each cell: what is scattered once is lost with the worker that holds it
     futures = {
@@ -95,10 +96,16 @@ def _on_a_cluster(
             cell, path = futures[future]
             if future.status == "finished":
                 yield cell, _keep(future.result()[1], cell, path)
-            else:
-                yield cell, _ended(future.exception())
+            elif isinstance(error := future.exception(), KilledWorker):
+                yield cell, _ended(error)
+            else:  # a worker that lacks a package, say
+                yield cell, _told(error)
     finally:  # the disk is full, or the run was interrupted: nobody waits for the rest
         client.cancel(list(futures))
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _ended(error: BaseException) -> str:
@@ -149,7 +156,7 @@ def _attempt(
     try:
         return run_cell(cell, material)
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return _told(error)
 
 
 def _keep(found: dict[str, Any] | str, cell: Cell, path: Path) -> str | None:

@@ -137,7 +137,7 @@ def of_recorded_cells(nb: Any) -> pd.DataFrame:
     """
     from gmaug.experiment import comparison
 
-    cells = comparison.recorded_cells()
+    cells = comparison.recorded_cells("similarity")
     gardens = sorted(set(cells["dataset"]))
     metric = nb.stage(
         "fig7_garden_metric",

@@ -1,7 +1,8 @@
-"""Which cells the study records: every arm on three gardens, counts swept on one, a second classifier.
+"""Which cells the study records: every arm on three gardens, a few on more of them, and variations on one.
 
-``cells`` are all arms with the ResNet18; ``mae`` the arms that answer the paper's question with the
-masked autoencoder; ``sweep`` fills one garden further and further, once with the epochs fixed, as
+``cells`` are all arms with the ResNet18; ``similarity`` the arms of the paper's comparison and its
+control, on gardens between the three as well; ``mae`` the same arms with the masked autoencoder;
+``sweep`` fills one garden further and further, once with the epochs fixed, as
 the paper did, so that larger sets take more gradient steps, and once with the steps fixed.
 """
 
@@ -28,15 +29,22 @@ GROUPS = {
 ARMS = tuple(arm for group in GROUPS.values() for arm in group)
 SEEDS = (0, 1, 2)
 
+COMPARED = ("original", "step-matched", "cgan-augcls")
+BETWEEN = ("garden-2", "garden-6")
+
 MAE_STUDIED = ("garden-4",)
-MAE_ARMS = ("original", "step-matched", "cgan-augcls")
 
 SWEPT = ("garden-4",)
 SWEEP_ARMS = ("cgan-augcls",)
 TARGETS = (200, 400, 800)  # images a class: 1, 2 and 4 times the largest; the paper's iNaturalist sets: 5.5
 FIXED_AT = TARGETS[0]  # the steps of the fixed sweep are those the epochs take at this target
 
-FAMILIES = {"cells": (STUDIED, ARMS), "mae": (MAE_STUDIED, MAE_ARMS), "sweep": (SWEPT, SWEEP_ARMS)}
+FAMILIES = {
+    "cells": (STUDIED, ARMS),
+    "similarity": (tuple(sorted({*STUDIED, *BETWEEN})), COMPARED),
+    "mae": (MAE_STUDIED, COMPARED),
+    "sweep": (SWEPT, SWEEP_ARMS),
+}
 """Default sets and arms of each kind of cell, by the name ``python -m gmaug record`` gives it."""
 
 
@@ -54,7 +62,7 @@ def cells(
     names, arms : iterable of str, optional
         The family's own by default.
     seeds : iterable of int
-    family : {"cells", "mae", "sweep"}
+    family : {"cells", "similarity", "mae", "sweep"}
     """
     from gmaug.experiment import Cell, CellSettings
 
