@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from gmaug import experiment, records
-from gmaug.experiment import CellSettings, comparison, tables
+from gmaug.experiment import CellSettings, comparison, tables, verdicts
 from gmaug.experiment.cells import Cell
 from gmaug.plots import experiments
 from gmaug.provenance import plain
@@ -170,3 +170,19 @@ def test_groups_are_split_by_base(cells):
     expected = f"{row['difference']:+.1f} ± {row['se']:.1f}"
     assert table.loc[("smote", "garden-8"), "tail over step-matched"] == expected
     assert table.loc[("step-matched", "garden-1"), "tail over step-matched"] == ""
+
+
+def test_a_fall_of_the_gain_with_similarity_is_told_from_none():
+    place = sorted({cell.dataset for cell in plan.cells(family="similarity")}).index
+
+    def gains(slope):
+        noise = np.random.default_rng(1).normal
+        filled = {"cgan-augcls": slope}
+        return made_up(
+            "similarity", lambda c: 0.5 + filled.get(c.arm, 0) * place(c.dataset) + noise(scale=0.01)
+        )
+
+    assert verdicts.fall(gains(-0.02)).pvalue < 0.01
+    assert verdicts.fall(gains(0.02)).pvalue > 0.9
+    few = gains(-0.02)
+    assert np.isnan(verdicts.fall(few[few["dataset"].isin(["garden-1", "garden-8"])]).pvalue)

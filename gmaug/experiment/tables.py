@@ -11,7 +11,7 @@ from scipy import stats
 
 from gmaug import records
 from gmaug.experiment.comparison import paired, summary, text_of
-from gmaug.study import plan
+from gmaug.study import plan, soundness
 from gmaug.study.generation import KINDS, generator_record
 
 
@@ -101,6 +101,55 @@ def generators_table(names: Iterable[str] = plan.STUDIED) -> pd.DataFrame:
         images, dimension = d["frechet"]["n_fake"], d["frechet"]["dimension"]
         rows.append({**about, "images": images, "dimension": dimension, "note": ""})
     return pd.DataFrame(rows)
+
+
+def soundness_table() -> pd.DataFrame:
+    """What the classifiers reach where nothing is imbalanced, a row a set and training.
+
+    Returns
+    -------
+    DataFrame
+        ``set``, ``images`` (of training), ``training``, ``seeds``, ``accuracy`` (test, percent, with its
+        standard error: of the test images where there is one seed, else between seeds), ``note``.
+    """
+    rows: list[dict[str, Any]] = []
+    for name, told in (("garden", _balanced_rows), ("cifar10", _cifar10_rows)):
+        try:
+            read = records.read(records.path_of(soundness.KIND, name), settings=soundness.RECORDED)
+        except records.Refused as reason:
+            rows.append({"set": name, "note": f"not run: {reason}"})
+        else:
+            rows += told(read["content"])
+    return pd.DataFrame(rows, columns=["set", "images", "training", "seeds", "accuracy", "note"]).fillna("")
+
+
+def _balanced_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    about = {"set": f"{soundness.RECORDED.garden}, balanced", "images": found["images"], "seeds": 1}
+    return [
+        about | {
+            "training": name,
+            "accuracy": _share(found[name]["accuracy"], found[name]["se"]),
+            "note": f"{100 * found[name]['train_accuracy']:.1f} on the training images",
+        }
+        for name in ("resnet18", "mae")
+    ]  # fmt: skip
+
+
+def _cifar10_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    about = {"set": "CIFAR-10, subset", "images": found["images"][0], "seeds": len(found["ours"])}
+    gap = f"resnet18 less this: {100 * found['difference']:+.1f} ± {100 * found['se']:.1f} points"
+    return [
+        about | {
+            "training": training,
+            "accuracy": _share(float(np.mean(found[name])), float(stats.sem(found[name]))),
+            "note": note,
+        }
+        for training, name, note in (("resnet18", "ours", ""), ("plain PyTorch loop", "plain", gap))
+    ]  # fmt: skip
+
+
+def _share(value: float, error: float) -> str:
+    return f"{100 * value:.1f} ± {100 * error:.1f}"
 
 
 def table2(paper: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
