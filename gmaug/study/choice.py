@@ -1,7 +1,7 @@
 """How the masked autoencoder's settings for the garden were chosen: by its validation images alone.
 
-``python -m gmaug.study.choice`` trains ``GARDEN_MAE`` and settings that differ from it in one thing
-each, and records their validation accuracy. Test images are not looked at.
+``python -m gmaug.study.choice`` trains a first guess and settings that differ from it in one thing each, and
+records their validation accuracy. The best of them is ``GARDEN_MAE``. Test images are not looked at.
 """
 
 from __future__ import annotations
@@ -21,23 +21,21 @@ if TYPE_CHECKING:
 
 KIND, GARDEN = "choice", "garden-4"
 SEEDS = (0, 1)
-CHOSEN = "as chosen"
+START = replace(GARDEN_MAE, pretraining_epochs=60, epochs=40)
+CHOSEN = "half as long again"
 CHANGES: dict[str, dict[str, Any]] = {
-    CHOSEN: {},
-    "half the rate": {"base_lr": GARDEN_MAE.base_lr / 2},
-    "twice the rate": {"base_lr": GARDEN_MAE.base_lr * 2},
+    "first guess": {},
+    "half the rate": {"base_lr": START.base_lr / 2},
+    "twice the rate": {"base_lr": START.base_lr * 2},
     "rates that fall by a quarter a layer": {"layer_decay": 0.75},
     "no pre-training": {"pretraining_epochs": 0},
-    "half as long again": {
-        "pretraining_epochs": GARDEN_MAE.pretraining_epochs * 3 // 2,
-        "epochs": GARDEN_MAE.epochs * 3 // 2,
-    },
+    CHOSEN: {"pretraining_epochs": 90, "epochs": 60},  # longer yet was not tried, for what it costs
 }
 
 
 def candidates() -> dict[str, MAESettings]:
     """The settings compared, by what they change."""
-    return {name: replace(GARDEN_MAE, **change) for name, change in CHANGES.items()}
+    return {name: replace(START, **change) for name, change in CHANGES.items()}
 
 
 def record(*, checkpoints: Path) -> Path:
