@@ -1,7 +1,7 @@
 """Which cells the study records: every arm on three gardens, a few on more of them, and variations on one.
 
 ``cells`` are all arms with the ResNet18; ``similarity`` the arms of the paper's comparison and its
-control, on gardens between the three as well; ``mae`` the same arms with the masked autoencoder;
+control, on every garden; ``mae`` the same arms with the masked autoencoder;
 ``sweep`` fills one garden further and further, once with the epochs fixed, as
 the paper did, so that larger sets take more gradient steps, and once with the steps fixed.
 """
@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from gmaug.datasets.garden import GARDENS
 
 if TYPE_CHECKING:
     from gmaug.experiment import Cell
@@ -30,7 +32,6 @@ ARMS = tuple(arm for group in GROUPS.values() for arm in group)
 SEEDS = (0, 1, 2)
 
 COMPARED = ("original", "step-matched", "cgan-augcls")
-BETWEEN = ("garden-2", "garden-6")
 
 MAE_STUDIED = ("garden-4",)
 
@@ -41,7 +42,7 @@ FIXED_AT = TARGETS[0]  # the steps of the fixed sweep are those the epochs take 
 
 FAMILIES = {
     "cells": (STUDIED, ARMS),
-    "similarity": (tuple(sorted({*STUDIED, *BETWEEN})), COMPARED),
+    "similarity": (tuple(GARDENS), COMPARED),
     "mae": (MAE_STUDIED, COMPARED),
     "sweep": (SWEPT, SWEEP_ARMS),
 }
