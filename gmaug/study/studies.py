@@ -1,6 +1,6 @@
 """The companion's own study: which gardens, which generator, which cells; recorded or run again.
 
-``python -m gmaug record generators|cells|mae|sweep`` makes the records that the notebooks show. A
+``python -m gmaug record generators|cells|similarity|mae|sweep`` makes the records that the notebooks show. A
 generator is trained once per garden (Fig. 5: M is trained only once) and its weights are part of
 its record; the cells draw from those weights.
 """
