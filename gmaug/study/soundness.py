@@ -58,7 +58,7 @@ class SoundnessSettings:
     mae: MAESettings = BALANCED_MAE
     seed: int = 0
     cifar10: ResNet18Settings = CIFAR10
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    seeds: tuple[int, ...] = (0, 1, 2, 3)
 
 
 RECORDED = SoundnessSettings()
