@@ -81,6 +81,7 @@ def test_nothing_recorded_is_an_empty_table_everywhere(tmp_path, monkeypatch):
     assert none.empty
     assert comparison.summary(none).empty
     assert comparison.swept(comparison.recorded_cells("sweep")).empty
+    assert comparison.swept_apart(comparison.recorded_cells("sweep")).empty
     over = comparison.paired(none, base="original")
     assert comparison.words(over, "cgan-augcls") == "not run"
     assert tables.by_group(over).empty
@@ -118,6 +119,17 @@ def test_the_sweep_shares_the_target_where_both_are_one():
     table = comparison.swept(cells).set_index(["fixed", "target"])["top1"]
     assert table["epochs"].to_dict() == pytest.approx({200: 50, 400: 60, 800: 70})
     assert table["steps"].to_dict() == pytest.approx({200: 50, 400: 55, 800: 56})
+
+
+def test_the_sweep_tells_images_from_steps():
+    value = {(200, None): 0.5, (400, None): 0.6, (800, None): 0.7, (400, 844): 0.45, (800, 844): 0.4}
+    noise = {0: 0.1, 1: 0.0, 2: 0.3}
+    cells = made_up("sweep", lambda c: noise[c.seed] + value[c.settings.target, c.settings.steps])
+    table = comparison.swept_apart(cells).set_index("target")
+    assert table["images"].to_dict() == pytest.approx({400: -5, 800: -10})
+    assert table["steps"].to_dict() == pytest.approx({400: 15, 800: 30})
+    assert table[["images_se", "steps_se"]].to_numpy().max() < 1e-9, "noise shared by seeds does not cancel"
+    assert comparison.swept_apart(cells[cells["fixed_steps"].isna()]).empty
 
 
 def test_the_figures_show_every_arm_and_garden(cells):

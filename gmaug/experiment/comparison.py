@@ -124,6 +124,40 @@ def swept(cells: pd.DataFrame, *, scores: Sequence[str] = ("top1", "tail")) -> p
     return table.sort_values(["dataset", "arm", "fixed", "target"], ignore_index=True)
 
 
+def swept_apart(cells: pd.DataFrame, *, score: str = "top1") -> pd.DataFrame:
+    """More images at as many steps, and more steps over as many images, seed by seed.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        ``recorded_cells("sweep")``, of one data set and arm.
+    score : str
+
+    Returns
+    -------
+    DataFrame
+        ``target``; ``images`` (percentage points that filling to `target` instead of the smallest
+        target adds, steps fixed) and ``steps`` (what its longer training adds, images fixed), each
+        with its standard error ``_se``; ``seeds``.
+    """
+    free = cells["fixed_steps"].isna()
+    by = {
+        (int(target), bool(fixed)): 100 * part.set_index("seed")[score]
+        for (target, fixed), part in cells.groupby(["target", ~free])
+    }
+    rows = []
+    for target in sorted(target for target, fixed in by if fixed):
+        at, longer, base = (by.get(key) for key in ((target, True), (target, False), (plan.FIXED_AT, False)))
+        if longer is None or base is None:
+            continue
+        effects = {"images": (at - base).dropna(), "steps": (longer - at).dropna()}
+        row: dict[str, Any] = {"target": target}
+        for name, values in effects.items():
+            row |= {name: float(values.mean()), f"{name}_se": float(values.sem())}
+        rows.append(row | {"seeds": min(map(len, effects.values()))})
+    return pd.DataFrame(rows, columns=["target", "images", "images_se", "steps", "steps_se", "seeds"])
+
+
 def paired(
     cells: pd.DataFrame, *, base: str, scores: Sequence[str] = ("top1", "tail"), level: float = 0.95
 ) -> pd.DataFrame:
