@@ -8,6 +8,7 @@ from PIL import Image
 
 from gmaug.generators import FunctionGenerator
 from gmaug.generators.manifold import manifold
+from gmaug.plots import generators
 from gmaug.study import ablation, scrutiny, sets, speed, usefulness
 from gmaug.study.generation import class_of, settings_of
 from gmaug.study.quality import quality
@@ -137,7 +138,10 @@ def test_mean_and_noise_has_the_class_moments(source):
 def test_usefulness_without_a_record_is_empty(monkeypatch, tmp_path):
     monkeypatch.setattr("gmaug.records.FOLDER", tmp_path)
     monkeypatch.setattr("gmaug.study.usefulness.records.path_of", lambda kind, name: tmp_path / "none.json")
-    assert usefulness.frame("garden-1").empty
+    none = usefulness.frame("garden-1")
+    assert none.empty
+    figure = generators.usefulness(none)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["not run"]
 
 
 # ---- ablation, tables ---------------------------------------------------------------------

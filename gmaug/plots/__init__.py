@@ -106,6 +106,11 @@ def new(
     return figure, figure.subplots(rows, columns, **options)
 
 
+def not_run(axes: Axes) -> None:
+    """Say in an empty panel that there is nothing to draw."""
+    axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center", color="0.4")
+
+
 def letter(axes: Axes, text: str, title: str = "") -> None:
     """Letter a panel, ``a``, ``b``, ..., with an optional title after it."""
     axes.set_title(f"{text}  {title}" if title else text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gmaug.plots import COLOURS, DOUBLE
+from gmaug.plots import COLOURS, DOUBLE, not_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,7 +135,7 @@ def sweep(
         axes.set(title=title, xlabel="images a class after filling")
     panels[0][0].set_ylabel("test accuracy (%)")
     if table.empty:
-        _not_run(panels[0][0])
+        not_run(panels[0][0])
     if panels[0][-1].get_legend_handles_labels()[1]:
         panels[0][-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -159,7 +159,7 @@ def _rows(
     axes[0][0].set_yticks(range(len(arms)), arms)
     axes[0][0].set_ylim(max(len(arms), 1) - 0.5, -0.5)
     if not arms:
-        _not_run(axes[0][0])
+        not_run(axes[0][0])
     return figure, axes[0]
 
 
@@ -190,7 +190,3 @@ def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if labels:
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
-
-
-def _not_run(axes: Axes) -> None:
-    axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center", color="0.4")

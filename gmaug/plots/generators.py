@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from gmaug.plots import COLOURS, DOUBLE, SINGLE, letter, new
+from gmaug.plots import COLOURS, DOUBLE, SINGLE, letter, new, not_run
 from gmaug.plots.pipeline import tiles
 
 if TYPE_CHECKING:
@@ -143,7 +143,9 @@ def usefulness(table: pd.DataFrame) -> Figure:
         As :func:`gmaug.study.usefulness.frame` gives it, for one or more sets.
     """
     sets = list(dict.fromkeys(table["set"]))
-    figure, panels = new(1, len(sets), width=DOUBLE, height=1.7, squeeze=False)
+    figure, panels = new(1, max(len(sets), 1), width=DOUBLE, height=1.7, squeeze=False)
+    if not sets:
+        not_run(panels[0][0])
     for text, axes, name in zip("abcd", panels[0], sets, strict=False):
         rows = table[table["set"] == name].iloc[::-1]
         for place, row in enumerate(rows.itertuples()):
