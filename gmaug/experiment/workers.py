@@ -66,8 +66,9 @@ def _in_processes(
 
     done = set()
     calls = (delayed(_work)(cell, material, ARMS[cell.arm], threads, path) for cell, material, path in tasks)
-    # a cell takes minutes: one at a time, or a process holds a batch that others could do
-    pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+    # a cell takes minutes: one at a time, or a process holds a batch that others could do; and with
+    # images of its own, not the read-only map of a file, which torch warns of
+    pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)
     try:
         for cell, found in pool(calls):
             done.add(cell)
