@@ -14,7 +14,7 @@ from gmaug.study.soundness import RECORDED, against_plain, balanced_garden, plai
 TINY = replace(
     RECORDED,
     each=2,
-    resnet18=replace(RECORDED.resnet18, epochs=1, batch=18),
+    resnet18=replace(RECORDED.resnet18, epochs=1, batch=9),
     mae=replace(RECORDED.mae, width=16, heads=2, depth=1, epochs=1, pretraining_epochs=1, batch=9),
     cifar10=replace(SMALL, epochs=6, decay_every=0.5),
     seeds=(0, 1),
