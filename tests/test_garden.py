@@ -12,7 +12,7 @@ from gmaug.datasets.garden import GARDENS, Garden, GardenSettings, more, plant
 from gmaug.datasets.garden_plants import BODY_PLANS
 from gmaug.datasets.garden_scene import draw
 
-SMALL = GardenSettings(similarity=0.3, largest=8, imbalance=4, validation=2, test=3)
+SMALL = GardenSettings(shared=0.3, largest=8, imbalance=4, validation=2, test=3)
 
 
 def digests(images: Garden) -> set[bytes]:
@@ -53,7 +53,7 @@ def test_no_image_stands_in_two_splits_nor_in_further_images():
 
 
 def test_counts_are_as_promised():
-    garden = GardenSettings(similarity=0.2, largest=40, imbalance=10, validation=3, test=4)
+    garden = GardenSettings(shared=0.2, largest=40, imbalance=10, validation=3, test=4)
     splits = plant(garden, seed=0)
     assert splits.train.class_counts == garden.train_counts
     assert set(splits.validation.class_counts.values()) == {3}
@@ -76,7 +76,7 @@ def test_every_super_class_has_classes_of_head_and_tail():
 
 @pytest.mark.parametrize(("supers", "subs"), [(3, 3), (2, 3), (3, 1), (1, 2)])
 def test_labels_and_hierarchy_agree(supers, subs):
-    garden = GardenSettings(similarity=0.5, super_classes=supers, sub_classes=subs, largest=5, imbalance=2)
+    garden = GardenSettings(shared=0.5, super_classes=supers, sub_classes=subs, largest=5, imbalance=2)
     splits = plant(garden, seed=0)
     assert isinstance(splits, Splits)
     train = splits.train
@@ -90,10 +90,10 @@ def test_labels_and_hierarchy_agree(supers, subs):
 
 
 def test_the_gardens_differ_in_similarity_alone():
-    knobs = [garden.similarity for garden in GARDENS.values()]
+    knobs = [garden.shared for garden in GARDENS.values()]
     assert list(GARDENS) == [f"garden-{k}" for k in range(1, 9)]
     assert knobs == sorted(set(knobs))
-    others = [{k: v for k, v in asdict(garden).items() if k != "similarity"} for garden in GARDENS.values()]
+    others = [{k: v for k, v in asdict(garden).items() if k != "shared"} for garden in GARDENS.values()]
     assert all(other == others[0] for other in others)
     assert GARDENS["garden-4"] == GardenSettings()
 
@@ -120,7 +120,7 @@ def test_ssim_rises_with_the_knob():
 
     values = []
     for knob in (0.0, 0.25, 0.5, 1.0):
-        images = grey(more(GardenSettings(similarity=knob), {"daisy": 4, "gazania": 4}, seed=0), 112)
+        images = grey(more(GardenSettings(shared=knob), {"daisy": 4, "gazania": 4}, seed=0), 112)
         pairs = zip(images[:4], images[4:], strict=True)
         values.append(np.mean([structural_similarity(a, b) for a, b in pairs]))
     # Four pairs scatter by a few hundredths; the steps between these knobs are near a fifth.
@@ -131,7 +131,7 @@ def test_ssim_rises_with_the_knob():
 def test_the_knob_leaves_the_contrast_as_it_is():
     counts = dict.fromkeys(SMALL.hierarchy.sub_classes, 8)
     spread = [
-        np.mean([image.std() for image in grey(more(replace(SMALL, similarity=knob), counts, seed=0), 32)])
+        np.mean([image.std() for image in grey(more(replace(SMALL, shared=knob), counts, seed=0), 32)])
         for knob in (0.0, 0.5, 1.0)
     ]
     # At 1 three scenes decide everything, so that the means of 72 images still scatter.
@@ -141,7 +141,7 @@ def test_the_knob_leaves_the_contrast_as_it_is():
 @pytest.mark.parametrize("parent", range(len(BODY_PLANS)))
 def test_a_mark_changes_a_small_part_of_the_picture(parent):
     def picture(mark: int) -> np.ndarray:
-        drawn = draw(parent, mark, (9, 9, 9, 9), similarity=1.0, scene=0, size=32)
+        drawn = draw(parent, mark, (9, 9, 9, 9), shared=1.0, contrast=1.0, scene=0, size=32)
         return drawn.astype(int)
 
     for first, second in ((0, 1), (0, 2), (1, 2)):
@@ -152,7 +152,7 @@ def test_a_mark_changes_a_small_part_of_the_picture(parent):
 @settings(max_examples=12, deadline=None)
 @given(size=st.integers(8, 150), knob=st.floats(0, 1), label=st.integers(0, 8))
 def test_any_size_any_knob_draws_a_picture(size, knob, label):
-    garden = GardenSettings(similarity=knob)
+    garden = GardenSettings(shared=knob)
     name = garden.hierarchy.sub_classes[label]
     image = more(garden, {name: 1}, seed=0).arrays(size=size)
     assert image.shape == (1, size, size, 3)
@@ -162,9 +162,9 @@ def test_any_size_any_knob_draws_a_picture(size, knob, label):
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"similarity": 1.2}, "similarity"),
-        ({"similarity": float("nan")}, "similarity"),
-        ({"similarity": "high"}, "similarity"),
+        ({"shared": 1.2}, "shared"),
+        ({"shared": float("nan")}, "shared"),
+        ({"shared": "high"}, "shared"),
         ({"super_classes": 9}, "super_classes"),
         ({"sub_classes": 0}, "sub_classes"),
         ({"largest": 2.5}, "largest"),
@@ -176,13 +176,13 @@ def test_any_size_any_knob_draws_a_picture(size, knob, label):
 )
 def test_wrong_settings_are_errors_of_one_line(wrong, named):
     with pytest.raises(ValueError, match=named) as caught:
-        GardenSettings(**{"similarity": 0.5, **wrong})
+        GardenSettings(**{"shared": 0.5, **wrong})
     assert "\n" not in str(caught.value)
 
 
 def test_unknown_settings_classes_seeds_and_sizes_are_errors():
     with pytest.raises(TypeError, match="likeness"):
-        GardenSettings(similarity=0.5, likeness=1)
+        GardenSettings(shared=0.5, likeness=1)
     with pytest.raises(ValueError, match="tulip"):
         more(SMALL, {"tulip": 3}, seed=0)
     with pytest.raises(ValueError, match="daisy"):

@@ -43,9 +43,13 @@ def _blend(first: Rgb, second: Rgb, share: float) -> Rgb:
     return tuple(a + (b - a) * share for a, b in zip(first, second, strict=True))  # type: ignore[return-value]
 
 
-def _strength(rng: np.random.Generator, present: bool) -> float:
-    """How strongly a mark shows, 0 to 1. Every body carries a trace of every mark; one is clear."""
-    return rng.uniform(0.5, 1.0) if present else rng.uniform(0.0, 0.32)
+def _strength(rng: np.random.Generator, present: bool, contrast: float) -> float:
+    """How strongly a mark shows, 0 to `contrast`. Every body carries a trace of every mark; one is clear.
+
+    The ranges of a mark that is there and of one that is not never meet, so that classes of the
+    least contrast can still be told apart without error, by who sees marks well enough.
+    """
+    return contrast * (rng.uniform(0.5, 1.0) if present else rng.uniform(0.0, 0.32))
 
 
 def _deep(rng: np.random.Generator) -> Rgb:
@@ -58,7 +62,7 @@ def _light(rng: np.random.Generator) -> Rgb:
     return colour(rng.random(), rng.uniform(0.02, 0.22), rng.uniform(0.90, 1.0))
 
 
-def flower(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> None:
+def flower(canvas: Canvas, pose: Pose, mark: str, contrast: float, rng: np.random.Generator) -> None:
     """A ring of petals on a stem. Marks: golden eye, dark eye, golden eye in a dark ring."""
     petals = int(rng.integers(7, 11))
     turn, leaf_side, leaf_at = rng.random(), 1 if rng.random() < 0.5 else -1, rng.uniform(0.45, 0.7)
@@ -90,7 +94,7 @@ def flower(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> N
             lit = _times(petal, tone * (0.94 + 0.10 * side))
             canvas.ellipse(cx + px, cy + py, 0.44 * r, half * 0.72, lit, angle=math.atan2(py, px),
                            round_=0.25, base=0.58, taper=0.6)
-    ring, darkness = _strength(rng, mark == "gazania"), _strength(rng, mark == "anemone")
+    ring, darkness = (_strength(rng, mark == name, contrast) for name in ("gazania", "anemone"))
     canvas.ellipse(cx, cy, wide * r, wide * r * squash, dark, soft=0.10 * r, opacity=0.9 * ring)
     eye = _blend(gold, dark, darkness)
     canvas.ellipse(cx, cy, 0.28 * r, 0.28 * r * squash, _times(eye, 0.8), soft=0.05 * r)
@@ -101,7 +105,7 @@ def flower(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> N
         canvas.ellipse(cx + px, cy + py, 0.032 * r, 0.032 * r, _times(eye, 1.22 if k % 2 else 0.72))
 
 
-def mushroom(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> None:
+def mushroom(canvas: Canvas, pose: Pose, mark: str, contrast: float, rng: np.random.Generator) -> None:
     """A cap on a stem. Marks: pale spots, a dark crown, a pale rim."""
     kind = rng.random()
     hue = rng.uniform(0.97, 1.11) if kind < 0.75 else rng.uniform(0.68, 0.84)
@@ -131,7 +135,7 @@ def mushroom(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) ->
     canvas.ellipse(*on_cap(0, 0.13), 0.95 * a, 0.22 * b, _times(pale, 0.62), angle=lean, round_=0.25)  # gills
     canvas.ellipse(*on_cap(0, 0.16), 0.62 * a, 0.12 * b, _times(pale, 0.45), angle=lean, soft=0.08)
     canvas.ellipse(cx, cy, a, b, cap, angle=lean, round_=0.55, above=0.16)
-    rim, crown, spotted = (_strength(rng, mark == name) for name in ("webcap", "parasol", "fly-agaric"))
+    rim, crown, spotted = (_strength(rng, mark == name, contrast) for name in ("webcap", "parasol", "fly-agaric"))
     canvas.ellipse(cx, cy, 0.985 * a, 0.985 * b, tint, angle=lean, round_=0.25, above=0.16,
                    below=0.16 - 0.26 * big, soft=0.03, opacity=0.9 * rim)
     canvas.ellipse(*on_cap(0, -0.66), 0.40 * a * big, 0.27 * b * big, dark, angle=lean, round_=0.5,
@@ -150,7 +154,7 @@ def mushroom(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) ->
                        _times(moss, 1 + 0.3 * dy), round_=0.4)
 
 
-def bird(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> None:
+def bird(canvas: Canvas, pose: Pose, mark: str, contrast: float, rng: np.random.Generator) -> None:
     """A perching bird. Marks: a crest, a pale bar on the wing, a dark bib."""
     kind = rng.random()
     low, high = (0.52, 0.64) if kind < 0.4 else (0.02, 0.16) if kind < 0.8 else (0.90, 1.0)
@@ -190,7 +194,7 @@ def bird(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> Non
         canvas.stroke(place(u, 0.36), place(u + 0.03, 0.57), 0.018 * s, _times(beak, 0.7))
     part(0.00, 0.08, 0.47, 0.33 * plump, belly, turn=-0.62, round_=0.45)
     part(-0.10, 0.02, 0.40, 0.24, back, turn=-0.62 + math.pi, round_=0.30, soft=0.05)
-    crest, bar, bib = (_strength(rng, mark == name) for name in ("waxwing", "chaffinch", "bunting"))
+    crest, bar, bib = (_strength(rng, mark == name, contrast) for name in ("waxwing", "chaffinch", "bunting"))
     tip = (0.12 - 0.26 * crest, -0.56 - 0.24 * crest)
     canvas.polygon(corners(tip, (0.26, -0.61), (0.10, -0.42), (0.03, -0.45)), _times(back, 0.9))
     part(0.24, -0.40, 0.24, 0.225, back, turn=0.2, round_=0.40)
@@ -204,7 +208,7 @@ def bird(canvas: Canvas, pose: Pose, mark: str, rng: np.random.Generator) -> Non
     part(-0.10, 0.05, 0.165 * big, 0.055 * big, tint, turn=0.62, soft=0.03, opacity=0.95 * bar)
 
 
-Plan = Callable[[Canvas, Pose, str, np.random.Generator], None]
+Plan = Callable[[Canvas, Pose, str, float, np.random.Generator], None]
 
 BODY_PLANS: dict[str, tuple[Plan, Sequence[str]]] = {
     "flower": (flower, ("daisy", "anemone", "gazania")),

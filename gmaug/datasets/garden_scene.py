@@ -1,6 +1,6 @@
 """One image of the garden: its scene (pose, background, light), then its body, at any size.
 
-What the similarity knob `s` moves is here and nowhere else. A scene is a row of normal numbers and
+What the knob `shared` (s) moves is here and nowhere else. A scene is a row of normal numbers and
 a 1/f field. The super-class has one of each, and so has every image; an image is drawn with
 ``sqrt(s)`` of the first and ``sqrt(1 - s)`` of the second, which leaves the variance of everything
 as it is. Colours of the body, its small variations and its mark do not depend on the knob.
@@ -22,7 +22,7 @@ _BOUND = 2.2  # standard deviations; keeps bodies within the frame and colours w
 
 
 def draw(
-    parent: int, mark: int, key: tuple[int, ...], *, similarity: float, scene: int, size: int
+    parent: int, mark: int, key: tuple[int, ...], *, shared: float, contrast: float, scene: int, size: int
 ) -> np.ndarray:
     """Draw one image.
 
@@ -32,8 +32,8 @@ def draw(
         Body plan and mark, indices into `BODY_PLANS`.
     key : tuple of int
         Seed of the image's own random streams.
-    similarity : float
-        The knob, 0 to 1.
+    shared, contrast : float
+        The knobs, 0 to 1.
     scene : int
         Which scenes the super-classes have.
     size : int
@@ -49,9 +49,9 @@ def draw(
     scene_rng, grain_rng, body_rng = (_stream(*key, part) for part in range(3))
     common, common_field = _shared(scene, parent, side)
     own = scene_rng.standard_normal(_NUMBERS)
-    mixed = similarity**0.5 * common + (1 - similarity) ** 0.5 * own
+    mixed = shared**0.5 * common + (1 - shared) ** 0.5 * own
     numbers = np.minimum(np.maximum(mixed, -_BOUND), _BOUND).tolist()
-    field = common_field.mixed(grow(grain_rng, side), similarity)
+    field = common_field.mixed(grow(grain_rng, side), shared)
 
     angle = -math.pi / 2 + 0.6 * numbers[5]
     canvas = Canvas(side, light=(math.cos(angle), math.sin(angle)))
@@ -64,7 +64,7 @@ def draw(
         facing=1 if numbers[4] > 0 else -1,
     )
     plan, marks = list(BODY_PLANS.values())[parent]
-    plan(canvas, pose, marks[mark], body_rng)
+    plan(canvas, pose, marks[mark], contrast, body_rng)
     _light(canvas, field, numbers)
     return canvas.pixels(size)
 

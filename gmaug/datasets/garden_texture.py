@@ -41,9 +41,9 @@ class Field:
     fine: np.ndarray
     hue: np.ndarray
 
-    def mixed(self, own: Field, similarity: float) -> Field:
+    def mixed(self, own: Field, shared: float) -> Field:
         """This field and `own`, ``sqrt(s)`` to ``sqrt(1 - s)``, so that the contrast stays."""
-        ours, theirs = similarity**0.5, (1 - similarity) ** 0.5
+        ours, theirs = shared**0.5, (1 - shared) ** 0.5
         return Field(
             ours * self.broad + theirs * own.broad,
             ours * self.fine + theirs * own.fine,
