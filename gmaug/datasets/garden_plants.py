@@ -135,7 +135,8 @@ def mushroom(canvas: Canvas, pose: Pose, mark: str, contrast: float, rng: np.ran
     canvas.ellipse(*on_cap(0, 0.13), 0.95 * a, 0.22 * b, _times(pale, 0.62), angle=lean, round_=0.25)  # gills
     canvas.ellipse(*on_cap(0, 0.16), 0.62 * a, 0.12 * b, _times(pale, 0.45), angle=lean, soft=0.08)
     canvas.ellipse(cx, cy, a, b, cap, angle=lean, round_=0.55, above=0.16)
-    rim, crown, spotted = (_strength(rng, mark == name, contrast) for name in ("webcap", "parasol", "fly-agaric"))
+    marks = ("webcap", "parasol", "fly-agaric")
+    rim, crown, spotted = (_strength(rng, mark == name, contrast) for name in marks)
     canvas.ellipse(cx, cy, 0.985 * a, 0.985 * b, tint, angle=lean, round_=0.25, above=0.16,
                    below=0.16 - 0.26 * big, soft=0.03, opacity=0.9 * rim)
     canvas.ellipse(*on_cap(0, -0.66), 0.40 * a * big, 0.27 * b * big, dark, angle=lean, round_=0.5,
