@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from gmaug import named
-from gmaug.datasets.base import ImageSet
-from gmaug.resampling import held_out, labelled, quotas
+from gmaug.datasets.base import ImageSet, labelled
+from gmaug.resampling import held_out, quotas
 from gmaug.selection import SCORES, Pool, Round, collect
 
 

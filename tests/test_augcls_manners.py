@@ -103,7 +103,7 @@ def test_lists_strings_and_wider_integers():
         (TRAIN[0] / 255.0, TRAIN[1], r"float64, 0 to 1.*uint8"),
         (TRAIN[0].astype(np.int64) * 2, TRAIN[1], "int64, 0 to 510"),
         (TRAIN[0][..., 0], TRAIN[1], "n, height, width, 3"),
-        (TRAIN[0][:0], TRAIN[1][:0], "n at least 1"),
+        (TRAIN[0][:0], TRAIN[1][:0], "at least one"),
         ([TRAIN[0][0], TRAIN[0][0][:8]], [0, 1], "different sizes"),
         (TRAIN[0], TRAIN[1][:, None], "one each"),
         (TRAIN[0], np.zeros(len(TRAIN[1])), r"one class, \[0\.0\]"),

@@ -22,6 +22,7 @@ from gmaug.classifiers.augment import centre
 from gmaug.classifiers.losses import Loss
 from gmaug.classifiers.resume import Checkpoint
 from gmaug.classifiers.training import train
+from gmaug.datasets.base import as_images
 from gmaug.provenance import digest, plain
 
 AT_ONCE = 256  # images scored at a time: bounds memory, and fixes the rounding
@@ -286,15 +287,3 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         self.net_.load_state_dict(tensors)
         self.net_.eval()
         return self
-
-
-def as_images(images: np.ndarray, *, name: str = "images") -> np.ndarray:
-    """`images` as a contiguous uint8 array of shape (n, h, w, 3), or ValueError that says what to do."""
-    try:
-        images = np.asarray(images)
-    except ValueError:  # a list of arrays that do not stack
-        raise ValueError(f"{name} have different sizes; resize them to one") from None
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        found = f"{images.dtype} of shape {images.shape}"
-        raise ValueError(f"{name} are {found}; give uint8 (n, height, width, 3)")
-    return np.ascontiguousarray(images)

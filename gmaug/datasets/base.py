@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -95,6 +96,85 @@ def square(image: Image.Image, size: int) -> Image.Image:
     image = image.resize((width, height), Image.Resampling.BILINEAR)
     left, top = (width - size) // 2, (height - size) // 2
     return image.crop((left, top, left + size, top + size))
+
+
+def as_images(images: Any, *, name: str = "images") -> np.ndarray:
+    """Images as one contiguous uint8 array.
+
+    Parameters
+    ----------
+    images : array or list of arrays, shape (n, h, w, 3), whole numbers from 0 to 255
+    name : str
+        What the message calls them.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, h, w, 3)
+
+    Raises
+    ------
+    ValueError
+        If shape, type or range do not fit; the message says what to give instead.
+    """
+    try:
+        images = np.asarray(images)
+    except ValueError:  # a list of arrays that do not stack
+        raise ValueError(f"{name}: images of different sizes; resize them to one") from None
+    if images.ndim != 4 or images.shape[3] != 3:
+        found = f"{images.dtype} of shape {images.shape}"
+        raise ValueError(f"{name}: {found}; give uint8 (n, height, width, 3)")
+    if images.dtype.kind in "iu" and images.size and images.min() >= 0 and images.max() <= 255:
+        images = images.astype(np.uint8, copy=False)  # lists of numbers come as int64
+    if images.dtype != np.uint8:
+        span = (
+            f", {images.min():.4g} to {images.max():.4g}"
+            if images.size and images.dtype.kind in "iuf"
+            else ""
+        )
+        raise ValueError(
+            f"{name}: {images.dtype}{span}; give uint8, 0 to 255: for a range of 0 to 1, "
+            f"(255 * {name}).round().astype('uint8')"
+        )
+    return np.ascontiguousarray(images)
+
+
+def labelled(
+    X: Any, y: Any = None, *, size: int | None = None, name: str = "X"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images and the label of each, of arrays, lists or an image set.
+
+    Parameters
+    ----------
+    X : array, list of arrays, or ImageSet
+    y : array, shape (n,), optional
+        An ImageSet's own labels by default.
+    size : int, optional
+        Side, in pixels, at which an ImageSet is read.
+    name : str
+        What the message calls `X`.
+
+    Returns
+    -------
+    (ndarray of uint8, shape (n, h, w, 3), ndarray, shape (n,))
+
+    Raises
+    ------
+    ValueError
+        If shapes, types or ranges do not fit, or there is no image.
+    """
+    if isinstance(X, ImageSet):
+        if size is None:
+            raise ValueError(f"{name} is an image set; give size=, its side in pixels")
+        y = X.labels if y is None else y
+        X = X.arrays(size=size)
+    if y is None:
+        raise ValueError(f"{name} is an array without labels; give y, or an ImageSet")
+    X, y = as_images(X, name=name), np.asarray(y)
+    if not len(X):
+        raise ValueError(f"{name} holds no image; give at least one")
+    if y.shape != (len(X),):
+        raise ValueError(f"{name} has {len(X)} images but labels of shape {y.shape}; give one each")
+    return X, y
 
 
 class ArrayImages(ImageSet):
