@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from gmaug.datasets.base import Splits
-from gmaug.datasets.garden import GARDENS, Garden, GardenSettings, more, plant
+from gmaug.datasets.garden import FIRST_GARDENS, GARDENS, Garden, GardenSettings, garden_named, more, plant
 from gmaug.datasets.garden_plants import BODY_PLANS
 from gmaug.datasets.garden_scene import draw
 
@@ -67,7 +67,7 @@ def test_counts_are_as_promised():
 
 
 def test_every_super_class_has_classes_of_head_and_tail():
-    garden = GARDENS["garden-1"]
+    garden = FIRST_GARDENS["garden-1"]
     ranked = sorted(garden.train_counts, key=garden.train_counts.get)
     for members in garden.hierarchy.groups.values():
         assert set(members) & set(ranked[:3])
@@ -89,19 +89,34 @@ def test_labels_and_hierarchy_agree(supers, subs):
         assert train.hierarchy.groups[name] == tuple(marks[:subs])
 
 
-def test_the_gardens_differ_in_similarity_alone():
-    knobs = [garden.shared for garden in GARDENS.values()]
-    assert list(GARDENS) == [f"garden-{k}" for k in range(1, 9)]
-    assert knobs == sorted(set(knobs))
-    others = [{k: v for k, v in asdict(garden).items() if k != "shared"} for garden in GARDENS.values()]
-    assert all(other == others[0] for other in others)
-    assert GARDENS["garden-4"] == GardenSettings()
+def test_the_gardens_differ_in_their_knobs_alone():
+    for gardens, knobs in ((FIRST_GARDENS, {"shared"}), (GARDENS, {"shared", "contrast"})):
+        settings = [asdict(garden) for garden in gardens.values()]
+        differ = {key for key in settings[0] if len({one[key] for one in settings}) > 1}
+        assert differ == knobs
+    assert list(FIRST_GARDENS) == [f"garden-{k}" for k in range(1, 9)]
+    assert FIRST_GARDENS["garden-4"] == GardenSettings()
+    likeness, mark = (
+        {name: getattr(garden, key) for name, garden in GARDENS.items()} for key in ("shared", "contrast")
+    )
+    assert likeness["unlike-faint"] == likeness["unlike-bold"] < likeness["middle"]
+    assert likeness["middle"] < likeness["alike-faint"] == likeness["alike-bold"]
+    assert (
+        mark["unlike-faint"]
+        == mark["alike-faint"]
+        < mark["middle"]
+        < mark["unlike-bold"]
+        == mark["alike-bold"]
+    )
+    assert garden_named("middle") is GARDENS["middle"]
+    with pytest.raises(ValueError, match=r"rose-garden.*middle.*garden-8"):
+        garden_named("rose-garden")
 
 
 def test_small_and_large_drawings_show_one_picture():
     # They cannot be equal: the large one holds octaves of noise beyond the small one's pixels, and
     # thin parts (legs, beaks) are blended differently. Another image of the class is far below.
-    garden = GARDENS["garden-1"]
+    garden = FIRST_GARDENS["garden-1"]
     images = more(garden, dict.fromkeys(garden.hierarchy.sub_classes, 2), seed=2)
     large = images.arrays(size=224).reshape(len(images), 32, 7, 32, 7, 3).mean((2, 4))
     small = images.arrays(size=32).astype(float)

@@ -10,7 +10,7 @@ import pytest
 from gmaug import records
 from gmaug.datasets import open_images
 from gmaug.datasets.export import export
-from gmaug.datasets.garden import GARDENS, plant
+from gmaug.datasets.garden import FIRST_GARDENS, plant
 from gmaug.similarity import recording as metric_records
 
 DATA = Path(os.environ.get("GMAUG_DATA") or Path(__file__).parents[1] / "../shared/data")
@@ -56,7 +56,7 @@ def test_a_folder_can_be_recorded_and_read_again(tmp_path, monkeypatch):
     monkeypatch.setattr(
         records.write, "__kwdefaults__", {**records.write.__kwdefaults__, "folder": tmp_path / "recorded"}
     )
-    export(plant(GARDENS["garden-4"], seed=0).train, tmp_path / "data" / "flowers", size=32, every=30)
+    export(plant(FIRST_GARDENS["garden-4"], seed=0).train, tmp_path / "data" / "flowers", size=32, every=30)
     monkeypatch.setattr(metric_records, "SIZES", (32, 224))
     path = metric_records.record("flowers", root=tmp_path / "data")
     assert path == tmp_path / "recorded" / "metric" / "flowers.json"
@@ -68,7 +68,7 @@ def test_a_folder_can_be_recorded_and_read_again(tmp_path, monkeypatch):
 
 
 def test_smooth_windows_are_counted():
-    flat = metric_records.smooth_share(plant(GARDENS["garden-1"], seed=0).train, each=3)
+    flat = metric_records.smooth_share(plant(FIRST_GARDENS["garden-1"], seed=0).train, each=3)
     assert set(flat) == {"flower", "mushroom", "bird"}
     assert all(0 <= share <= 1 for share in flat.values())
 

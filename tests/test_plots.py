@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from gmaug.datasets import imbalance
-from gmaug.datasets.garden import GARDENS, plant
+from gmaug.datasets.garden import FIRST_GARDENS, plant
 from gmaug.hierarchy import Hierarchy
 from gmaug.plots import DOUBLE, hierarchy, images, similarity, ssim
 from gmaug.similarity import measure, probes as metric_probes
@@ -17,7 +17,7 @@ from gmaug.ssim.distortions import Distorted
 
 @pytest.fixture(scope="module")
 def train():
-    return plant(GARDENS["garden-4"], seed=0).train.subset(range(0, 620, 12))
+    return plant(FIRST_GARDENS["garden-4"], seed=0).train.subset(range(0, 620, 12))
 
 
 @pytest.fixture(scope="module")

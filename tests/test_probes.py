@@ -7,7 +7,7 @@ from PIL import Image
 
 from gmaug.datasets import imbalance, open_images
 from gmaug.datasets.export import export
-from gmaug.datasets.garden import GARDENS, plant
+from gmaug.datasets.garden import FIRST_GARDENS, plant
 from gmaug.hierarchy import Hierarchy
 from gmaug.similarity import measure, probes as metric_probes
 from gmaug.ssim import CONVENTIONS, checks as ssim_checks, probes, ssim
@@ -101,7 +101,7 @@ def test_table_1_agrees_with_the_public_counts():
 
 
 def test_exported_images_are_found_again(tmp_path):
-    train = plant(GARDENS["garden-1"], seed=0).train
+    train = plant(FIRST_GARDENS["garden-1"], seed=0).train
     back = open_images(export(train, tmp_path / "garden", size=16, every=40))
     assert len(back) == len(range(0, len(train), 40))
     assert set(back.hierarchy.super_classes) == set(train.hierarchy.super_classes)
@@ -109,7 +109,7 @@ def test_exported_images_are_found_again(tmp_path):
 
 @pytest.fixture(scope="module")
 def garden():
-    images = plant(GARDENS["garden-8"], seed=1).validation
+    images = plant(FIRST_GARDENS["garden-8"], seed=1).validation
     images = images.subset(range(0, len(images), 6))
     return images, measure(images, convention=metric_probes.at(32), pairs="all", progress=False)
 
@@ -148,7 +148,7 @@ def test_coverage_of_a_wrong_error_is_seen():
 
 
 def test_a_choice_of_images_is_the_same_for_the_same_seed():
-    train = plant(GARDENS["garden-1"], seed=0).train
+    train = plant(FIRST_GARDENS["garden-1"], seed=0).train
     assert metric_probes.some(train, None) is train
     assert np.array_equal(metric_probes.some(train, 30).labels, metric_probes.some(train, 30).labels)
     assert len(metric_probes.some(train, 30)) == 30

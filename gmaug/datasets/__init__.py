@@ -24,8 +24,8 @@ def open_images(
     ----------
     path_or_name : str or path
         A folder, ``DIR/class/*`` or ``DIR/super/sub/*``; the name of a real data set
-        (``"flowers"``, ``"scene"``, ``"utkface"``, ``"inat2019-birds"``, ...); or a garden,
-        ``"garden-1"`` and so on: its training part, seed 0. A folder goes before a name.
+        (``"flowers"``, ``"scene"``, ``"utkface"``, ``"inat2019-birds"``, ...); or a garden
+        (``"middle"``, ``"alike-faint"``, ...): its training part, seed 0. A folder goes before a name.
     root : path, optional
         Where the real data sets lie; the variable ``GMAUG_DATA`` by default, else ``data``.
 
@@ -43,15 +43,14 @@ def open_images(
     name = os.fspath(path_or_name)
     if name in REAL:
         return open_real(name, root=root or os.environ.get(DATA_VARIABLE, "data"))
-    if name.startswith("garden"):
-        from gmaug.datasets.garden import GARDENS, plant
+    from gmaug.datasets.garden import FIRST_GARDENS, GARDENS, plant
 
-        if name in GARDENS:
-            return plant(GARDENS[name], seed=0).train
-        raise FileNotFoundError(f"{name}: no such garden; there are {', '.join(GARDENS)}")
+    gardens = GARDENS | FIRST_GARDENS
+    if name in gardens:
+        return plant(gardens[name], seed=0).train
     from gmaug.datasets.decode import printable
 
     raise FileNotFoundError(
         f"{printable(name)}: no such folder, and no data set of that name; "
-        f"there are {', '.join(REAL)}, garden-1, ..."
+        f"there are {', '.join([*REAL, *gardens])}"
     )

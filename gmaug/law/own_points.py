@@ -76,7 +76,7 @@ def garden_metric(names: Iterable[str], *, seed: int = 0) -> dict[str, float]:
     Parameters
     ----------
     names : iterable of str
-        Keys of :data:`gmaug.datasets.garden.GARDENS`.
+        Keys of :data:`gmaug.datasets.garden.FIRST_GARDENS`.
     seed : int
         Of the pairs.
     """

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from gmaug.datasets.base import ImageSet
-from gmaug.datasets.garden import GARDENS, plant
+from gmaug.datasets.garden import FIRST_GARDENS, plant
 from gmaug.hierarchy import Hierarchy
 from gmaug.similarity import Similarity, measure
 from gmaug.similarity.estimates import Sample, estimate
@@ -78,8 +78,8 @@ def gardens(
     """The metric of several gardens' training images, drawn at several sizes."""
     rows = []
     for name in names:
-        chosen = some(plant(GARDENS[name], seed=seed).train, images, seed=seed)
-        knob = GARDENS[name].similarity
+        chosen = some(plant(FIRST_GARDENS[name], seed=seed).train, images, seed=seed)
+        knob = FIRST_GARDENS[name].shared
         rows += [{"garden": name, "knob": knob, **one} for one in measured(chosen, map(at, sizes), seed=seed)]
     return rows
 
@@ -109,7 +109,7 @@ def resampled(
     """
     rows = []
     for seed in range(first, first + repeats):
-        train = plant(GARDENS[name], seed=seed).train
+        train = plant(FIRST_GARDENS[name], seed=seed).train
         members = train.hierarchy.members(train.labels, train.classes)[super_class]
         found = measure(train.subset(members), convention=at(size), pairs="all", seed=seed, progress=False)
         sample = found.samples[super_class]

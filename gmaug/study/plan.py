@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmaug.datasets.garden import GARDENS
+from gmaug.datasets.garden import FIRST_GARDENS
 
 if TYPE_CHECKING:
     from gmaug.experiment import Cell
@@ -42,7 +42,7 @@ FIXED_AT = TARGETS[0]  # the steps of the fixed sweep are those the epochs take 
 
 FAMILIES = {
     "cells": (STUDIED, ARMS),
-    "similarity": (tuple(GARDENS), COMPARED),
+    "similarity": (tuple(FIRST_GARDENS), COMPARED),
     "mae": (MAE_STUDIED, COMPARED),
     "sweep": (SWEPT, SWEEP_ARMS),
 }

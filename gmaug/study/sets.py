@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gmaug.datasets.base import Splits
-from gmaug.datasets.garden import GARDENS, more, plant
+from gmaug.datasets.garden import FIRST_GARDENS, more, plant
 from gmaug.provenance import digest
 
 SIZE = 32  # pixels a side in training, as the garden's marks allow
@@ -59,7 +59,7 @@ class StudySet:
 @cache
 def splits(name: str) -> Splits:
     """The images of a garden; the same in every cell, whatever its seed."""
-    return plant(GARDENS[name], seed=GARDEN_SEED)
+    return plant(FIRST_GARDENS[name], seed=GARDEN_SEED)
 
 
 @cache
@@ -84,13 +84,13 @@ def study_set(name: str, root: Path | None = None, *, size: int = SIZE) -> Study
     """
     if name == CIFAR10:
         return _cifar10(root)
-    if name not in GARDENS:
-        raise ValueError(f"{name}: unknown set; there are {', '.join(GARDENS)} and {CIFAR10}")
+    if name not in FIRST_GARDENS:
+        raise ValueError(f"{name}: unknown set; there are {', '.join(FIRST_GARDENS)} and {CIFAR10}")
     parts = splits(name)
 
     def fresh(each: int, seed: int) -> Arrays:
-        classes = GARDENS[name].hierarchy.sub_classes
-        drawn = more(GARDENS[name], dict.fromkeys(classes, each), seed=seed)
+        classes = FIRST_GARDENS[name].hierarchy.sub_classes
+        drawn = more(FIRST_GARDENS[name], dict.fromkeys(classes, each), seed=seed)
         return drawn.arrays(size=size), np.repeat(np.arange(len(classes)), each)
 
     arrays = [(part.arrays(size=size), part.labels) for part in (parts.train, parts.validation, parts.test)]

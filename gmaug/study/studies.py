@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmaug import records
-from gmaug.datasets.garden import GARDENS
+from gmaug.datasets.garden import FIRST_GARDENS
 from gmaug.study.by_name import Recorded
 from gmaug.study.generation import KINDS, generator_record, record_generator, weights_path
 from gmaug.study.plan import FAMILIES, SEEDS, STUDIED, cells
@@ -87,9 +87,9 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _main(options: argparse.Namespace) -> int:
-    unknown = set(options.gardens or ()) - {*GARDENS, CIFAR10}
+    unknown = set(options.gardens or ()) - {*FIRST_GARDENS, CIFAR10}
     if unknown:
-        there = ", ".join([*GARDENS, CIFAR10])
+        there = ", ".join([*FIRST_GARDENS, CIFAR10])
         raise ValueError(f"--gardens {' '.join(sorted(unknown))}: unknown; there are {there}")
     start = time.perf_counter()
     if options.what == "generators":
