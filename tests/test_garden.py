@@ -1,5 +1,6 @@
 """The garden: the same bytes for a seed, disjoint draws, one picture at every size, a knob that works."""
 
+import hashlib
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -8,9 +9,17 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from gmaug.datasets.base import Splits
-from gmaug.datasets.garden import FIRST_GARDENS, GARDENS, Garden, GardenSettings, garden_named, more, plant
-from gmaug.datasets.garden_plants import BODY_PLANS
-from gmaug.datasets.garden_scene import draw
+from gmaug.datasets.garden import (
+    FIRST_GARDENS,
+    GARDENS,
+    Garden,
+    GardenSettings,
+    garden_named,
+    individuals,
+    more,
+    plant,
+)
+from gmaug.datasets.garden_drawing import BODY_PLANS, draw
 
 SMALL = GardenSettings(shared=0.3, largest=8, imbalance=4, validation=2, test=3)
 
@@ -206,3 +215,41 @@ def test_unknown_settings_classes_seeds_and_sizes_are_errors():
         plant(SMALL, seed=-1)
     with pytest.raises(ValueError, match="size"):
         plant(SMALL, seed=0).train.arrays(size=0)
+
+
+def test_the_bytes_of_a_drawing_are_as_they_were():
+    """Records name images by their settings and seed: whoever changes a drawing makes them again."""
+    images = more(GardenSettings(shared=0.25, contrast=1.0), {"daisy": 1, "parasol": 1, "bunting": 1}, seed=5)
+    found = {size: hashlib.sha256(images.arrays(size=size).tobytes()).hexdigest()[:16] for size in (32, 128)}
+    assert found == {32: "7b8106ab8ec497a0", 128: "9dc1085ea2317e73"}
+
+
+def test_an_individual_keeps_its_body_in_every_pose_and_light():
+    few, many = individuals(4, per_identity=2, seed=1), individuals(7, per_identity=3, seed=1)
+    assert many.class_counts == dict.fromkeys(many.classes, 3)
+    assert list(many.hierarchy.groups) == ["flower", "mushroom", "bird"]
+    kept = [int(np.flatnonzero(many.labels == k)[i]) for k in range(4) for i in range(2)]
+    assert np.array_equal(few.arrays(size=24), many.arrays(kept, size=24))
+    assert few.classes == many.classes[:4]
+    assert len({image.tobytes() for image in many.arrays(size=16)}) == 21
+    assert np.array_equal(many.subset([5, 2]).arrays(size=16), many.arrays([5, 2], size=16))
+    other = individuals(4, per_identity=2, seed=2)
+    assert not np.array_equal(few.arrays(size=24), other.arrays(size=24))
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 99), parent=st.integers(0, 2))
+def test_in_one_scene_an_individual_is_one_picture_and_another_is_another(seed, parent):
+    """At shared = 1 pose, light and background are the super-class's: what is left is the body."""
+    images = individuals(6, per_identity=2, seed=seed, shared=1.0).arrays(size=32).astype(int)
+    first, again, another = images[2 * parent], images[2 * parent + 1], images[2 * (parent + 3)]
+    assert np.array_equal(first, again)
+    assert (np.abs(first - another).max(-1) > 12).sum() > 4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"), [({"n": 0}, "n=0"), ({"per_identity": 0}, "per_identity"), ({"shared": 2}, "shared")]
+)
+def test_wrong_numbers_of_individuals_are_errors(wrong, named):
+    with pytest.raises(ValueError, match=named):
+        individuals(**{"n": 2, "per_identity": 2, **wrong})

@@ -5,13 +5,13 @@ may be downloaded, where further "real" images are needed, and for a controlled 
 paper's claim: `GARDENS` differ in their two knobs alone.
 
 An image is a few parameters and a random stream, drawn at any size on request: training uses
-small drawings, the metric large ones of the same images. `garden_scene` says what the knob moves,
-`garden_plants` what grows.
+small drawings, the metric large ones of the same images. `garden_drawing` says what the knobs move.
 """
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,12 +19,11 @@ import numpy as np
 from PIL import Image
 
 from gmaug.datasets.base import ImageSet, Splits
-from gmaug.datasets.garden_plants import BODY_PLANS
-from gmaug.datasets.garden_scene import draw
+from gmaug.datasets.garden_drawing import BODY_PLANS, draw
 from gmaug.hierarchy import Hierarchy
 
 LARGEST_SIDE = 1024  # a drawing holds a dozen float32 planes; beyond this they are hundreds of megabytes
-_STREAMS = {"train": 0, "validation": 1, "test": 2, "more": 3}  # disjoint random streams
+_STREAMS = {"train": 0, "validation": 1, "test": 2, "more": 3, "bodies": 4, "scenes": 5}  # disjoint
 
 
 def _check(name: str, value: float, low: float, high: float = math.inf, *, whole: bool = False) -> None:
@@ -90,6 +89,11 @@ class GardenSettings:
         _check("scene", self.scene, 0, whole=True)
 
     @property
+    def knobs(self) -> dict[str, float]:
+        """What a drawing depends on besides its class and its streams."""
+        return {"shared": self.shared, "contrast": self.contrast, "scene": self.scene}
+
+    @property
     def hierarchy(self) -> Hierarchy:
         """Body plans over marks."""
         plans = list(BODY_PLANS.items())[: self.super_classes]
@@ -152,8 +156,30 @@ def garden_named(name: str) -> GardenSettings:
     return known[name]
 
 
-class Garden(ImageSet):
-    """Images of a garden, drawn when asked for.
+class _Drawn(ImageSet):
+    """Images drawn when asked for, at any size."""
+
+    @abstractmethod
+    def _draw(self, index: int, size: int) -> np.ndarray:
+        """One image, uint8, shape (size, size, 3)."""
+
+    def image(self, index: int, *, size: int) -> Image.Image:
+        """The image drawn at `size` x `size` pixels; every size shows the same picture."""
+        _check("size", size, 8, LARGEST_SIDE, whole=True)
+        return Image.fromarray(self._draw(index, size))
+
+    def arrays(self, indices: Sequence[int] | None = None, *, size: int) -> np.ndarray:
+        """Images drawn at `size` pixels, uint8 of shape (n, size, size, 3), range 0-255."""
+        _check("size", size, 8, LARGEST_SIDE, whole=True)
+        indices = range(len(self)) if indices is None else indices
+        out = np.empty((len(indices), size, size, 3), dtype=np.uint8)
+        for row, index in enumerate(indices):
+            out[row] = self._draw(int(index), size)
+        return out
+
+
+class Garden(_Drawn):
+    """Images of a garden.
 
     Parameters
     ----------
@@ -180,27 +206,55 @@ class Garden(ImageSet):
         self.settings = settings
         self.keys = [tuple(key) for key in keys]
 
-    def image(self, index: int, *, size: int) -> Image.Image:
-        """The image drawn at `size` x `size` pixels; every size shows the same picture."""
-        return Image.fromarray(self._draw(index, _size(size)))
-
-    def arrays(self, indices: Sequence[int] | None = None, *, size: int) -> np.ndarray:
-        """Images drawn at `size` pixels, uint8 of shape (n, size, size, 3), range 0-255."""
-        indices = range(len(self)) if indices is None else indices
-        out = np.empty((len(indices), _size(size), size, 3), dtype=np.uint8)
-        for row, index in enumerate(indices):
-            out[row] = self._draw(int(index), size)
-        return out
-
     def subset(self, indices: Sequence[int]) -> Garden:
         indices = [int(i) for i in indices]
         return Garden(self.settings, self.labels[indices], [self.keys[i] for i in indices], name=self.name)
 
     def _draw(self, index: int, size: int) -> np.ndarray:
-        label = int(self.labels[index])
-        parent, mark = divmod(label, self.settings.sub_classes)
-        knobs = {name: getattr(self.settings, name) for name in ("shared", "contrast", "scene")}
-        return draw(parent, mark, self.keys[index], **knobs, size=size)
+        parent, mark = divmod(int(self.labels[index]), self.settings.sub_classes)
+        return draw(parent, mark, self.keys[index], **self.settings.knobs, size=size)
+
+
+class Individuals(_Drawn):
+    """Many images of each of some individual flowers, mushrooms and birds (see :func:`individuals`).
+
+    Parameters
+    ----------
+    settings : GardenSettings
+        Its knobs and numbers of classes are used.
+    bodies : sequence of (int, int, tuple of int)
+        Body plan, mark and seed of the body's stream of each individual.
+    labels : sequence of int, shape (n,)
+        Individual of each image.
+    keys : sequence of tuple of int, shape (n, ...)
+        Seed of each image's scene.
+    """
+
+    def __init__(
+        self,
+        settings: GardenSettings,
+        bodies: Sequence[tuple[int, int, tuple[int, ...]]],
+        labels: Iterable[int],
+        keys: Sequence[tuple[int, ...]],
+    ) -> None:
+        kinds = settings.hierarchy
+        groups: dict[str, list[str]] = {}
+        for k, (parent, mark, _) in enumerate(bodies):
+            plan = kinds.super_classes[parent]
+            groups.setdefault(plan, []).append(f"{kinds.groups[plan][mark]} {k}")
+        names = sorted(
+            (name for part in groups.values() for name in part), key=lambda name: int(name.split()[1])
+        )
+        super().__init__("individuals", names, labels, Hierarchy(groups, "the body plans of the individuals"))
+        self.settings, self.bodies, self.keys = settings, tuple(bodies), [tuple(key) for key in keys]
+
+    def subset(self, indices: Sequence[int]) -> Individuals:
+        indices = [int(i) for i in indices]
+        return Individuals(self.settings, self.bodies, self.labels[indices], [self.keys[i] for i in indices])
+
+    def _draw(self, index: int, size: int) -> np.ndarray:
+        parent, mark, body = self.bodies[int(self.labels[index])]
+        return draw(parent, mark, self.keys[index], **self.settings.knobs, size=size, body=body)
 
 
 def plant(settings: GardenSettings = GardenSettings(), *, seed: int = 0) -> Splits:
@@ -250,6 +304,44 @@ def more(settings: GardenSettings, counts: Mapping[str, int], *, seed: int) -> G
     return _sow(settings, {name: int(counts.get(name, 0)) for name in known}, "more", seed)
 
 
+def individuals(
+    n: int,
+    *,
+    per_identity: int,
+    seed: int = 0,
+    shared: float = 0.25,
+    contrast: float = 1.0,
+    scene: int = 0,
+) -> Individuals:
+    """Images of `n` individuals, each in many poses, lights and places: what recognition needs.
+
+    An individual's body plan, colours, mark and small variations come from its own stream and stay
+    the same; pose, background and light come from each image's. More of `n` or `per_identity`
+    adds individuals or images, and leaves those that were there as they are.
+
+    Parameters
+    ----------
+    n : int
+        Individuals, the body plans in turn; each is a class, its body plan the super-class.
+    per_identity : int
+        Images of each.
+    seed : int
+        Which individuals, 0 or more; two seeds share none.
+    shared, contrast, scene : float, float, int
+        As in :class:`GardenSettings`.
+    """
+    _check("n", n, 1, whole=True)
+    _check("per_identity", per_identity, 1, whole=True)
+    _check("seed", seed, 0, whole=True)
+    settings = GardenSettings(shared=shared, contrast=contrast, scene=scene)
+    streams = [(int(seed), _STREAMS["bodies"], k) for k in range(n)]
+    marks = [int(np.random.default_rng(stream).integers(settings.sub_classes)) for stream in streams]
+    bodies = [(k % settings.super_classes, marks[k], streams[k]) for k in range(n)]
+    labels = np.repeat(np.arange(n), per_identity)
+    keys = [(int(seed), _STREAMS["scenes"], k, i) for k in range(n) for i in range(per_identity)]
+    return Individuals(settings, bodies, labels, keys)
+
+
 def _sow(settings: GardenSettings, counts: Mapping[str, int], split: str, seed: int) -> Garden:
     _check("seed", seed, 0, whole=True)
     labels = [label for label, count in enumerate(counts.values()) for _ in range(count)]
@@ -261,8 +353,3 @@ def _sow(settings: GardenSettings, counts: Mapping[str, int], split: str, seed: 
     ]
     title = known[0] if known else f"garden with shared {settings.shared:g}, contrast {settings.contrast:g}"
     return Garden(settings, labels, keys, name=f"{title}, {split}")
-
-
-def _size(size: int) -> int:
-    _check("size", size, 8, LARGEST_SIDE, whole=True)
-    return size
