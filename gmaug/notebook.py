@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmaug import report, stages
+from gmaug import report, runs
 from gmaug.profiles import Profile, profile_named
-from gmaug.provenance import PACKAGE, digest, environment, plain, write_json
+from gmaug.runs import Stages, digest, environment, plain, root, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 PROFILE_VARIABLE = "GMAUG_PROFILE"
 RUNS_VARIABLE = "GMAUG_RUNS"
 SCREEN_DPI = 110  # sharp in JupyterLab, and small enough to commit
-
-
-def root() -> Path:
-    """The checkout that holds ``notebooks/``, or the current folder."""
-    return PACKAGE.parent if (PACKAGE.parent / "notebooks").is_dir() else Path.cwd()
 
 
 def run_folder(profile: str, *, seed: int = 0) -> Path:
@@ -47,7 +42,7 @@ class Notebook:
         self.data = None if data is None else _data_folder(data)
         self.folder = run_folder(profile.name, seed=seed)
         self.started = time.perf_counter()
-        self._stages = stages.Stages(self.folder / "stages", say=lambda line: print(f"computing {line}"))
+        self._stages = Stages(self.folder / "stages")
         self._inputs: dict[str, Any] = {}
         self._verdicts: list[dict[str, Any]] = []
 
@@ -58,9 +53,9 @@ class Notebook:
         *,
         settings: Any = None,
         inputs: Any = None,
-        modules: Iterable[str],
+        modules: Iterable[str] = (),
     ) -> Any:
-        """The result of `compute`, kept until its settings, its inputs or its modules change.
+        """The result of `compute`, kept until its settings, its inputs or the package change.
 
         Parameters
         ----------
@@ -71,11 +66,9 @@ class Notebook:
         settings, inputs : JSON-able, optional
             What the result depends on; the seed is added.
         modules : iterable of str
-            Modules of the package that compute it.
+            Ignored: a changed package computes again.
         """
-        key = stages.make_key(
-            settings={"seed": self.seed, "given": plain(settings)}, inputs=inputs, modules=modules
-        )
+        key = {"settings": {"seed": self.seed, "given": plain(settings)}, "inputs": plain(inputs)}
         if inputs is not None:
             self._inputs[name] = plain(inputs)
         return self._stages.get(name, compute, key=key)
@@ -110,6 +103,18 @@ class Notebook:
         )
         display(Markdown(f"{report.markdown(table)}\n\n*{caption}*"))
 
+    def recorded(self, kind: str, name: str) -> dict[str, Any]:
+        """A recorded run; a line says of what it is, when and by which commit it was made.
+
+        Raises
+        ------
+        gmaug.runs.NotRecorded
+            If it is not there.
+        """
+        record = runs.read_record(kind, name)
+        print(f"recorded: {kind} of {runs.origin(record)}")
+        return record
+
     def judge(self, claim: str, ours: Any, *, why: str = "", **options: Any) -> None:
         """Record the verdict on a claim of the paper (see :func:`gmaug.claims.judge`)."""
         from gmaug import claims
@@ -132,32 +137,28 @@ class Notebook:
         display(Markdown(report.markdown(claims.closing_table(self._verdicts))))
 
     def provenance(self) -> dict[str, Any]:
-        """Settings, seed, data, source, versions, device and duration so far."""
-        from gmaug.sources import of_notebook
-
-        path = root() / "notebooks" / f"{self.name}.ipynb"
+        """Settings, seed, data, versions and machine: nothing that changes from one run to the next."""
+        about = environment()
         return {
             "notebook": self.name,
             "profile": plain(self.settings),
             "seed": self.seed,
             "data": {"folder": self.data and self.data.name, "hash": digest(self._inputs)},
-            "source_hash": digest(of_notebook(path)) if path.is_file() else None,
-            "seconds_since_start": round(time.perf_counter() - self.started, 1),
-            **environment(),
+            **{name: about[name] for name in ("python", "machine", "versions")},
         }
 
     def footer(self) -> None:
         """Show where this notebook's numbers come from, and how long they took."""
         from IPython.display import Markdown, display
 
-        origin = self.provenance()
+        origin = self.provenance() | environment()
         versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items() if version)
         lines = [
             f"**Provenance.** Profile `{self.settings.name}`, seed {self.seed}, "
             f"data {origin['data']['folder'] or 'embedded'} (`{origin['data']['hash']}`), "
-            f"source `{origin['source_hash']}`, commit `{origin['commit']}`.",
+            f"commit `{origin['commit']}`.",
             f"{origin['machine']}, {origin['cores']} cores; Python {origin['python']}; {versions}.",
-            f"This notebook took {origin['seconds_since_start']:.0f} s, kept stages included.",
+            f"This notebook took {time.perf_counter() - self.started:.0f} s, kept stages included.",
         ]
         display(Markdown("  \n".join(lines)))
 

@@ -1,6 +1,6 @@
 """``python -m gmaug reproduce``: run every notebook headless and regenerate ``figures/``.
 
-A notebook is a stage: it is rerun when its parameters, its code or the source it imports
+A notebook is a stage: it is rerun when its parameters, its code or the package
 changed, and the run says which. Slow parts inside a notebook are stages of their own, so that a
 killed run repeats at most the one it was in.
 """
@@ -8,6 +8,7 @@ killed run repeats at most the one it was in.
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import shutil
@@ -19,11 +20,11 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from gmaug import notebook, report, sources, stages
+from gmaug import notebook, report, runs
 from gmaug.execution import NotebookFailed, Run, end_with_parent, execute, progress_file
 from gmaug.profiles import PROFILES, profile_named
 from gmaug.progress import last_line
-from gmaug.provenance import PACKAGE, digest, files_hash
+from gmaug.runs import Stages, digest, files_hash
 
 # A notebook and those whose kept results it reads: with several jobs it starts after them.
 NOTEBOOKS: dict[str, tuple[str, ...]] = {
@@ -39,13 +40,18 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
 def key_of(name: str, run: Run) -> dict[str, Any]:
     """What the executed copy of a notebook depends on."""
     path = run.notebooks / f"{name}.ipynb"
-    recorded = sorted(p for p in (PACKAGE / "recorded").rglob("*") if p.is_file())
+    recorded = sorted(p for p in runs.RECORDED.rglob("*") if p.is_file())
     return {
         "parameters": {"profile": run.profile, "seed": run.seed, "data": _data_key(run.data)},
-        "notebook": digest(sources.code_cells(path)),
+        "notebook": digest(code_cells(path)),
         "inputs": {"recorded runs": files_hash(recorded)},
-        "source": sources.of_notebook(path),
     }
+
+
+def code_cells(path: Path) -> list[str]:
+    """Source of the code cells of a notebook."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 def _data_key(data: str | None) -> str | None:
@@ -76,7 +82,7 @@ def reproduce(run: Run, *, notebooks: Mapping[str, tuple[str, ...]] = NOTEBOOKS,
     int
         0, or 1 if a notebook failed.
     """
-    kept = stages.Stages(run.folder / "stages" / "notebooks")
+    kept = Stages(run.folder / "stages" / "notebooks")
     waiting: dict[str, tuple[str, ...]] = {}
     keys: dict[str, dict[str, Any]] = {}
     for name in notebooks:
@@ -103,7 +109,7 @@ def _execute_all(
     run: Run,
     *,
     jobs: int,
-    kept: stages.Stages,
+    kept: Stages,
     keys: dict[str, dict[str, Any]],
 ) -> list[str]:
     """Run what waits, each after those it reads; a failure stops new starts."""
@@ -146,7 +152,7 @@ def _state(run: Run, name: str) -> str:
     return f"{name[:2]} {line[:70]}" if line else name[:2]
 
 
-def _conclude(run: Run, kept: stages.Stages, *, partial: bool) -> None:
+def _conclude(run: Run, kept: Stages, *, partial: bool) -> None:
     """Refresh ``figures/`` where this run is the committed one; write the report, print the claims."""
     from gmaug import claims, html_report
 
@@ -179,7 +185,6 @@ def write_back(run: Run) -> None:
         executed.metadata = {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
-            "gmaug": {"code": digest(sources.code_cells(path)), "source": sources.of_notebook(path)},
         }
         scratch = path.with_suffix(".tmp")
         nbformat.write(executed, scratch)

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from gmaug import records
+from gmaug import runs
 from gmaug.classifiers import GARDEN_MAE
 from gmaug.study import choice
 
@@ -24,11 +24,9 @@ def test_the_record_tells_the_best_on_validation(tmp_path, monkeypatch):
     tiny = {name: replace(GARDEN_MAE, **TINY, base_lr=rate) for name, rate in rates.items()}
     monkeypatch.setattr(choice, "candidates", lambda: tiny)
     monkeypatch.setattr(choice, "SEEDS", (0,))
-    assert choice.table()["settings"][0].startswith("not run: choice/garden-4-mae: settings")
-    write, read = records.write, records.read
-    monkeypatch.setattr(records, "write", lambda *a, **k: write(*a, **k, folder=tmp_path))
-    path = choice.record(checkpoints=tmp_path / "checkpoints")
-    monkeypatch.setattr(records, "read", lambda _, **k: read(path, **k))
+    monkeypatch.setattr(runs, "RECORDED", tmp_path)
+    assert choice.table()["settings"][0] == "not run: choice/garden-4-mae: not recorded"
+    choice.record(checkpoints=tmp_path / "checkpoints")
     table = choice.table()
     assert table["settings"].tolist() == ["fast", "slow"]
     assert table["validation_accuracy"].tolist() == pytest.approx(table["most"])

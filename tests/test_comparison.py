@@ -1,15 +1,12 @@
 """Arms compared: means, paired differences, the sweep, and the figures of them."""
 
-import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from gmaug import experiment, records
+from gmaug import experiment, runs
 from gmaug.experiment import CellSettings, comparison, tables, verdicts
-from gmaug.experiment.cells import Cell
 from gmaug.plots import experiments
 from gmaug.provenance import plain
 from gmaug.study import plan
@@ -50,24 +47,12 @@ def test_the_sweep_fixes_epochs_then_steps():
     assert CellSettings().training.steps(9 * 200) == 844
 
 
-def test_families_are_told_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "FOLDER", tmp_path)
-    (tmp_path / "experiment").mkdir()
-    whole = {family: plan.cells(family=family) for family in plan.FAMILIES}
-    none = Cell("garden-1", "original", 0, replace(CellSettings(), alpha=0.9))
-    there = list(dict.fromkeys([*(cell for part in whole.values() for cell in part[:9]), none]))
-    for k, cell in enumerate(there):
-        about = record(cell, 0.5) | {"source": experiment.source(cell.arm, cell.settings.classifier)}
-        (tmp_path / "experiment" / f"{k:02}.json").write_text(json.dumps(about))
-    for family in plan.FAMILIES:
-        table = comparison.recorded_cells(family)
-        found = set(zip(table["dataset"], table["arm"], table["seed"], strict=True))
-        assert found == {(c.dataset, c.arm, c.seed) for c in there if c in whole[family]}
-        assert set(table["classifier"]) == {"mae" if family == "mae" else "resnet18"}
-        assert table.attrs["left_out"] == 0
-    about["source"]["arm"] = "another"
-    (tmp_path / "experiment" / "stale.json").write_text(json.dumps(about))
-    assert comparison.recorded_cells().attrs["left_out"] == 1
+def test_the_first_round_is_read_by_family():
+    sizes = {family: len(comparison.recorded_cells(family)) for family in plan.FAMILIES}
+    assert sizes == {"cells": 135, "similarity": 27, "mae": 9, "sweep": 15}
+    table = comparison.recorded_cells("mae")
+    assert set(table["classifier"]) == {"mae"}
+    assert set(table["device"]) == {"cpu (x86_64)"}
 
 
 def test_gardens_between_the_three_are_no_part_of_the_whole_comparison():
@@ -76,7 +61,7 @@ def test_gardens_between_the_three_are_no_part_of_the_whole_comparison():
 
 
 def test_nothing_recorded_is_an_empty_table_everywhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    monkeypatch.setattr(runs, "RECORDED", tmp_path)
     none = comparison.recorded_cells()
     assert none.empty
     assert comparison.summary(none).empty

@@ -12,7 +12,6 @@ from gmaug.experiment import (
     Cell,
     CellsFailed,
     Material,
-    arms,
     cell_of,
     cells,
     frame,
@@ -23,7 +22,7 @@ from gmaug.experiment import (
     stale,
     workers,
 )
-from gmaug.experiment.arms import ARMS, CellSettings, Outcome, Trial
+from gmaug.experiment.arms import ARMS, CellSettings
 
 SETTINGS = CellSettings(size=16, training=replace(SMALL, epochs=3), alpha=0.34)
 TRAIN, HELD, TEST = blobs([40, 20, 8], seed=0), blobs([10] * 3, seed=1), blobs([20] * 3, seed=2)
@@ -168,10 +167,10 @@ def test_what_changed_is_run_again_and_the_reason_said(tmp_path, monkeypatch):
     run_cells(wanted, {"blobs": other}, directory=tmp_path, say=said.append)
     assert [c.arm for c in run] == ["original", "cgan-aug", "cgan-aug"]
     assert said == ["blobs cgan-aug seed 0: not run yet"]
-    monkeypatch.setattr(cells, "hash_of", lambda name: "new" + name)
+    monkeypatch.setattr(cells, "package_hash", lambda: "new")
     said.clear()
     run_cells([wanted[0]], {"blobs": other}, directory=tmp_path, say=said.append)
-    assert said == ["blobs original seed 0: source changed: augment, base, losses, ..."]
+    assert said == ["blobs original seed 0: source changed: package"]
 
 
 def test_a_failing_cell_leaves_the_others(tmp_path, monkeypatch):
@@ -222,7 +221,7 @@ def test_records_that_do_not_match_are_refused(tmp_path, monkeypatch):
         with pytest.warns(UserWarning, match=says):
             assert [r["cell"]["arm"] for r in load_records(tmp_path, on_stale="skip")] == ["original"]
 
-    refused(lambda r: r["source"].update(arm="other"), "source changed: arm")
+    refused(lambda r: r["source"].update(package="other"), "source changed: package")
     refused(lambda r: r["cell"]["settings"].pop("tau"), "settings")
     refused(lambda r: r["cell"]["settings"].update(magic=1), "settings")
     refused(lambda r: r["cell"].update(arm="wish"), "settings")
@@ -231,22 +230,6 @@ def test_records_that_do_not_match_are_refused(tmp_path, monkeypatch):
         load_records(tmp_path)
     assert stale(record, material=material(test=HELD)) == "inputs changed: data"
     assert stale(record, material=material()) is None
-
-
-def test_a_new_arm_leaves_the_other_records_standing(monkeypatch):
-    before = {arm: cells.source(arm) for arm in PAPER_ARMS}
-
-    @arms.arm("half")
-    def half(trial: Trial) -> Outcome:
-        """Half the steps."""
-        return Outcome(trial.train(steps=trial.natural_steps // 2))
-
-    try:
-        assert {arm: cells.source(arm) for arm in PAPER_ARMS} == before
-        assert cells.source("half") not in before.values()
-        assert run_cell(cell("half"), material())["result"]["steps"] == 6
-    finally:
-        del ARMS["half"]
 
 
 def test_two_processes(tmp_path):

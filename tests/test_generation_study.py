@@ -136,8 +136,7 @@ def test_mean_and_noise_has_the_class_moments(source):
 
 
 def test_usefulness_without_a_record_is_empty(monkeypatch, tmp_path):
-    monkeypatch.setattr("gmaug.records.FOLDER", tmp_path)
-    monkeypatch.setattr("gmaug.study.usefulness.records.path_of", lambda kind, name: tmp_path / "none.json")
+    monkeypatch.setattr("gmaug.runs.RECORDED", tmp_path)
     none = usefulness.frame("garden-1")
     assert none.empty
     figure = generators.usefulness(none)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gmaug import records
+from gmaug import runs
 from gmaug.datasets import open_images
 from gmaug.datasets.export import export
 from gmaug.datasets.garden import FIRST_GARDENS, plant
@@ -24,12 +24,12 @@ def test_what_is_recorded_matches_today_s_source_and_settings():
 
 def test_a_record_says_what_was_measured():
     for name in metric_records.REAL:
-        record = json.loads(records.path_of("metric", name).read_text(encoding="utf-8"))
+        record = json.loads(runs.record_path("metric", name).read_text(encoding="utf-8"))
         content = record["content"]
         first = content["by_convention"][0]
         assert first["convention"] == "paper"
         assert first["sup_sub"] == content["similarity"]["ssim_sup_sub_cls"]["value"]
-        assert record["key"]["inputs"]["images"] == content["similarity"]["images"]
+        assert record["data"]["images"] == content["similarity"]["images"]
         assert set(content["smooth"]) == set(content["similarity"]["super_classes"])
 
 
@@ -52,19 +52,14 @@ def test_nothing_measured_is_not_run():
 
 
 def test_a_folder_can_be_recorded_and_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "FOLDER", tmp_path / "recorded")
-    monkeypatch.setattr(
-        records.write, "__kwdefaults__", {**records.write.__kwdefaults__, "folder": tmp_path / "recorded"}
-    )
+    monkeypatch.setattr(runs, "RECORDED", tmp_path / "recorded")
     export(plant(FIRST_GARDENS["garden-4"], seed=0).train, tmp_path / "data" / "flowers", size=32, every=30)
     monkeypatch.setattr(metric_records, "SIZES", (32, 224))
     path = metric_records.record("flowers", root=tmp_path / "data")
     assert path == tmp_path / "recorded" / "metric" / "flowers.json"
-    record = records.read(path, settings=metric_records.SETTINGS)
+    record = runs.read_record("metric", "flowers")
     images = open_images("flowers", root=tmp_path / "data")
-    assert record["key"]["inputs"] == metric_records.data_of(images, "flowers")
-    with pytest.raises(records.Refused):
-        records.read(path, data_hash="another")
+    assert record["data"] == metric_records.data_of(images, "flowers")
 
 
 def test_smooth_windows_are_counted():
@@ -79,12 +74,12 @@ def test_the_photographs_here_are_those_that_were_recorded():
     if "scene" not in found:
         pytest.skip("scene is not recorded")
     images = open_images("scene", root=DATA)
-    assert found["scene"]["key"]["inputs"] == metric_records.data_of(images, "scene")
+    assert found["scene"]["data"] == metric_records.data_of(images, "scene")
     assert np.isfinite(found["scene"]["content"]["similarity"]["ssim_sup_sub_cls"]["value"])
 
 
 def test_a_missing_benchmark_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr(records, "path_of", lambda kind, name: tmp_path / kind / f"{name}.json")
+    monkeypatch.setattr(runs, "RECORDED", tmp_path)
     bench, note = metric_records.benchmark()
     assert bench is None
     assert "not recorded" in note

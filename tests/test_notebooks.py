@@ -1,4 +1,4 @@
-"""The form of the notebooks: parameters, links, short cells, no errors, and no stale outputs."""
+"""The form of the notebooks: parameters, links, cells of a size to read, no errors."""
 
 import ast
 import os
@@ -11,15 +11,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from gmaug import sources
 from gmaug.execution import PARAMETERS
-from gmaug.provenance import PACKAGE, digest
 from gmaug.reproduce import NOTEBOOKS
+from gmaug.runs import PACKAGE
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-TAGS = {"parameters", "nbval-check-output", "nbval-skip"}
-MOST_LINES_IN_A_CELL = 6
-MOST_LINES_IN_ALL = 150
+TAGS = {"parameters", "nbval-check-output", "nbval-ignore-output", "nbval-skip", "raises-exception"}
+MOST_LINES_IN_A_CELL = 25  # what a screen holds beside its output
 
 every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
@@ -62,14 +60,8 @@ def test_its_parameters_are_the_known_literals(name):
 
 
 @every_notebook
-def test_its_cells_are_short_and_its_prose_is_not(name):
-    book = read(name)
-    counts = [len(lines(cell)) for cell in code(book)]
-    words = sum(len(cell.source.split()) for cell in book.cells if cell.cell_type == "markdown")
-    assert max(counts) <= MOST_LINES_IN_A_CELL
-    assert sum(counts) <= MOST_LINES_IN_ALL
-    assert words >= 2 * sum(counts)
-    assert 15 <= len(book.cells) <= 45
+def test_its_cells_fit_a_screen(name):
+    assert max(len(lines(cell)) for cell in code(read(name))) <= MOST_LINES_IN_A_CELL
 
 
 @every_notebook
@@ -95,17 +87,6 @@ def test_it_ends_with_its_verdicts_and_its_provenance(name):
 
 
 @every_notebook
-def test_its_outputs_are_not_stale(name):
-    """`make notebooks` stores what the outputs were made from; comments and docstrings do not count."""
-    made_from = read(name).metadata.get("gmaug", {})
-    path = FOLDER / f"{name}.ipynb"
-    assert made_from.get("code") == digest(sources.code_cells(path)), "its code changed: make notebooks"
-    now = sources.of_notebook(path)
-    changed = [m for m in now if made_from["source"].get(m) != now[m]]
-    assert not changed, f"gmaug changed since it ran ({', '.join(changed)}): make notebooks"
-
-
-@every_notebook
 def test_it_names_no_path_of_one_machine(name):
     text = (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8")
     assert not re.search(r"(?<![\w.~])/(home|root|tmp|work|Users)/", text)
@@ -114,7 +95,7 @@ def test_it_names_no_path_of_one_machine(name):
 def test_a_changed_constant_makes_the_comparison_fail(tmp_path):
     """The check can fail: with another K1 the outputs of notebook 01 no longer agree."""
     package = tmp_path / "gmaug"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("recorded", "__pycache__"))
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     changed = [p for p in package.rglob("*.py") if _replace(p, r"(\bk1: float = )0\.01\b", r"\g<1>0.05")]
     assert changed, "no module sets k1: float = 0.01 any more"
     (tmp_path / "notebooks").mkdir()

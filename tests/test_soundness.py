@@ -7,7 +7,7 @@ import pytest
 import torch
 from blobs import SMALL, blobs
 
-from gmaug import records
+from gmaug import runs
 from gmaug.study import soundness
 from gmaug.study.soundness import RECORDED, against_plain, balanced_garden, plain_resnet18, record
 
@@ -68,12 +68,9 @@ def test_the_balanced_garden():
 
 def test_a_record_is_read_again(monkeypatch, tmp_path):
     monkeypatch.setattr(soundness, "balanced_garden", lambda settings: {"images": 18})
-    write = records.write
-    monkeypatch.setattr(records, "write", lambda *a, **k: write(*a, **k, folder=tmp_path))
-    path = record("garden", settings=TINY)
-    assert records.read(path, settings=TINY)["content"] == {"images": 18}
-    with pytest.raises(records.Refused, match="settings"):
-        records.read(path, settings=RECORDED)
+    monkeypatch.setattr(runs, "RECORDED", tmp_path)
+    record("garden", settings=TINY)
+    assert runs.read_record("soundness", "garden")["content"] == {"images": 18}
 
 
 def test_what_is_not_there_is_said(tmp_path):

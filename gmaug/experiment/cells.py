@@ -1,31 +1,19 @@
-"""One cell of the experiment: data set x arm x seed -> a record, and whether a record still stands.
-
-What decides a record's numbers is hashed piece by piece (the modules of the classifier in use, the
-selection's, the arm's own function), so that a new arm, or a new classifier, leaves the records of
-the others standing.
-"""
+"""One cell of the experiment: data set x arm x seed -> a record, and whether a record still stands."""
 
 from __future__ import annotations
 
-import inspect
-import textwrap
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from gmaug.datasets.base import Splits
-from gmaug.experiment import arms
 from gmaug.experiment.arms import ARMS, CellSettings, Outcome, Trial
-from gmaug.provenance import digest, environment, meaning_of, module_file, plain, source_hash
-from gmaug.resampling import quotas
-from gmaug.stages import difference
+from gmaug.runs import difference, digest, environment, package_hash, plain
 
-TRAINING = ("augment", "base", "losses", "settings", "training")
-NETWORKS = {"resnet18": ("resnet",), "mae": ("mae", "mae_settings", "vit")}
 GROUPS = ("head", "middle", "tail")
 
 
@@ -138,7 +126,7 @@ def run_cell(cell: Cell, material: Material) -> dict[str, Any]:
     return {
         "cell": plain(cell),
         "inputs": inputs,
-        "source": source(cell.arm, cell.settings.classifier),
+        "source": source(),
         "result": plain(result),
         "run": {
             "seconds": round(time.perf_counter() - start, 2),
@@ -179,33 +167,9 @@ def measured(outcome: Outcome, trial: Trial, material: Material) -> dict[str, An
     }
 
 
-def source(arm: str, classifier: str = "resnet18") -> dict[str, str]:
-    """Digests of the code that decides the numbers of an arm's records with a classifier."""
-    parts = {name: hash_of(f"classifiers.{name}") for name in (*TRAINING, *NETWORKS[classifier])}
-    if ARMS[arm].generator:
-        parts |= {name: hash_of(name) for name in ("augcls", "resampling", "selection")}
-        parts["filled"] = _meaning(arms.filled)
-    pieces = {"arm": ARMS[arm].function, "trial": Trial, "quotas": quotas, "measured": measured}
-    return parts | {name: _meaning(piece) for name, piece in pieces.items()}
-
-
-def hash_of(module: str) -> str:
-    """A module's hash; worked out once for each state of its file, as a folder of records asks often."""
-    state = module_file(module).stat()
-    return _hash(module, state.st_mtime_ns, state.st_size)
-
-
-@lru_cache(maxsize=256)
-def _hash(module: str, *_: int) -> str:
-    return source_hash(module)
-
-
-def _meaning(thing: Any) -> str:
-    """Digest of what a function or class does."""
-    return _meaning_of(textwrap.dedent(inspect.getsource(thing)))
-
-
-_meaning_of = lru_cache(maxsize=256)(meaning_of)
+def source(*_: str) -> dict[str, str]:
+    """Digest of the code that a cell is run with: a changed package runs a live cell again."""
+    return {"package": package_hash()}
 
 
 def stale(record: Mapping[str, Any], *, material: Material | None = None) -> str | None:
@@ -224,7 +188,7 @@ def stale(record: Mapping[str, Any], *, material: Material | None = None) -> str
         return f"its settings are not those of this version ({error})"
     if plain(cell) != record["cell"]:
         return "its settings are not those of this version"
-    now = {"source": source(cell.arm, cell.settings.classifier)}
+    now = {"source": source()}
     if (reason := difference({"source": record.get("source")}, now)) is not None:
         return reason
     if material is not None:

@@ -8,8 +8,7 @@ order of the images, so pairs cancel part of the noise. With three seeds an inte
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,42 +16,40 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from gmaug import experiment, records
-from gmaug.provenance import digest, plain
+from gmaug import experiment, runs
 from gmaug.study import plan, studies
 
 SCORES = ("top1", "head", "middle", "tail", "macro_f1")
 
 
 def recorded_cells(family: str = "cells") -> pd.DataFrame:
-    """The recorded cells that today's source stands by: one row a cell, empty if there are none.
+    """The recorded cells of the first round: one row a cell, empty if there are none.
 
     Parameters
     ----------
     family : {"cells", "similarity", "mae", "sweep"}
-        As :func:`gmaug.study.plan.cells` has them: told apart by their sets, arms and settings.
+        As :func:`gmaug.study.plan.cells` has them.
 
     Returns
     -------
     DataFrame
-        Columns as :func:`gmaug.experiment.frame` gives them; scores in [0, 1]. Its
-        ``attrs["left_out"]`` counts the records, of any family, that are refused as stale.
+        Columns as :func:`gmaug.experiment.frame` gives them; scores in [0, 1].
     """
-    folder = records.FOLDER / "experiment"
-    wanted = {_kind(plain(cell)) for cell in plan.cells(family=family)}
-    with warnings.catch_warnings(record=True) as refused:
-        warnings.simplefilter("always")
-        found = experiment.load_records(folder, on_stale="skip") if folder.is_dir() else []
-    found = [record for record in found if _kind(record["cell"]) in wanted]
+    kept = "cells" if family == "similarity" else family
+    try:
+        record = runs.read_record("first_round", kept)
+    except runs.NotRecorded:
+        record = {"made": {}, "content": []}
+    arms = plan.FAMILIES[family][1]
+    found = [
+        {**cell, "run": {**record["made"], **cell["run"]}}
+        for cell in record["content"]
+        if cell["cell"]["arm"] in arms
+    ]
     about = ["dataset", "arm", "seed", "classifier", "target", "fixed_steps", "steps", "seconds"]
     table = experiment.frame(found) if found else pd.DataFrame(columns=[*about, *SCORES])
-    table.attrs["left_out"] = len(refused)
+    table.attrs["left_out"] = 0
     return table
-
-
-def _kind(cell: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What tells a cell's family: all but its seed."""
-    return cell["dataset"], cell["arm"], digest(cell["settings"])
 
 
 def live_cells(nb: Any) -> pd.DataFrame:

@@ -1,0 +1,375 @@
+"""Runs and what is kept of them: digests, the environment, records made beforehand, stages of a run.
+
+A *record* is a JSON file under ``notebooks/recorded/<kind>/`` with its settings, the digest of its data,
+how and when it was made, its content, and the digests of the files beside it (weights). It is data with
+a date and a commit: it is shown as what it was, whatever the code is today. What guards it is behaviour:
+for each kind of record a test holds the numbers of a tiny seeded run of the same code, and
+``make audit`` reruns one cheap record of each kind and compares.
+
+A *stage* is a result of the run at hand, kept under its parameters and the package's source, so that a
+killed run goes on and a changed package computes again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, is_dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PACKAGE = Path(__file__).parent
+DISTRIBUTIONS = (
+    "numpy", "scipy", "pandas", "scikit-image", "scikit-learn", "torch", "torchvision", "numba", "matplotlib",
+)  # fmt: skip
+LOCK_SECONDS = 600.0
+"""How long a stage waits for another process that computes it, before it computes it itself."""
+
+
+def root() -> Path:
+    """The checkout that holds ``notebooks/``, or the current folder."""
+    return PACKAGE.parent if (PACKAGE.parent / "notebooks").is_dir() else Path.cwd()
+
+
+RECORDED = root() / "notebooks" / "recorded"
+
+_BREAK = re.compile(r"\n\s*")
+_LEAVES = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")  # a break inside a text would be written as \\n
+
+
+# Digests and JSON
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256 (first 16 hexadecimal digits) of arrays, bytes, text, dataclasses and JSON values.
+
+    Raises
+    ------
+    TypeError
+        If a part is none of these.
+    """
+    state = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            state.update(f"{part.dtype.str}{part.shape}".encode())
+            state.update(np.ascontiguousarray(part).tobytes())
+        elif isinstance(part, bytes):
+            state.update(part)
+        else:
+            state.update(json.dumps(plain(part), sort_keys=True, ensure_ascii=True).encode())
+        state.update(b"\0")
+    return state.hexdigest()[:16]
+
+
+def files_hash(paths: Iterable[Path]) -> str:
+    """Digest of the bytes of files, in the order given."""
+    return digest(*(path.read_bytes() for path in paths))
+
+
+@cache
+def package_hash() -> str:
+    """Digest of the package's source and of the paper's tables, as they were when first asked for."""
+    files = sorted(path for ending in ("py", "csv") for path in PACKAGE.rglob(f"*.{ending}"))
+    return digest(*(part for path in files for part in (str(path.relative_to(PACKAGE)), path.read_bytes())))
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON would hold it: dataclasses as dicts, tuples as lists, NumPy scalars as numbers."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return value.as_posix()
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise TypeError(f"cannot record a {type(value).__name__}: {value!r}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text so that a reader finds the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, whole or not at all; a list of numbers or words stands on one line."""
+    text = json.dumps(plain(value), indent=1, ensure_ascii=False)
+    write_text(path, _LEAVES.sub(lambda found: f"[{_BREAK.sub(' ', found[1])}]", text) + "\n")
+
+
+# Where a number comes from
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine, device and commit of this process."""
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "device": _device(),
+        "commit": commit(),
+        "versions": {name: _version(name) for name in DISTRIBUTIONS},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _device() -> str:
+    """What this process computes on; torch is asked only where it is in use."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"cpu ({platform.processor() or platform.machine()})"
+
+
+def commit() -> str | None:
+    """The checkout's commit, with ``+`` appended if tracked files differ; None outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        run = subprocess.run(["git", *arguments], cwd=PACKAGE, capture_output=True, text=True, check=True)
+        return run.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")) != PACKAGE.parent.resolve():
+            return None
+        dirty = git("status", "--porcelain", "--untracked-files=no", "--", "gmaug", "notebooks")
+        return git("rev-parse", "--short", "HEAD") + ("+" if dirty else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+# Records
+
+
+class NotRecorded(ValueError):
+    """There is no such record, or a file of it is missing or damaged; the message says which."""
+
+
+def record_path(kind: str, name: str, suffix: str = ".json", *, folder: Path | None = None) -> Path:
+    """Where the record `name` of `kind`, or a file beside it, lies."""
+    return (folder or RECORDED) / kind / f"{name}{suffix}"
+
+
+def record_names(kind: str, *, folder: Path | None = None) -> list[str]:
+    """Names of the records of a kind, in order."""
+    return sorted(path.stem for path in ((folder or RECORDED) / kind).glob("*.json"))
+
+
+def write_record(
+    kind: str,
+    name: str,
+    content: Any,
+    *,
+    settings: Any,
+    data: Mapping[str, Any],
+    seconds: float,
+    device: str | None = None,
+    files: Iterable[str] = (),
+    folder: Path | None = None,
+) -> Path:
+    """Record a run.
+
+    Parameters
+    ----------
+    kind, name : str
+        Folder and file name.
+    content : JSON-able
+        What was measured.
+    settings : JSON-able
+        All that was chosen, the seed among it.
+    data : mapping
+        ``name``, ``images`` and ``hash`` of what it was measured on.
+    seconds : float
+        Duration.
+    device : str, optional
+        Such as ``"cpu, 2 threads"``; found out if left out.
+    files : iterable of str
+        Names of files beside the record that belong to it, such as weights.
+    folder : Path, optional
+        Of all kinds of records; ``notebooks/recorded`` by default.
+
+    Returns
+    -------
+    Path
+        The record.
+    """
+    path = record_path(kind, name, folder=folder)
+    about = environment()
+    made = {
+        "date": datetime.date.today().isoformat(),
+        "seconds": round(seconds, 1),
+        **about,
+        "device": device or about["device"],
+    }
+    record = {
+        "settings": plain(settings),
+        "data": plain(data),
+        "made": made,
+        "files": {file: files_hash([path.parent / file]) for file in files},
+        "content": content,
+    }
+    write_json(path, record)
+    return path
+
+
+def read_record(kind: str, name: str, *, folder: Path | None = None) -> dict[str, Any]:
+    """A record: ``settings``, ``data``, ``made``, ``files``, ``content``.
+
+    Raises
+    ------
+    NotRecorded
+        If it is not there, or a file that belongs to it is missing or has other bytes.
+    """
+    path = record_path(kind, name, folder=folder)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotRecorded(f"{kind}/{name}: not recorded") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise NotRecorded(f"{kind}/{name}: its file is damaged") from None
+    for file, wanted in record["files"].items():
+        beside = path.parent / file
+        if not beside.is_file() or files_hash([beside]) != wanted:
+            raise NotRecorded(f"{kind}/{name}: {file} is missing or changed; record it again")
+    return record
+
+
+def origin(record: Mapping[str, Any]) -> str:
+    """When and by which commit a record was made, in a line for the reader."""
+    made = record["made"]
+    parts = [f"{record['data']['name']}, {made['date']}, commit {made['commit'] or 'unknown'}"]
+    parts += [made[name] for name in ("device", "note") if made.get(name)]
+    return "; ".join(parts)
+
+
+# Stages
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """Why a result kept under `old` does not serve for `new`, in one line; None if it does."""
+    for part in new:
+        before, now = old.get(part), new[part]
+        if before == now:
+            continue
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+            return f"{part} changed: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+        return f"{part} changed"
+    return None
+
+
+class Stages:
+    """A folder of results of a run, each kept under its parameters and the package's source.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they lie; made when first needed.
+    say : callable, optional
+        Told each reason to compute; silent by default.
+    lock_seconds : float
+        How long to wait for another process that computes the same result.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        say: Callable[[str], None] = lambda line: None,
+        lock_seconds: float = LOCK_SECONDS,
+    ) -> None:
+        self.folder = folder
+        self.say = say
+        self.lock_seconds = lock_seconds
+
+    def reason(self, name: str, key: Mapping[str, Any]) -> str | None:
+        """Why `name` has to be computed; None if its kept result serves."""
+        try:
+            kept = self.read(name)
+        except FileNotFoundError:
+            return "not computed yet"
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            return "its file is damaged"
+        return difference(kept.get("key", {}), _full(key))
+
+    def has(self, name: str) -> bool:
+        """Whether a result of `name` is kept, whatever its key."""
+        return self._path(name).is_file()
+
+    def keep(self, name: str, key: Mapping[str, Any], result: Any, *, seconds: float) -> None:
+        """Keep `result` under `key`."""
+        write_json(self._path(name), {"key": _full(key), "seconds": round(seconds, 3), "result": result})
+
+    def read(self, name: str) -> dict[str, Any]:
+        """The kept file: ``key``, ``seconds``, ``result``."""
+        return json.loads(self._path(name).read_text(encoding="utf-8"))
+
+    def get(self, name: str, compute: Callable[[], Any], *, key: Mapping[str, Any]) -> Any:
+        """The kept result of `name`, or that of `compute`, which is then kept.
+
+        Several processes may ask at once: one computes, the others wait and read. Whoever has
+        waited for `lock_seconds` says so and computes too; files are replaced whole, so this is safe.
+
+        Parameters
+        ----------
+        name : str
+            Names the kept file.
+        compute : callable
+            Takes nothing and returns what JSON can hold.
+        key : mapping
+            Parameters and digests of inputs; the package's source is added.
+        """
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._path(name).with_suffix(".lock"), timeout=self.lock_seconds)
+        try:
+            with lock:
+                return self._get(name, compute, key)
+        except Timeout:
+            self.say(f"{name}: another process has held it for {self.lock_seconds:.0f} s; computed here too")
+            return self._get(name, compute, key)
+
+    def _get(self, name: str, compute: Callable[[], Any], key: Mapping[str, Any]) -> Any:
+        reason = self.reason(name, key)
+        if reason is not None:
+            self.say(f"{name}: {reason}")
+            start = time.perf_counter()
+            self.keep(name, key, compute(), seconds=time.perf_counter() - start)
+        return self.read(name)["result"]
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+
+def _full(key: Mapping[str, Any]) -> dict[str, Any]:
+    return {**plain(key), "package": package_hash()}

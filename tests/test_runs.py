@@ -1,0 +1,187 @@
+"""Runs: digests, files written whole, records read back whatever the code is today, kept stages."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from gmaug import runs
+from gmaug.runs import NotRecorded, Stages, digest, read_record, record_names, record_path, write_record
+
+# ---- digests and files --------------------------------------------------------------------
+
+
+def test_digest_tells_shapes_types_and_order_apart():
+    a = np.arange(6, dtype=np.uint8)
+    values = [digest(a), digest(a.reshape(2, 3)), digest(a.astype(np.int16)), digest(a, 1), digest(1, a)]
+    assert len(set(values)) == len(values)
+    with pytest.raises(TypeError, match="cannot record"):
+        digest(object())
+
+
+def test_json_reads_back_and_its_lists_of_numbers_stand_on_one_line(tmp_path):
+    value = {"a": [1, 2.5, None], "b": [[1, 2], [3, 4]], "c": ["x [1,\n 2]", "y"], "d": [], "e": [{"f": 1}]}
+    runs.write_json(tmp_path / "x.json", value)
+    text = (tmp_path / "x.json").read_text()
+    assert json.loads(text) == value
+    assert '"a": [1, 2.5, null]' in text
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "x.txt"
+    runs.write_text(path, "old")
+    monkeypatch.setattr(runs.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        runs.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [found.name for found in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_the_package_hash_sees_a_changed_constant(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "PACKAGE", tmp_path)
+    (tmp_path / "m.py").write_text("RATE = 1\n")
+    before = runs.package_hash.__wrapped__()
+    (tmp_path / "m.py").write_text("RATE = 2\n")
+    assert runs.package_hash.__wrapped__() != before
+
+
+# ---- records ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(tmp_path):
+    (tmp_path / "metric").mkdir()
+    (tmp_path / "metric" / "w.bin").write_bytes(b"weights")
+    return write_record(
+        "metric",
+        "flowers",
+        {"value": 0.5},
+        settings={"seed": 0, "size": 224},
+        data={"name": "flowers", "images": 3, "hash": "abc"},
+        seconds=1.5,
+        device="cpu",
+        files=["w.bin"],
+        folder=tmp_path,
+    )
+
+
+def test_a_record_reads_back(written, tmp_path):
+    assert written == record_path("metric", "flowers", folder=tmp_path)
+    assert record_names("metric", folder=tmp_path) == ["flowers"]
+    record = read_record("metric", "flowers", folder=tmp_path)
+    assert set(record) == {"settings", "data", "made", "files", "content"}
+    assert record["content"] == {"value": 0.5}
+    assert record["made"]["versions"]["numpy"]
+    assert record["made"]["device"] == "cpu"
+    assert record["made"]["date"] in runs.origin(record)
+
+
+def test_a_record_holds_no_hash_of_source_and_stands_when_the_code_changes(written, tmp_path, monkeypatch):
+    assert runs.package_hash() not in written.read_text()
+    monkeypatch.setattr(runs, "package_hash", lambda: "another")
+    assert read_record("metric", "flowers", folder=tmp_path)["content"] == {"value": 0.5}
+
+
+@pytest.mark.parametrize("spoil", [lambda p: p.write_bytes(b"other"), lambda p: p.unlink()])
+def test_a_record_whose_weights_changed_is_refused(written, tmp_path, spoil):
+    spoil(written.parent / "w.bin")
+    with pytest.raises(NotRecorded, match=r"w\.bin is missing or changed"):
+        read_record("metric", "flowers", folder=tmp_path)
+
+
+def test_a_missing_or_damaged_record_is_refused(written, tmp_path):
+    with pytest.raises(NotRecorded, match="metric/x: not recorded"):
+        read_record("metric", "x", folder=tmp_path)
+    written.write_text("{")
+    with pytest.raises(NotRecorded, match="damaged"):
+        read_record("metric", "flowers", folder=tmp_path)
+
+
+def committed():
+    return sorted(path.relative_to(runs.RECORDED) for path in runs.RECORDED.rglob("*.json"))
+
+
+@pytest.mark.parametrize("path", committed(), ids=str)
+def test_every_committed_record_is_whole(path):
+    record = read_record(path.parent.name, path.stem)
+    assert set(record) == {"settings", "data", "made", "files", "content"}
+    assert {"date", "commit", "seconds", "device", "machine", "python", "versions"} <= set(record["made"])
+    assert set(record["data"]) == {"name", "images", "hash"}
+    assert '"source"' not in (runs.RECORDED / path).read_text(encoding="utf-8")
+
+
+def test_all_weights_together_are_at_most_40_mb():
+    assert sum(path.stat().st_size for path in runs.RECORDED.rglob("*.safetensors")) < 40e6
+
+
+# ---- stages -------------------------------------------------------------------------------
+
+
+def test_a_kept_result_is_not_computed_again(tmp_path):
+    calls = []
+    for _ in range(2):
+        kept = Stages(tmp_path)
+        assert kept.get("x", lambda: calls.append(0) or {"a": len(calls)}, key={"n": 3}) == {"a": 1}
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(("part", "value"), [("settings", {"n": 4}), ("inputs", "other")])
+def test_each_part_of_the_key_counts_and_is_named(tmp_path, part, value):
+    said = []
+    kept = Stages(tmp_path, say=said.append)
+    key = {"settings": {"n": 3}, "inputs": None}
+    kept.get("x", lambda: 1, key=key)
+    assert kept.get("x", lambda: 2, key={**key, part: value}) == 2
+    assert part in said[-1]
+
+
+def test_a_changed_package_computes_again_and_says_so(tmp_path, monkeypatch):
+    said = []
+    kept = Stages(tmp_path, say=said.append)
+    kept.get("x", lambda: 1, key={})
+    monkeypatch.setattr(runs, "package_hash", lambda: "another")
+    assert kept.get("x", lambda: 2, key={}) == 2
+    assert said[-1] == "x: package changed"
+
+
+def test_a_damaged_file_is_computed_again(tmp_path):
+    kept = Stages(tmp_path)
+    kept.get("x", lambda: 1, key={})
+    (tmp_path / "x.json").write_text('{"key": ')
+    assert kept.reason("x", {}) == "its file is damaged"
+    assert kept.get("x", lambda: 2, key={}) == 2
+
+
+def test_a_failing_computation_keeps_what_was_there(tmp_path):
+    kept = Stages(tmp_path)
+    kept.get("x", lambda: 1, key={"n": 1})
+
+    def fail():
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        kept.get("x", fail, key={"n": 2})
+    assert kept.reason("x", {"n": 1}) is None
+
+
+def test_a_lock_that_another_holds_does_not_hang(tmp_path):
+    said = []
+    kept = Stages(tmp_path, say=said.append, lock_seconds=0.2)
+    with FileLock(tmp_path / "x.lock"):
+        assert kept.get("x", lambda: 7, key={}) == 7
+    assert any("another process has held it" in line for line in said)
+
+
+def test_two_processes_compute_once(tmp_path):
+    script = (
+        "import sys, time; from pathlib import Path; from gmaug.runs import Stages\n"
+        "folder = Path(sys.argv[1])\n"
+        "def slow():\n    time.sleep(1); (folder / str(time.time_ns())).touch(); return 1\n"
+        "print(Stages(folder / 'kept').get('x', slow, key={}))\n"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(2)]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    assert len([path for path in tmp_path.iterdir() if path.is_file()]) == 1
