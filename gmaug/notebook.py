@@ -7,14 +7,15 @@ closing table and the footer.
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmaug import report, runs
-from gmaug.profiles import Profile, profile_named
 from gmaug.runs import Stages, digest, environment, plain, root, write_json
 
 if TYPE_CHECKING:
@@ -24,6 +25,92 @@ if TYPE_CHECKING:
 PROFILE_VARIABLE = "GMAUG_PROFILE"
 RUNS_VARIABLE = "GMAUG_RUNS"
 SCREEN_DPI = 110  # sharp in JupyterLab, and small enough to commit
+
+EIGHT = tuple(f"garden-{k}" for k in range(1, 9))
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes of a run.
+
+    Attributes
+    ----------
+    name : str
+        ``smoke``, ``default`` or ``paper``.
+    metric_gardens : tuple of str
+        Gardens whose similarity is measured.
+    metric_images : int, optional
+        Training images of a garden that the metric looks at; all of them if None.
+    bootstrap : int
+        Draws of a bootstrap or a simulation.
+    live_kimg : float
+        Thousands of images shown to the 16 px generator that is trained on the spot.
+    live_garden : str
+        The garden that notebook 04 follows.
+    live_arms, live_seeds : tuple
+        Cells of the experiment that are run on the spot in that garden.
+    live_epochs : int
+        Epochs of its classifiers.
+    """
+
+    name: str
+    metric_gardens: tuple[str, ...]
+    metric_images: int | None
+    bootstrap: int
+    live_kimg: float
+    live_garden: str
+    live_arms: tuple[str, ...]
+    live_seeds: tuple[int, ...]
+    live_epochs: int
+
+
+_ARMS = ("original", "cb-loss", "step-matched", "cgan-aug", "cgan-augcls")
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="smoke",
+            metric_gardens=("garden-1", "garden-8"),
+            metric_images=90,
+            bootstrap=200,
+            live_kimg=0.5,
+            live_garden="garden-1",
+            live_arms=("original", "cgan-augcls"),
+            live_seeds=(0,),
+            live_epochs=2,
+        ),
+        Profile(
+            name="default",
+            metric_gardens=EIGHT,
+            metric_images=None,
+            bootstrap=2000,
+            live_kimg=24.0,
+            live_garden="garden-1",
+            live_arms=_ARMS,
+            live_seeds=(0,),
+            live_epochs=30,
+        ),
+        Profile(
+            name="paper",
+            metric_gardens=EIGHT,
+            metric_images=None,
+            bootstrap=10_000,
+            live_kimg=400.0,
+            live_garden="garden-1",
+            live_arms=_ARMS,
+            live_seeds=(0, 1, 2),
+            live_epochs=100,  # as the paper trains ResNet18 (section 4.1)
+        ),
+    )
+}
+
+
+def profile_named(name: str) -> Profile:
+    """The profile called `name`; ``ValueError`` with the known ones if there is none."""
+    if name not in PROFILES:
+        raise ValueError(f"PROFILE={name}: unknown; choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]
 
 
 def run_folder(profile: str, *, seed: int = 0) -> Path:
@@ -75,8 +162,6 @@ class Notebook:
 
     def figure(self, figure: Figure, name: str, *, data: pd.DataFrame, caption: str) -> None:
         """Show a figure with its caption and write it, its data and its provenance."""
-        import io
-
         import matplotlib.pyplot as plt
         from IPython.display import Image, Markdown, display
 
@@ -116,10 +201,8 @@ class Notebook:
         return record
 
     def judge(self, claim: str, ours: Any, *, why: str = "", **options: Any) -> None:
-        """Record the verdict on a claim of the paper (see :func:`gmaug.claims.judge`)."""
-        from gmaug import claims
-
-        verdict = claims.judge(claim, ours, why=why, **options)
+        """Record the verdict on a claim of the paper (see :func:`gmaug.report.judge`)."""
+        verdict = report.judge(claim, ours, why=why, **options)
         self._verdicts = [v for v in self._verdicts if v["id"] != claim] + [plain(verdict)]
 
     @property
@@ -131,10 +214,8 @@ class Notebook:
         """Show the closing table, *paper | ours | verdict | why*, and keep it for the report."""
         from IPython.display import Markdown, display
 
-        from gmaug import claims
-
         write_json(self.folder / "verdicts" / f"{self.name}.json", self._verdicts)
-        display(Markdown(report.markdown(claims.closing_table(self._verdicts))))
+        display(Markdown(report.markdown(report.closing_table(self._verdicts))))
 
     def provenance(self) -> dict[str, Any]:
         """Settings, seed, data, versions and machine: nothing that changes from one run to the next."""

@@ -1,25 +1,41 @@
-"""Figures and tables written with the data behind them and where they come from.
+"""What a run hands over: figures and tables with their data, verdicts on the paper's claims, one HTML page.
 
-A figure is ``name.svg`` and ``name.png``, a table ``name.csv`` and ``name.md``; each has a
-``name.json`` beside it: caption, columns, and provenance. The files of a figure include
-``name.csv``, the data it draws.
+A figure is ``name.svg`` and ``name.png``, a table ``name.csv`` and ``name.md``; each has a ``name.json``
+beside it with its caption, columns and provenance, which holds nothing that changes from one run to the
+next on the same machine. The files of a figure include ``name.csv``, the data it draws.
+
+``published/claims.csv`` has one row a claim of the paper: where it stands, what it says in our words, the
+paper's value, the notebook that tests it, how, and for numbers the tolerance with its reason. A notebook
+calls :func:`judge`; :func:`table` lists every claim, judged or not.
 """
 
 from __future__ import annotations
 
-import os
+import base64
+import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmaug.provenance import write_json
+import numpy as np
+import pandas as pd
+
+from gmaug import published
+from gmaug.runs import environment, write_json, write_text
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 PRINT_DPI = 200
+OURS = re.compile(r"(fig|table)\d+_")
+"""Names of the paper's figures and tables, the only files of ``figures/`` that a run touches."""
+
+# Figures and tables
 
 
 def save_figure(
@@ -41,7 +57,6 @@ def save_figure(
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     figure.savefig(folder / f"{name}.png", dpi=PRINT_DPI)
-    data.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     _sidecar(name, folder, data, caption, provenance)
     return folder / f"{name}.png"
 
@@ -51,33 +66,24 @@ def save_table(
 ) -> None:
     """Write a table as CSV and Markdown with its sidecar."""
     folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    (folder / f"{name}.md").write_text(f"{markdown(table)}\n\n{caption}\n", encoding="utf-8")
+    write_text(folder / f"{name}.md", f"{markdown(table)}\n\n{caption}\n")
     _sidecar(name, folder, table, caption, provenance)
 
 
 def _sidecar(
     name: str, folder: Path, data: pd.DataFrame, caption: str, provenance: Mapping[str, Any]
 ) -> None:
+    data.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     columns = {str(column): str(dtype) for column, dtype in data.dtypes.items()}
-    write_json(
-        folder / f"{name}.json",
-        {
-            "name": name,
-            "caption": caption,
-            "data": f"{name}.csv",
-            "columns": columns,
-            "provenance": provenance,
-        },
-    )
+    about = {"name": name, "caption": caption, "data": f"{name}.csv", "columns": columns}
+    write_json(folder / f"{name}.json", {**about, "provenance": provenance})
 
 
 def markdown(table: pd.DataFrame) -> str:
     """A Markdown table; missing values are empty cells."""
     rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
     head = [_cell(column) for column in table.columns]
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
 
 
 def _cell(value: Any) -> str:
@@ -88,10 +94,10 @@ def _cell(value: Any) -> str:
 
 
 def refresh(source: Path, target: Path) -> list[str]:
-    """Replace the files of `target` by the paper's figures and tables in `source`.
+    """Replace the paper's figures and tables in `target` by those in `source`.
 
-    Those named ``extra_...`` belong to the companion alone: they stand in the notebooks and stay
-    with the run.
+    Only files named as in ``fig1_...`` and ``table1_...`` are touched. Those named ``extra_...``
+    belong to the companion alone: they stand in the notebooks and stay with the run.
 
     Returns
     -------
@@ -99,12 +105,358 @@ def refresh(source: Path, target: Path) -> list[str]:
         Names that left or came.
     """
     target.mkdir(parents=True, exist_ok=True)
-    new = {path.name for path in source.iterdir() if path.name.startswith(("fig", "table"))}
-    old = {path.name for path in target.iterdir() if path.is_file() and not path.name.startswith(".")}
+    new, old = ({p.name for p in folder.iterdir() if OURS.match(p.name)} for folder in (source, target))
     for name in sorted(new):
         scratch = target / f".{name}"
         shutil.copyfile(source / name, scratch)
-        os.replace(scratch, target / name)
-    for name in sorted(old - new):
+        scratch.replace(target / name)
+    for name in old - new:
         (target / name).unlink()
     return sorted(old ^ new)
+
+
+# Claims and their verdicts
+
+MATCHES = "matches"
+DIFFERS = "differs"
+INCONCLUSIVE = "inconclusive"
+ITSELF = "the paper disagrees with itself"
+NOT_RUN = "not run"
+CONSTRUCTION = "holds by construction"
+VERDICTS = (MATCHES, DIFFERS, INCONCLUSIVE, ITSELF, NOT_RUN)
+"""What is counted; :data:`CONSTRUCTION` is listed and not counted."""
+
+LEVEL_P = 0.05  # a claim whose test gives a greater p-value is not refuted
+Z = 1.96  # 95 % of a normal distribution
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one claim; `paper` and `ours` as text to print."""
+
+    id: str
+    paper: str
+    ours: str
+    verdict: str
+    why: str
+
+
+@cache
+def _rows() -> Mapping[str, Mapping[str, Any]]:
+    return {row["id"]: row for row in published.claims().to_dict("records")}
+
+
+def judge(
+    claim: str,
+    ours: Any,
+    *,
+    holds: bool | None = None,
+    se: float | None = None,
+    p: float | None = None,
+    itself: bool = False,
+    inconclusive: bool = False,
+    why: str = "",
+) -> Verdict:
+    """Compare what was found with what the paper says.
+
+    Parameters
+    ----------
+    claim : str
+        Id of the claim.
+    ours : number, bool, str or None
+        What was found. A number is compared with the paper's where the claim has a tolerance; a bool
+        says whether the claim holds; None means that nothing was run.
+    holds : bool, optional
+        Whether the claim holds, where `ours` is text or a number without a tolerance.
+    se : float, optional
+        Standard error of `ours`. Where its 95 % interval reaches across the tolerance, so that both
+        answers are possible, the verdict is inconclusive.
+    p : float, optional
+        p-value of the test against the claim: above 5 % the claim is not refuted, and what would
+        differ is inconclusive.
+    itself : bool
+        The paper's own numbers contradict the claim.
+    inconclusive : bool
+        The interval holds both answers, or the comparison lacks power; `why` should say how many
+        seeds or images would settle it.
+    why : str
+        The reason, in a line.
+
+    Returns
+    -------
+    Verdict
+        Its verdict is one of :data:`VERDICTS`, or :data:`CONSTRUCTION` where the claim's kind is
+        ``construction`` and it holds.
+
+    Raises
+    ------
+    ValueError
+        If there is no such claim, or nothing to decide it by.
+    """
+    if claim not in _rows():
+        near = ", ".join(name for name in _rows() if name.split(".")[0] == claim.split(".")[0])
+        raise ValueError(f"no claim {claim!r} in published/claims.csv; its section has: {near or 'none'}")
+    row = _rows()[claim]
+    truth = isinstance(ours, (bool, np.bool_))
+    measured = isinstance(ours, Real) and not truth and not np.isnan(row["tolerance"])
+    if measured and holds is not None:
+        raise ValueError(f"{claim} is decided by its tolerance; leave out holds=")
+    if ours is None:
+        verdict = NOT_RUN
+    elif itself:
+        verdict = ITSELF
+    elif inconclusive:
+        verdict = INCONCLUSIVE
+    elif measured:
+        verdict = _within(abs(float(ours) - float(row["paper"])), row["tolerance"], Z * (se or 0.0))
+        why = why or f"within {row['tolerance']:g} would match: {row['reason']}"
+    elif holds is not None or truth:
+        verdict = MATCHES if (ours if holds is None else holds) else DIFFERS
+    else:
+        raise ValueError(f"{claim} has no tolerance to decide {ours!r} by; say holds=True or holds=False")
+    if verdict == DIFFERS and p is not None and p > LEVEL_P:
+        verdict = INCONCLUSIVE
+    if verdict == MATCHES and row["kind"] == "construction":
+        verdict = CONSTRUCTION
+    return Verdict(claim, f"{row['paper']} {row['unit']}".strip(), _ours(ours, se), verdict, why)
+
+
+def _within(distance: float, tolerance: float, half: float) -> str:
+    """The verdict on a number whose 95 % interval has the half width `half`."""
+    slack = 1e-12  # forgives binary fractions only: 0.1652 - 0.1651 must not miss 0.0001
+    if distance <= tolerance + slack and half <= tolerance + slack:
+        return MATCHES
+    return DIFFERS if distance > tolerance + half + slack else INCONCLUSIVE
+
+
+def _ours(ours: Any, se: float | None) -> str:
+    if ours is None:
+        return ""
+    if isinstance(ours, (bool, np.bool_)):
+        return "holds" if ours else "does not hold"
+    if not isinstance(ours, Real):
+        return str(ours)
+    text = f"{float(ours):.6g}"
+    return text if se is None else f"{text} ± {se:.2g}"
+
+
+def table(verdicts: Iterable[Mapping[str, Any] | Verdict] = ()) -> pd.DataFrame:
+    """Every claim of the paper with its verdict; ``not run`` where none was given.
+
+    Returns
+    -------
+    DataFrame
+        The columns of :func:`gmaug.published.claims` with ``ours``, ``verdict`` and ``why``.
+    """
+    given = _by_id(verdicts)
+    frame = published.claims()
+    frame["ours"] = [given.get(name, {}).get("ours", "") for name in frame["id"]]
+    frame["verdict"] = [given.get(name, {}).get("verdict", NOT_RUN) for name in frame["id"]]
+    tests = zip(frame["id"], frame["test"], strict=True)
+    frame["why"] = [given[name]["why"] if name in given else test for name, test in tests]
+    return frame
+
+
+def closing_table(verdicts: Iterable[Mapping[str, Any] | Verdict]) -> pd.DataFrame:
+    """The closing table of a notebook: ``claim``, ``paper``, ``ours``, ``verdict`` and ``why``."""
+    given = _by_id(verdicts)
+    columns = ["paper", "ours", "verdict", "why"]
+    rows = [
+        {"claim": f"{row['claim']} ({row['section']})", **{column: given[name][column] for column in columns}}
+        for name, row in _rows().items()
+        if name in given
+    ]
+    return pd.DataFrame(rows, columns=["claim", *columns])
+
+
+def _by_id(verdicts: Iterable[Mapping[str, Any] | Verdict]) -> dict[str, Mapping[str, Any]]:
+    dicts = (asdict(verdict) if isinstance(verdict, Verdict) else verdict for verdict in verdicts)
+    return {verdict["id"]: verdict for verdict in dicts}
+
+
+def read_verdicts(folder: Path) -> list[dict[str, Any]]:
+    """Verdicts that the notebooks of a run have left in `folder` as JSON lists, by file name."""
+    return [row for path in sorted(folder.glob("*.json")) for row in json.loads(path.read_text("utf-8"))]
+
+
+def tally(frame: pd.DataFrame) -> str:
+    """How many claims of a :func:`table` met which verdict, in a line.
+
+    What holds by construction is said and not counted.
+    """
+    built = (frame["kind"] == "construction") & frame["verdict"].isin([CONSTRUCTION, NOT_RUN])
+    counts = frame.loc[~built, "verdict"].value_counts()
+    text = f"{(~built).sum()} claims: " + ", ".join(f"{counts.get(name, 0)} {name}" for name in VERDICTS)
+    return f"{text} ({built.sum()} more hold by construction and are not counted)" if built.any() else text
+
+
+def summary(folder: Path) -> str:
+    """How many claims met which verdict, and each that differs, as text for a terminal."""
+    frame = table(read_verdicts(folder))
+    lines = [tally(frame)]
+    for verdict in (DIFFERS, ITSELF):
+        for row in frame[frame["verdict"] == verdict].to_dict("records"):
+            lines.append(f"  {verdict}: {row['id']}: paper {row['paper']}, ours {row['ours']}. {row['why']}")
+    return "\n".join(lines)
+
+
+# One page with everything
+
+COLOURS = {
+    MATCHES: "#009E73",
+    DIFFERS: "#D55E00",
+    INCONCLUSIVE: "#9A6700",
+    ITSELF: "#CC79A7",
+    NOT_RUN: "#7F7F7F",
+    CONSTRUCTION: "#7F7F7F",
+}
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>gmaug report</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
+figure { margin: 1.5rem 0; } img { max-width: 100%; } figcaption, caption { font-style: italic; color: #444; }
+div.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; margin: 1rem 0; }
+caption { caption-side: bottom; text-align: left; padding-top: .4rem; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .6rem; border-bottom: 1px solid #eee; }
+th { border-bottom: 2px solid #ccc; } .verdict { font-weight: 600; white-space: nowrap; }
+</style>
+</head>
+<body>
+<h1>gmaug: a paper, rerun</h1>
+<p>Companion to Guo, Benitez-Quiroz, Feng and Martinez, <i>Structural Similarity: When to Use Deep
+Generative Models on Imbalanced Image Dataset Augmentation</i>, arXiv 2303.04854.</p>
+<p>{{ parameters }}</p>
+<h2>Verdicts</h2>
+<p>{{ tally }}.</p>
+<div class="wide"><table>
+<tr><th>section</th><th>claim</th><th>paper</th><th>ours</th><th>verdict</th><th>why</th></tr>
+{% for row in claims -%}
+<tr><td>{{ row.section }}</td><td>{{ row.claim }}</td><td>{{ row.paper }}</td><td>{{ row.ours }}</td>
+<td><span class="verdict" style="color:{{ colours[row.verdict] }}">{{ row.verdict }}</span></td>
+<td>{{ row.why }}</td></tr>
+{% endfor %}</table></div>
+<h2>Figures</h2>
+{% for one in figures -%}
+<figure><img alt="{{ one.caption }}" src="data:image/png;base64,{{ one.picture }}">
+<figcaption><b>{{ one.name }}</b> {{ one.caption }}</figcaption></figure>
+{% endfor -%}
+<h2>Tables</h2>
+{% for one in tables -%}
+<div class="wide"><table><caption><b>{{ one.name }}</b> {{ one.caption }}</caption>
+<tr>{% for column in one.frame.columns %}<th>{{ column }}</th>{% endfor %}</tr>
+{% for row in one.frame.itertuples(index=False) -%}
+<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table></div>
+{% endfor -%}
+<h2>Time and environment</h2>
+<table>
+{% for name, value in about.items() -%}
+<tr><td>{{ name }}</td><td>{{ value }}</td></tr>
+{% endfor %}</table>
+</body>
+</html>
+"""
+
+
+def write_page(folder: Path, *, seconds: Mapping[str, float], parameters: Mapping[str, Any]) -> Path:
+    """Write ``report.html`` into the folder of a run.
+
+    The page carries its pictures and its style, so it reads the same with no network and can be sent
+    to a reviewer as one file.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run; its ``figures`` and ``verdicts`` are read.
+    seconds : mapping of str to float
+        How long each notebook took when it ran.
+    parameters : mapping
+        Profile, seed, data.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    import jinja2
+
+    def sidecars(pattern: str) -> list[tuple[Path, dict[str, Any]]]:
+        found = sorted((folder / "figures").glob(pattern))
+        return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in found]
+
+    pictures, frames = sidecars("fig*.json"), sidecars("table*.json")
+    origin, claims = environment(), table(read_verdicts(folder / "verdicts"))
+    versions = {name: version for name, version in origin.pop("versions").items() if version}
+    template = jinja2.Environment(autoescape=True).from_string(PAGE)
+    text = template.render(
+        parameters=", ".join(f"{name} {value}" for name, value in parameters.items()),
+        tally=tally(claims),
+        claims=claims.to_dict("records"),
+        colours=COLOURS,
+        figures=[
+            {**about, "picture": base64.b64encode(path.with_suffix(".png").read_bytes()).decode()}
+            for path, about in pictures
+        ],
+        tables=[
+            {**about, "frame": pd.read_csv(path.with_suffix(".csv"), dtype=str, keep_default_na=False)}
+            for path, about in frames
+        ],
+        about={**{name: f"{value:.0f} s" for name, value in seconds.items()}, **origin, **versions},
+    )
+    write_text(folder / "report.html", text)
+    return folder / "report.html"
+
+
+# The verdicts in README.md
+
+BEGIN, END = "<!-- verdicts -->", "<!-- /verdicts -->"
+SHOWN = (
+    "table5.flowers.ssim_sup_sub_cls",
+    "table5.scene.ssim_sup_sub_cls",
+    "sec3.2.converges",
+    "eq4.curve",
+    "table6.mae.cgan",
+    "table6.mae.cgan.definition",
+    "abstract.related",
+    "abstract.decay",
+    "sec1.predict",
+    "sec4.3.enhanced",
+    "sec4.3.mae_same",
+    "sec1.high_quality",
+    "sec2.imbalance",
+    "sec3.3.less_benefit",
+    "sec4.1.same_hyperparameters",
+    "table3.cgan_augcls_resnet18",
+)
+"""The claims that a reader asks about first; the whole list ends every run."""
+
+
+def write_verdicts(verdicts: Path, readme: Path) -> bool:
+    """Replace what stands between the markers of `readme`; return whether it changed.
+
+    Parameters
+    ----------
+    verdicts : Path
+        Folder of the JSON lists that the notebooks of a run have left.
+    readme : Path
+
+    Raises
+    ------
+    ValueError
+        If the markers are missing.
+    """
+    text = readme.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{readme.name}: no {BEGIN} ... {END} to write the verdicts between; put them back")
+    frame = table(read_verdicts(verdicts))
+    shown = frame.set_index("id").loc[list(SHOWN), ["claim", "paper", "ours", "verdict", "why"]]
+    body = f"{BEGIN}\n{tally(frame)}. Some of them:\n\n{markdown(shown)}\n{END}"
+    new = re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: body, text, flags=re.DOTALL)
+    if new != text:
+        write_text(readme, new)
+    return new != text

@@ -12,29 +12,132 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gmaug import notebook, report, runs
-from gmaug.execution import NotebookFailed, Run, end_with_parent, execute, progress_file
-from gmaug.profiles import PROFILES, profile_named
-from gmaug.progress import last_line
+from gmaug.notebook import PROFILES, profile_named
+from gmaug.progress import FILE_VARIABLE, last_line
 from gmaug.runs import Stages, digest, files_hash
 
-# A notebook and those whose kept results it reads: with several jobs it starts after them.
-NOTEBOOKS: dict[str, tuple[str, ...]] = {
-    "01_ssim_background": (),
-    "02_class_hierarchy": (),
-    "03_similarity_metric": (),
-    "04_gm_augcls": (),
+# Those whose kept results a notebook reads: with several jobs it starts after them.
+AFTER: dict[str, tuple[str, ...]] = {
     "05_experiments": ("03_similarity_metric", "04_gm_augcls"),
     "06_curve_fit": ("05_experiments",),
 }
+NOTEBOOKS = {
+    path.stem: AFTER.get(path.stem, ())
+    for path in sorted((runs.root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+}
+"""Every notebook, in order, and what it waits for."""
+
+PARAMETERS = {"PROFILE": "default", "SEED": 0, "DATA": None}
+"""The literals of every notebook's parameters cell."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One invocation: what is executed, with which parameters, and where it goes."""
+
+    profile: str
+    folder: Path
+    notebooks: Path
+    seed: int = 0
+    data: str | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What differs from the literals of the notebooks' parameters cells."""
+        chosen = {"PROFILE": self.profile, "SEED": self.seed, "DATA": self.data}
+        return {name: value for name, value in chosen.items() if value != PARAMETERS[name]}
+
+
+class NotebookFailed(RuntimeError):
+    """A cell raised; the message names the notebook, the cell and the executed copy."""
+
+
+def execute(name: str, run: Run, *, threads: int) -> float:
+    """Run one notebook headless into ``<run>/notebooks``; return the seconds it took.
+
+    Raises
+    ------
+    NotebookFailed
+        If a cell raises. The executed copy, with the error, stays.
+    """
+    os.environ[FILE_VARIABLE] = str(progress_file(run, name))
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    # the kernel, which starts in notebooks/, imports this package and no other that is installed
+    paths = [str(runs.PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    # tqdm.auto, which diffusers and transformers import, misses ipywidgets aloud; nothing here needs them
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
+    os.environ.pop(notebook.PROFILE_VARIABLE, None)  # the parameter counts here
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    source = run.notebooks / f"{name}.ipynb"
+    target = run.folder / "notebooks" / f"{name}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    progress_file(run, name).parent.mkdir(parents=True, exist_ok=True)
+    progress_file(run, name).write_text("", encoding="utf-8")
+    start = time.perf_counter()
+    try:
+        with _transport() as kernel:
+            papermill.execute_notebook(
+                str(source),
+                str(target),
+                parameters=run.parameters,
+                kernel_name="python3",
+                cwd=str(source.parent),
+                progress_bar=False,
+                **kernel,
+            )
+    except PapermillExecutionError as error:
+        raise NotebookFailed(
+            f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}; see {os.path.relpath(target)}"
+        ) from None
+    return time.perf_counter() - start
+
+
+@contextmanager
+def _transport() -> Iterator[dict[str, Any]]:
+    """Options with which a kernel talks over socket files, so that several cannot clash on ports."""
+    from traitlets.config import Config
+
+    if os.name == "nt":  # TCP is all there is
+        yield {}
+        return
+    # A folder of its own under the system's short temporary path: socket names hold 107 characters.
+    with tempfile.TemporaryDirectory(prefix="gmaug-") as folder:
+        yield {"config": Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})}
+
+
+def progress_file(run: Run, name: str) -> Path:
+    """Where the bars of a notebook go during a headless run."""
+    return run.folder / "progress" / f"{name}.txt"
+
+
+def end_with_parent() -> None:
+    """Have a worker, and with it its kernel, end at once when the run that started it ends."""
+    parent = multiprocessing.parent_process()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def key_of(name: str, run: Run) -> dict[str, Any]:
@@ -154,28 +257,24 @@ def _state(run: Run, name: str) -> str:
 
 def _conclude(run: Run, kept: Stages, *, partial: bool) -> None:
     """Refresh ``figures/`` where this run is the committed one; write the report, print the claims."""
-    from gmaug import claims, html_report
-
     figures = run.folder / "figures"
     if partial:
         print(f"figures and tables of these notebooks: {_shown(figures)}")
     elif run.parameters:
         print(f"figures and tables: {_shown(figures)} (figures/ is refreshed by the default run alone)")
     else:
-        report.refresh(figures, notebook.root() / "figures")
-        print(f"figures and tables: {_shown(notebook.root() / 'figures')}")
+        report.refresh(figures, runs.root() / "figures")
+        print(f"figures and tables: {_shown(runs.root() / 'figures')}")
     seconds = {name: kept.read(name)["seconds"] for name in NOTEBOOKS if kept.has(name)}
     about = {"profile": run.profile, "seed": run.seed, "data": run.data and Path(run.data).name}
-    page = html_report.write(run.folder, seconds=seconds, parameters=about)
+    page = report.write_page(run.folder, seconds=seconds, parameters=about)
     print(f"report: {_shown(page)}\n")
-    print(claims.summary(run.folder / "verdicts"))
+    print(report.summary(run.folder / "verdicts"))
 
 
 def write_back(run: Run) -> None:
     """Put the executed copies in place of the committed notebooks, and the verdicts in README.md."""
     import nbformat
-
-    from gmaug import readme
 
     for name in NOTEBOOKS:
         path = run.notebooks / f"{name}.ipynb"
@@ -189,7 +288,7 @@ def write_back(run: Run) -> None:
         scratch = path.with_suffix(".tmp")
         nbformat.write(executed, scratch)
         os.replace(scratch, path)
-    readme.render(run.folder / "verdicts", notebook.root() / "README.md")
+    report.write_verdicts(run.folder / "verdicts", runs.root() / "README.md")
 
 
 def _shown(path: Path) -> str:
@@ -225,7 +324,7 @@ def _main(options: argparse.Namespace) -> int:
     folder = notebook.run_folder(options.profile, seed=options.seed)
     if options.fresh:
         shutil.rmtree(folder, ignore_errors=True)
-    run = Run(options.profile, folder, notebook.root() / "notebooks", options.seed, options.data)
+    run = Run(options.profile, folder, runs.root() / "notebooks", options.seed, options.data)
     if options.write_back and (run.parameters or len(chosen) < len(NOTEBOOKS)):
         raise ValueError("--write-back: only a whole run with the default parameters is committed")
     start = time.perf_counter()

@@ -8,7 +8,7 @@ from gmaug.runs import PACKAGE
 
 # Each room may import those in the lines above it and those in its own line.
 ORDER = (
-    ("runs", "progress", "backend", "published", "claims", "provenance", "records"),
+    ("runs", "progress", "backend", "published", "provenance", "records"),
     ("hierarchy",),
     ("datasets",),
     ("ssim", "ssim_kernel"),
@@ -19,7 +19,7 @@ ORDER = (
     ("studies",),
     ("law", "equivalence"),
     ("advice", "balance", "compare", "plots"),
-    ("report", "profiles", "notebook", "execution", "readme", "html_report", "reproduce", "audit", "bench"),
+    ("report", "claims", "notebook", "reproduce", "audit", "bench"),
     ("__main__",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

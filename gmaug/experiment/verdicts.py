@@ -17,10 +17,10 @@ ONE_GARDEN_TEXT = "recorded cells on gardens, not the paper's data"
 
 def judge_printed(nb: Any) -> None:
     """Claims that rest on data, models or a GPU that are not here: not run, and said so."""
-    from gmaug import claims
+    from gmaug import published
 
     tables = ("table2.fid", "table3.", "table4.", "table7.")
-    for name in claims.load().query("notebook == '05'")["id"]:
+    for name in published.claims().query("notebook == '05'")["id"]:
         if name.startswith(tables) and name not in nb.judged:
             nb.judge(name, None, why=NOT_HERE)
     nb.judge("sec4.1.epochs_resnet", None, why="the paper profile asks for 100 epochs; it has not been run")

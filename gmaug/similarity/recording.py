@@ -210,9 +210,7 @@ def verdicts(table: pd.DataFrame) -> list[tuple[str, float | None, float | None,
 
     This run goes before the record; a set that neither has is not run.
     """
-    from gmaug import claims
-
-    rows = claims.load().set_index("id")
+    rows = published.claims().set_index("id")
     found = []
     for line in table.to_dict("records"):
         column = {"mergeCls": "ssim_merge_cls", "supSubCls": "ssim_sup_sub_cls"}[line["metric"]]
