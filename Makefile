@@ -23,7 +23,7 @@ python := $(VENV)/bin/python
 run_options := --profile "$(PROFILE)" --seed "$(SEED)" --jobs "$(JOBS)" $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce notebooks test lint lab bench clean
+.PHONY: help venv reproduce notebooks test lab bench audit clean
 
 help:  ## this list
 	@echo "gmaug: when do generated images help a classifier trained on an imbalanced set?"
@@ -41,22 +41,24 @@ reproduce: venv  ## run every notebook and regenerate figures/; PROFILE= SEED= D
 	$(if $(TRAIN),$(python) -m gmaug record generators)
 	$(python) -m gmaug reproduce $(run_options)
 
-notebooks: venv  ## the default run, its outputs stored in notebooks/
-	$(python) -m gmaug reproduce --write-back
+notebooks: venv  ## a default run, its outputs stored in notebooks/; JOBS=
+	$(python) -m gmaug reproduce --write-back $(run_options)
 
 test: venv  ## lint, pytest, and nbval over the notebooks
 	@mkdir -p runs
 	$(VENV)/bin/ruff check .
-	$(python) -m pytest tests
+	OMP_NUM_THREADS=1 $(python) -m pytest tests -n 2 --dist loadfile --ignore tests/benchmarks
 	GMAUG_PROFILE=smoke GMAUG_RUNS="$(CURDIR)/runs/nbval" GMAUG_PROGRESS="$(CURDIR)/runs/nbval.txt" \
-		$(python) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+		OMP_NUM_THREADS=1 $(python) -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 lab: venv  ## JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab notebooks
 
-bench: venv  ## the metric against its peers, as ratios in one run
-	$(python) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
-	$(python) -m gmaug bench
+bench: venv  ## benchmarks against peers, as ratios in one run
+	$(python) -m pytest tests/benchmarks --benchmark-only
+
+audit: venv  ## one cheap record of each kind run again and compared; DATA=
+	$(python) -m gmaug audit $(if $(DATA),--data "$(DATA)")
 
 clean:  ## forget the runs (not the environment)
 	rm -rf runs

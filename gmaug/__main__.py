@@ -1,4 +1,4 @@
-"""The command line: ``python -m gmaug COMMAND``."""
+"""The command line: ``gmaug COMMAND`` or ``python -m gmaug COMMAND``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from gmaug import __version__
 
 # Command -> module with `add_parser(subparsers)`, and a line of help. Only the module of the
 # command that was asked for is imported, so a light command stays light.
@@ -18,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "record": ("gmaug.study.studies", "make the recorded runs again"),
     "bench": ("gmaug.bench", "time the metric against its peers"),
     "reproduce": ("gmaug.reproduce", "run every notebook headless and regenerate figures/"),
+    "audit": ("gmaug.audit", "run one cheap record of each kind again and compare"),
 }
 
 
@@ -67,8 +71,15 @@ def _similarity(options: argparse.Namespace) -> int:
     return 0
 
 
+def _typed() -> str:
+    """The command as it was typed: ``gmaug``, or ``python -m gmaug``."""
+    name = Path(sys.argv[0]).name
+    return f"python -m {__package__}" if name == "__main__.py" else "gmaug"
+
+
 def _parser(asked: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m gmaug", description="When do generated images help?")
+    parser = argparse.ArgumentParser(prog=_typed(), description="When do generated images help?")
+    parser.add_argument("--version", action="version", version=f"gmaug {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     command = next((word for word in asked if not word.startswith("-")), None)
     for name, (module, line) in COMMANDS.items():
@@ -102,11 +113,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError) as error:
-        print(f"gmaug: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"gmaug: {_one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("gmaug: interrupted", file=sys.stderr)
         return 130
+
+
+def _one_line(text: str) -> str:
+    """Text without line breaks and control characters, which a file's name can hold."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
 if __name__ == "__main__":

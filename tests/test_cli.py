@@ -7,6 +7,7 @@ import sys
 import pytest
 from pictures import write_folder
 
+import gmaug
 from gmaug.__main__ import COMMANDS, main
 
 
@@ -70,6 +71,38 @@ def test_wrong_options_have_status_2_too():
         )
         assert run.returncode == 2
         assert run.stdout == ""
+
+
+def run_python(*arguments):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_version_and_usage_say_the_command_that_was_typed():
+    assert run_python("-m", "gmaug", "--version").stdout == f"gmaug {gmaug.__version__}\n"
+    assert run_python("-m", "gmaug").stderr.startswith("usage: python -m gmaug ")
+    script = "import sys; sys.argv = ['/usr/bin/gmaug']; from gmaug.__main__ import main; main()"
+    assert run_python("-c", script).stderr.startswith("usage: gmaug ")
+
+
+def test_control_characters_of_a_name_are_escaped(capsys):
+    assert main(["similarity", "no\x1b[31mred\nfolder"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "\x1b" not in err
+    assert r"\x1b[31mred" in err
+
+
+def test_the_public_face_is_lazy_and_whole():
+    code = (
+        "import sys, gmaug\n"
+        "assert not {'torch', 'pandas', 'skimage', 'matplotlib', 'numpy'} & set(sys.modules), 'not lazy'\n"
+        "for name in gmaug.__all__: assert getattr(gmaug, name).__doc__, name\n"
+        "assert set(gmaug.__all__) <= set(dir(gmaug))\n"
+    )
+    run = run_python("-c", code)
+    assert run.returncode == 0, run.stderr
+    with pytest.raises(AttributeError, match="it has open_images"):
+        _ = gmaug.measurement
 
 
 def test_help_lists_every_command_and_imports_nothing_heavy():

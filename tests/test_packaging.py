@@ -20,7 +20,9 @@ def project_requirements() -> dict[str, Requirement]:
 
 def conda_requirements() -> dict[str, Requirement]:
     lines = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    return {r.name: r for r in (Requirement(line) for line in lines if isinstance(line, str))}
+    (pip,) = (line["pip"] for line in lines if isinstance(line, dict))  # what conda-forge does not have
+    texts = [line for line in lines if isinstance(line, str)] + [line for line in pip if line != "-e ."]
+    return {r.name: r for r in map(Requirement, texts)}
 
 
 def constraints() -> dict[str, Version]:

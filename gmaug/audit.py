@@ -1,0 +1,137 @@
+"""``python -m gmaug audit``: run one cheap record of each kind again and compare it with what was recorded.
+
+A record is kept whatever the code is today; this says whether today's code still gives its numbers, within
+the scatter stated for each. It takes minutes and is meant for a release, not for every test run. A kind
+of record joins by a function in :data:`AUDITS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gmaug.runs import NotRecorded, read_record
+
+
+@dataclass(frozen=True)
+class Check:
+    """A number of a record beside the same number now.
+
+    Parameters
+    ----------
+    what : str
+    recorded, now : float
+    scatter : float
+        How far apart the two may be.
+    why : str
+        Where the scatter comes from.
+    """
+
+    what: str
+    recorded: float
+    now: float
+    scatter: float
+    why: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether both agree within the scatter."""
+        return abs(self.now - self.recorded) <= self.scatter
+
+    def __str__(self) -> str:
+        sign = "ok  " if self.holds else "FAIL"
+        return (
+            f"{sign} {self.what}: recorded {self.recorded:.6g}, now {self.now:.6g}, "
+            f"may differ by {self.scatter:.2g} ({self.why})"
+        )
+
+
+def metric(data: Path | None) -> Iterator[Check]:
+    """The two metrics of the scene photographs, from the same pairs."""
+    from gmaug.datasets import open_images
+    from gmaug.similarity import measure
+
+    record = read_record("metric", "scene")
+    settings = record["settings"]
+    images = open_images("scene", root=data) if data is not None else open_images("scene")
+    now = measure(images, pairs=settings["pairs"], seed=settings["seed"]).to_dict()
+    for name in ("ssim_merge_cls", "ssim_sup_sub_cls"):
+        then = record["content"]["similarity"][name]["value"]
+        yield Check(f"metric/scene {name}", then, now[name]["value"], 1e-6, "the same pairs; rounding")
+
+
+def cell(data: Path | None) -> Iterator[Check]:
+    """The first cell of the first round: training a classifier on a garden as it is."""
+    from gmaug.experiment import cell_of, run_cell
+    from gmaug.study.studies import material
+
+    content = read_record("first_round", "cells")["content"]
+    wanted = ("garden-1", "original")
+    same = [one for one in content if (one["cell"]["dataset"], one["cell"]["arm"]) == wanted]
+    found = run_cell(cell_of(same[0]), material("garden-1"))["result"]
+    for score in ("top1", "balanced_accuracy"):
+        spread = 3 * float(np.std([one["result"][score] for one in same], ddof=1))
+        yield Check(
+            f"first_round/cells garden-1 original {score}", same[0]["result"][score], found[score], spread,
+            f"three deviations between {len(same)} seeds",
+        )  # fmt: skip
+
+
+AUDITS: dict[str, Callable[[Path | None], Iterator[Check]]] = {"metric": metric, "cell": cell}
+"""By kind: a function that takes the folder of real image sets, or None, and yields checks."""
+
+
+def audit(kinds: list[str] | None = None, *, data: Path | None = None) -> list[Check]:
+    """Run the audits and print each check as it is done.
+
+    Parameters
+    ----------
+    kinds : list of str, optional
+        Of :data:`AUDITS`; all by default.
+    data : Path, optional
+        Folder of the real image sets; what needs them is left out, and said so, where they are missing.
+
+    Raises
+    ------
+    ValueError
+        If a kind is unknown.
+    """
+    unknown = set(kinds or ()) - set(AUDITS)
+    if unknown:
+        raise ValueError(f"audit {' '.join(sorted(unknown))}: unknown; there are {', '.join(AUDITS)}")
+    checks = []
+    for kind in kinds or AUDITS:
+        start = time.perf_counter()
+        try:
+            found = list(AUDITS[kind](data))
+        except (FileNotFoundError, NotRecorded) as missing:
+            print(f"left out {kind}: {missing}", flush=True)
+            continue
+        for check in found:
+            print(check, flush=True)
+        print(f"{kind}: {time.perf_counter() - start:.0f} s", flush=True)
+        checks += found
+    return checks
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``audit`` to the command line."""
+    parser = subparsers.add_parser(
+        "audit", help="run one cheap record of each kind again and compare", description=__doc__
+    )
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(AUDITS)}; default: all")
+    parser.add_argument("--data", type=Path, default=None, help="folder that holds flowers/, scene/, ...")
+    parser.set_defaults(function=_main)
+
+
+def _main(options: argparse.Namespace) -> int:
+    checks = audit(options.kinds, data=options.data)
+    failed = sum(not check.holds for check in checks)
+    print(f"{len(checks)} numbers compared, {failed} out of their scatter")
+    return 1 if failed else 0
