@@ -8,6 +8,7 @@ public, so whoever makes a :class:`Hierarchy` says where it comes from in ``sour
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,18 +64,34 @@ class Hierarchy:
         Raises
         ------
         ValueError
-            If a column is missing; the message names the file.
+            If a column or a value is missing, or the file is not UTF-8; the message names file and line.
         """
         path = Path(path)
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = {"super_class", "sub_class"} - set(reader.fieldnames or ())
-            if missing:
-                raise ValueError(f"{path}: no column {', '.join(sorted(missing))}; add it to the header")
-            groups: dict[str, list[str]] = {}
-            for row in reader:
-                groups.setdefault(row["super_class"], []).append(row["sub_class"])
-        return cls({name: tuple(members) for name, members in groups.items()}, f"{path.name}")
+        groups: dict[str, list[str]] = {}
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file)
+                missing = {"super_class", "sub_class"} - set(reader.fieldnames or ())
+                if missing:
+                    raise ValueError(f"{path}: no column {', '.join(sorted(missing))}; add it to the header")
+                for row in reader:
+                    if not row["super_class"] or not row["sub_class"]:
+                        raise ValueError(f"{path}, line {reader.line_num}: a name is missing; give both")
+                    groups.setdefault(row["super_class"], []).append(row["sub_class"])
+        except UnicodeDecodeError:
+            raise ValueError(f"{path}: not UTF-8 text; save it as such") from None
+        except csv.Error as error:
+            raise ValueError(f"{path}: not a CSV ({error}); give two names in each line") from None
+        return cls({name: tuple(members) for name, members in groups.items()}, path.name)
+
+    @classmethod
+    def of(cls, given: Hierarchy | Mapping[str, Iterable[str]] | str | os.PathLike[str]) -> Hierarchy:
+        """A hierarchy from a mapping of super-class to sub-classes, a CSV, or one that is made already."""
+        if isinstance(given, Hierarchy):
+            return given
+        if isinstance(given, Mapping):
+            return cls({name: tuple(members) for name, members in given.items()}, "given as a mapping")
+        return cls.from_csv(given)
 
     @property
     def super_classes(self) -> tuple[str, ...]:
@@ -91,9 +108,15 @@ class Hierarchy:
         for name, members in self.groups.items():
             if sub_class in members:
                 return name
-        raise KeyError(
-            f"no super-class holds {sub_class!r}; the hierarchy ({self.source}) lists {self.sub_classes}"
-        )
+        raise KeyError(f"no super-class holds {sub_class!r}; the hierarchy ({self.source}) lacks it: add it")
+
+    def check(self, classes: Iterable[str]) -> None:
+        """Raise ValueError unless each of `classes` is one of the sub-classes."""
+        missing = sorted(set(classes) - set(self.sub_classes))
+        if missing:
+            more = f" and {len(missing) - 5} more" if missing[5:] else ""
+            shown = ", ".join(map(repr, missing[:5])) + more
+            raise ValueError(f"the hierarchy ({self.source}) does not name {shown}; give each a super-class")
 
     def members(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
         """Indices of the images of each super-class.
@@ -111,6 +134,7 @@ class Hierarchy:
             Super-class name to ascending image indices; super-classes without any of
             `classes` are left out.
         """
-        supers = np.array([self.super_of(name) for name in classes])
-        of_image = supers[np.asarray(labels)] if len(labels) else np.empty(0, dtype=str)
-        return {name: np.flatnonzero(of_image == name) for name in self.super_classes if name in set(supers)}
+        number = {name: k for k, name in enumerate(self.super_classes)}
+        of_class = np.array([number[self.super_of(name)] for name in classes], dtype=np.int64)
+        of_image = of_class[np.asarray(labels, dtype=np.int64)]
+        return {name: np.flatnonzero(of_image == k) for name, k in number.items() if k in of_class}

@@ -2,4 +2,10 @@
 
 import os
 
+from hypothesis import HealthCheck, settings
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A busy machine is slow, and no test is about that.
+settings.register_profile("gmaug", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gmaug")

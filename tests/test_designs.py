@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from pictures import textures, write_folder
 
 from gmaug.datasets.base import ArrayImages
-from gmaug.datasets.folder import open_folder
+from gmaug.datasets.folder import NO_IMAGE, open_folder
 from gmaug.hierarchy import Hierarchy
 from gmaug.similarity import measure
 from gmaug.similarity.designs import Design, Ring, all_pairs, random_pairs, ring_pairs
@@ -124,11 +124,11 @@ def test_balanced_decodes_each_image_once_and_in_small_chunks(tmp_path, monkeypa
     images = open_folder(tmp_path)
     whole = measure(images, convention=SMALL, pairs="balanced", progress=False)
     monkeypatch.setattr("gmaug.similarity.streaming.CHUNK", 8)
-    plain = images.image
-    monkeypatch.setattr(images, "image", lambda i, size: (seen.append(i), plain(i, size=size))[1])
+    plain = images.opened
+    monkeypatch.setattr(images, "opened", lambda i, size: (seen.append(i), plain(i, size=size))[1])
     result = measure(images, convention=SMALL, pairs="balanced", jobs=1, progress=False)
     assert sorted(seen) == list(range(76))
-    assert [s.reason for s in result.skipped] == ["not an image that Pillow reads"]
+    assert [s.reason for s in result.skipped] == [NO_IMAGE]
     assert result.ssim_merge_cls.pairs == 150
     assert result.super_classes["x"].pairs == 100
     assert result.to_dict() == whole.to_dict()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gmaug.datasets.photographs import PHOTOGRAPHS, photograph, photographs
+from gmaug.datasets.real import PHOTOGRAPHS, photograph, photographs
 from gmaug.ssim import CONVENTIONS
 from gmaug.ssim.distortions import CLOSE, KINDS, distort, mean_squared_error, psnr
 

@@ -1,18 +1,24 @@
 """Folders of images: their shape, their order, and every kind of file that is not a plain picture."""
 
+import json
 import os
 import struct
+import threading
+import time
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 from pictures import textures, write_folder
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from gmaug.datasets import open_images
-from gmaug.datasets.decode import UnreadableImage, decode
-from gmaug.datasets.folder import natural, open_folder
+from gmaug.datasets import folder, open_images
+from gmaug.datasets.base import ArrayImages, UnreadableImage, labelled, printable
+from gmaug.datasets.folder import _Flight, decode, export, natural, open_folder
+from gmaug.hierarchy import Hierarchy
 from gmaug.similarity import measure
 from gmaug.ssim import Convention
 
@@ -247,3 +253,191 @@ def test_odd_names(tmp_path):
     assert result.images == 15
     str(result).encode()
     result._repr_html_().encode()
+
+
+EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 32 32
+newpath 0 0 moveto 32 32 lineto stroke
+%%EOF
+"""
+
+
+def test_postscript_under_another_name_is_not_interpreted(tmp_path, monkeypatch):
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("PostScript was run"))
+    (tmp_path / "x.jpg").write_bytes(EPS)
+    with pytest.raises(UnreadableImage, match="not an image of a format that is read"):
+        decode(tmp_path / "x.jpg")
+    with pytest.raises(UnreadableImage, match=r"row 3: not an image"):
+        decode(EPS, name="row 3")
+
+
+def test_names_are_printed_in_one_line_without_control_characters(tmp_path):
+    name = "a\x1b[2J\n\u202egpj\x85b,\u2028ü🦉\u200d.png"
+    (tmp_path / name).write_text("no")
+    with pytest.raises(UnreadableImage) as error:
+        decode(tmp_path / name)
+    said = str(error.value)
+    assert r"a\x1b[2J\n\u202egpj\x85b,\u2028ü🦉" in said
+    assert len(said.splitlines()) == 1
+    assert printable(b"\xff\xfe.png") == r"\xff\xfe.png"
+
+
+@given(st.binary(max_size=20) | st.text(max_size=20))
+def test_whatever_a_name_holds_it_prints_in_one_line_as_utf8_and_json(name):
+    shown = printable(name)
+    assert len(f"<{shown}>".splitlines()) == 1
+    assert json.loads(json.dumps(shown).encode("utf-8")) == shown
+    assert printable(shown) == shown
+
+
+def test_classes_whose_bytes_differ_are_not_merged(tmp_path):
+    for raw in (b"\xff", b"\xfe", b"a,b", b"a\nb"):
+        folder = os.fsencode(tmp_path) + b"/" + raw
+        os.mkdir(folder)
+        Image.fromarray(textures(1, 16)[0]).save(tmp_path / "x.png")
+        os.rename(tmp_path / "x.png", folder + b"/0.png")
+    assert set(open_folder(tmp_path).classes) == {r"\xff", r"\xfe", "a,b", r"a\nb"}
+    write_folder(tmp_path, {r"a\nb": 1})
+    with pytest.raises(ValueError, match=r"two folders are both written a\\nb; rename one"):
+        open_folder(tmp_path)
+
+
+def test_pixels_in_flight_are_bounded_and_one_large_image_still_comes_through():
+    flight, most, inside, lock = _Flight(100), 0, [], threading.Lock()
+
+    def work(pixels):
+        nonlocal most
+        with flight(pixels):
+            with lock:
+                inside.append(pixels)
+                most = max(most, sum(inside) if len(inside) > 1 else 0)
+            time.sleep(0.002)
+            with flight(7):  # one in the other, as a comparison of two images does
+                pass
+            with lock:
+                inside.remove(pixels)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [60, 30, 50, 40, 250, 10, 90, 99] * 4))
+    assert 0 < most <= 100
+    assert flight.held == 0
+
+
+def test_threads_hold_few_decoded_pixels_at_once(tmp_path, monkeypatch):
+    write_folder(tmp_path, {"a": 12}, size=64)
+    monkeypatch.setattr(folder, "in_flight", _Flight(2 * 64 * 64))
+    images, most = open_folder(tmp_path), []
+    load = PngImagePlugin.PngImageFile.load
+
+    def watched(image):
+        most.append(folder.in_flight.held)
+        time.sleep(0.002)
+        return load(image)
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", watched)
+    assert len(images.read(size=8)[0]) == 12
+    assert max(most) <= 2 * 64 * 64
+
+
+def test_a_readme_beside_the_classes_is_listed_and_strict_passes_over_it(tmp_path):
+    write_folder(tmp_path, {"a": 4, "b/c": 4})
+    for name in ("README.md", "meta.csv", "LICENSE", "b/notes.txt"):
+        (tmp_path / name).write_text("words")
+    result = measure(open_folder(tmp_path), convention=SMALL, strict=True, progress=False)
+    assert len(result.skipped) == 4
+    assert all("beside the" in one.reason for one in result.skipped)
+    Image.fromarray(textures(1, 16)[0]).save(tmp_path / "stray.png")
+    with pytest.raises(ValueError, match=r"stray\.png: beside the class folders, in no class"):
+        measure(open_folder(tmp_path), convention=SMALL, strict=True, progress=False)
+
+
+def test_files_that_are_no_images_are_not_counted(tmp_path):
+    write_folder(tmp_path, {"a": 2, "b": 1})
+    (tmp_path / "a" / "labels.txt").write_text("0 1 2")
+    os.rename(tmp_path / "b" / "0.png", tmp_path / "b" / "without-ending")
+    images = open_folder(tmp_path)
+    assert images.class_counts == {"a": 2, "b": 1}
+    assert images.arrays(size=8).shape == (3, 8, 8, 3)
+    assert [os.path.basename(one.path) for one in images.skipped] == ["labels.txt"]
+
+
+def test_read_leaves_out_and_lists_what_measure_leaves_out(tmp_path):
+    write_folder(tmp_path, {"a": 3, "b": 3})
+    (tmp_path / "a" / "0.png").write_bytes(b"")
+    images = open_folder(tmp_path)
+    pixels, kept, skipped = images.read(size=8)
+    assert kept.tolist() == [1, 2, 3, 4, 5]
+    assert np.array_equal(pixels, images.arrays(kept, size=8))
+    assert skipped == measure(images, convention=SMALL, progress=False).skipped
+    with pytest.raises(UnreadableImage, match=r"0\.png: empty file"):
+        images.read(size=8, strict=True)
+    with pytest.warns(UserWarning, match=r"left out .*0\.png \(empty file\)"):
+        pixels, labels = labelled(images, size=8)
+    assert labels.tolist() == [0, 0, 1, 1, 1]
+    assert len(pixels) == 5
+
+
+def test_a_folder_that_changes_while_it_is_read(tmp_path, monkeypatch):
+    write_folder(tmp_path, {"a": 3, "b": 3})
+    images = open_folder(tmp_path)
+    (tmp_path / "a" / "1.png").unlink()
+    (tmp_path / "b" / "new.png").write_bytes(b"")
+    (tmp_path / "b" / "2.png").write_text("another file now")
+    skipped = images.read(size=8)[2]
+    assert [one.reason.split(":")[0] for one in skipped] == ["is gone", folder.NO_IMAGE]
+    scandir = os.scandir
+
+    def vanishing(path):
+        found = list(scandir(path))
+        if os.path.basename(path) == "b":
+            os.unlink(tmp_path / "b" / "0.png")
+        return found
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    again = open_folder(tmp_path)
+    monkeypatch.undo()
+    assert len(again.read(size=8)[1]) + len(again.read(size=8)[2]) == len(again)
+
+
+def test_groups_csv_beside_the_classes(tmp_path):
+    write_folder(tmp_path, {"crow": 2, "gull": 1, "cat, wild": 3})
+    (tmp_path / "groups.csv").write_text(
+        '\ufeffsuper_class,sub_class\nbird,crow\nbird,gull\nbeast,"cat, wild"\n', encoding="utf-8"
+    )
+    images = open_folder(tmp_path)
+    assert images.hierarchy.groups == {"bird": ("crow", "gull"), "beast": ("cat, wild",)}
+    assert (images.hierarchy.source, images.skipped) == ("groups.csv", ())
+    alone = {"all": images.classes}
+    assert open_folder(tmp_path, hierarchy=alone).hierarchy.groups == alone
+    for text, says in (
+        ("super_class,sub_class\nbird,crow\n", r"\(groups\.csv\) does not name 'cat, wild', 'gull'"),
+        ("super,sub\nbird,crow\n", "groups.csv: no column sub_class, super_class"),
+        ("super_class,sub_class\nbird\n", "groups.csv, line 2: a name is missing"),
+        ("super_class,sub_class\nbird,crow\ncat,crow\n", "'crow' stands in 'bird' and in 'cat'"),
+    ):
+        (tmp_path / "groups.csv").write_text(text)
+        with pytest.raises(ValueError, match=says) as error:
+            open_folder(tmp_path)
+        assert "\n" not in str(error.value)
+    (tmp_path / "groups.csv").write_bytes(b"super_class,sub_class\nb\xff,crow\n")
+    with pytest.raises(ValueError, match="not UTF-8"):
+        open_folder(tmp_path)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=9))
+def test_what_is_exported_is_found_again(tmp_path_factory, labels):
+    hierarchy = Hierarchy({"x": ("a", "c d"), "y": ("b", "é")}, "a test")
+    pixels = textures(len(labels), 8, channels=3)
+    images = ArrayImages(pixels, labels, classes=["a", "b", "c d", "é"], hierarchy=hierarchy)
+    back = open_folder(export(images, tmp_path_factory.mktemp("out"), size=8))
+
+    def rows(some):
+        return sorted(
+            (some.classes[k], p.tobytes()) for p, k in zip(some.arrays(size=8), some.labels, strict=True)
+        )
+
+    assert rows(back) == rows(images)
+    assert all(back.hierarchy.super_of(name) == hierarchy.super_of(name) for name in back.classes)

@@ -9,7 +9,7 @@ import pytest
 
 from gmaug import runs
 from gmaug.datasets import open_images
-from gmaug.datasets.export import export
+from gmaug.datasets.folder import export
 from gmaug.datasets.garden import FIRST_GARDENS, plant
 from gmaug.similarity import recording as metric_records
 

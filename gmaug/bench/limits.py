@@ -110,7 +110,7 @@ def _files_row(way: str, images: int, pairs: int, timed: int, seconds: float) ->
 
 
 def _prepared(path: Path) -> np.ndarray:
-    from gmaug.datasets.decode import decode
+    from gmaug.datasets.folder import decode
     from gmaug.ssim import CONVENTIONS
 
     return CONVENTIONS["paper"].prepare(decode(path))

@@ -2,15 +2,84 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from gmaug.hierarchy import Hierarchy
+
+# Endings of files that are taken for images; what the file really is, its first bytes say.
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff",
+    ".webp", ".ppm", ".pgm", ".pbm", ".pnm",
+})  # fmt: skip
+MOST_CLASSES = 2**20  # of an array whose classes have no names: a larger label is a slip
+_ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, undecodable bytes, line ends
+_JOINERS = "\u200c\u200d"  # of the Cf, those that words and emoji are spelt with
+
+
+def printable(path: str | bytes | os.PathLike[str]) -> str:
+    """A path or name as one line of text, whatever bytes it holds.
+
+    Control and bidirectional characters and bytes that are no UTF-8 are escaped (``\\x1b``,
+    ``\\u202e``): a file's name can neither move the cursor nor pass for another.
+    """
+    text = os.fsdecode(path)
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character in _JOINERS or unicodedata.category(character) not in _ESCAPED:
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as os.fsdecode carries it
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or folder that was left out, and why."""
+
+    path: str
+    reason: str
+
+    @property
+    def harmless(self) -> bool:
+        """Whether it lies beside the classes and is no image: a README, a licence, a table."""
+        beside = self.reason.startswith("beside the ")
+        return beside and Path(self.path).suffix.lower() not in SUFFIXES
+
+
+class UnreadableImage(ValueError):
+    """An image file that cannot be used; ``skipped`` holds its path and the reason."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        self.skipped = Skipped(printable(path), printable(reason))
+        super().__init__(f"{self.skipped.path}: {self.skipped.reason}; remove the file or mend it")
+
+
+@contextmanager
+def quiet_bombs() -> Iterator[None]:
+    """No warning on large images, which are refused by themselves.
+
+    It holds for the whole process: enter it once, around all threads that decode.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 class ImageSet(ABC):
@@ -26,14 +95,28 @@ class ImageSet(ABC):
         Class of each image.
     hierarchy : Hierarchy
         The super-classes of `classes`.
+    skipped : tuple of Skipped
+        What was left out, and why.
+
+    Raises
+    ------
+    ValueError
+        If a label is no whole number from 0 to ``len(classes) - 1``, a class's name stands twice, or
+        the hierarchy lacks a class.
     """
+
+    skipped: tuple[Skipped, ...] = ()
 
     def __init__(
         self, name: str, classes: Sequence[str], labels: Iterable[int], hierarchy: Hierarchy
     ) -> None:
         self.name = name
-        self.classes = tuple(classes)
-        self.labels = np.asarray(list(labels), dtype=np.int64)
+        self.classes = tuple(map(str, classes))
+        self.labels = _whole(labels, len(self.classes), name)
+        if len(set(self.classes)) < len(self.classes):
+            twice = next(one for one, count in Counter(self.classes).items() if count > 1)
+            raise ValueError(f"{name}: classes name {twice!r} twice; give each class a name of its own")
+        hierarchy.check(self.classes)
         self.hierarchy = hierarchy
 
     def __len__(self) -> int:
@@ -66,6 +149,22 @@ class ImageSet(ABC):
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}
 
+    def regrouped(self, hierarchy: Hierarchy) -> ImageSet:
+        """The same images with other super-classes; ValueError if `hierarchy` lacks a class."""
+        hierarchy.check(self.classes)
+        other = copy(self)
+        other.hierarchy = hierarchy
+        return other
+
+    @contextmanager
+    def opened(self, index: int, *, size: int) -> Iterator[Image.Image]:
+        """One image, as :meth:`image` gives it, for as long as the block lasts.
+
+        Sets that decode files bound how many pixels all such blocks hold at once, so use it where
+        several threads decode.
+        """
+        yield self.image(index, size=size)
+
     def arrays(self, indices: Sequence[int] | None = None, *, size: int) -> np.ndarray:
         """Images as one array: short side resized to `size` (antialiased bilinear), centre crop, RGB.
 
@@ -79,12 +178,74 @@ class ImageSet(ABC):
         Returns
         -------
         ndarray of uint8, shape (n, size, size, 3), range 0-255
+
+        Raises
+        ------
+        UnreadableImage
+            At the first image that cannot be used; :meth:`read` leaves such images out.
         """
-        indices = range(len(self)) if indices is None else indices
+        return self.read(indices, size=size, strict=True)[0]
+
+    def read(
+        self, indices: Sequence[int] | None = None, *, size: int, strict: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, tuple[Skipped, ...]]:
+        """Images as :meth:`arrays` gives them, without those that cannot be used.
+
+        Parameters
+        ----------
+        indices : sequence of int, optional
+            Which images; all by default.
+        size : int
+            Side in pixels.
+        strict : bool
+            Raise :class:`UnreadableImage` at the first that cannot be used.
+
+        Returns
+        -------
+        images : ndarray of uint8, shape (n, size, size, 3)
+        kept : ndarray of int64, shape (n,)
+            Which images these are; ``labels[kept]`` are their labels.
+        skipped : tuple of Skipped
+            The others, and why.
+        """
+        if not isinstance(size, (int, np.integer)) or size < 1:
+            raise ValueError(f"size={size!r}; give a whole number of pixels from 1")
+        indices = np.arange(len(self)) if indices is None else np.asarray(indices, dtype=np.int64)
         out = np.empty((len(indices), size, size, 3), dtype=np.uint8)
-        for row, index in enumerate(indices):
-            out[row] = np.asarray(square(self.image(int(index), size=size).convert("RGB"), size))
-        return out
+
+        def one(row: int) -> UnreadableImage | None:
+            try:
+                with self.opened(int(indices[row]), size=size) as image:
+                    out[row] = np.asarray(square(image.convert("RGB"), size))
+            except UnreadableImage as error:
+                return error
+
+        good, skipped = [], []
+        with quiet_bombs(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            for row, error in enumerate(pool.map(one, range(len(indices)))):
+                if error is None:
+                    good.append(row)
+                elif strict:
+                    raise error
+                else:
+                    skipped.append(error.skipped)
+        return (out[good] if skipped else out), indices[good], tuple(skipped)
+
+
+def _whole(labels: Iterable[int], classes: int, name: str) -> np.ndarray:
+    """Labels as int64, or ValueError if one is no class's number."""
+    found = np.asarray(labels if isinstance(labels, np.ndarray) else list(labels))
+    if found.size == 0:
+        return np.empty(0, np.int64)
+    with np.errstate(invalid="ignore"):  # of NaN, which is refused below
+        numbers = found.astype(np.int64) if found.dtype.kind in "iuf" and found.ndim == 1 else None
+    if numbers is None or (numbers != found).any():
+        shape = f", shape {found.shape}" if found.ndim != 1 else ""
+        raise ValueError(f"{name}: labels are {found.dtype}{shape}; give one whole number an image")
+    wrong = numbers[(numbers < 0) | (numbers >= classes)]
+    if len(wrong):
+        raise ValueError(f"{name}: a label is {wrong[0]}; with {classes} classes give 0 to {classes - 1}")
+    return numbers
 
 
 def square(image: Image.Image, size: int) -> Image.Image:
@@ -146,6 +307,7 @@ def labelled(
     Parameters
     ----------
     X : array, list of arrays, or ImageSet
+        Images of a set that cannot be read are left out with a warning.
     y : array, shape (n,), optional
         An ImageSet's own labels by default.
     size : int, optional
@@ -165,8 +327,15 @@ def labelled(
     if isinstance(X, ImageSet):
         if size is None:
             raise ValueError(f"{name} is an image set; give size=, its side in pixels")
-        y = X.labels if y is None else y
-        X = X.arrays(size=size)
+        y = np.asarray(X.labels if y is None else y)
+        if y.shape != (len(X),):
+            raise ValueError(f"{name} has {len(X)} images but labels of shape {y.shape}; give one each")
+        X, kept, skipped = X.read(size=size)
+        y = y[kept]
+        if skipped:
+            first = skipped[0]
+            more = f" and {len(skipped) - 1} more" if skipped[1:] else ""
+            warnings.warn(f"{name}: left out {first.path} ({first.reason}){more}", stacklevel=2)
     if y is None:
         raise ValueError(f"{name} is an array without labels; give y, or an ImageSet")
     X, y = as_images(X, name=name), np.asarray(y)
@@ -183,7 +352,7 @@ class ArrayImages(ImageSet):
     Parameters
     ----------
     images : ndarray of uint8, shape (n, height, width, 3) or (n, height, width)
-    labels : sequence of int, shape (n,)
+    labels : sequence of int, shape (n,), range 0 to C - 1
     classes : sequence of str, optional
         Names; ``"0"``, ``"1"``, ... by default.
     hierarchy : Hierarchy, optional
@@ -192,7 +361,8 @@ class ArrayImages(ImageSet):
     Raises
     ------
     ValueError
-        If the array is not uint8, has another shape, or differs from `labels` in length.
+        If the array is not uint8, has another shape, differs from `labels` in length, or a label is
+        no class's number.
     """
 
     def __init__(
@@ -209,12 +379,13 @@ class ArrayImages(ImageSet):
             raise ValueError(f"images are {images.dtype}; give uint8 with values 0-255")
         if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
             raise ValueError(f"images have shape {images.shape}; give (n, height, width[, 3])")
-        labels = np.asarray(list(labels), dtype=np.int64)
+        labels = np.asarray(labels if isinstance(labels, np.ndarray) else list(labels))
         if len(labels) != len(images):
             raise ValueError(f"{len(images)} images but {len(labels)} labels; give one label an image")
         if classes is None:
-            classes = [str(k) for k in range(int(labels.max()) + 1 if len(labels) else 0)]
-        super().__init__(name, classes, labels, hierarchy or Hierarchy.flat(classes))
+            numbers = _whole(labels, MOST_CLASSES, name)
+            classes = [str(k) for k in range(numbers.max() + 1 if len(numbers) else 0)]
+        super().__init__(name, classes, labels, Hierarchy.flat(classes) if hierarchy is None else hierarchy)
         self.images = images
 
     def image(self, index: int, *, size: int) -> Image.Image:

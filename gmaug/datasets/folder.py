@@ -1,55 +1,195 @@
-"""Any folder of images: ``DIR/class/*``, or ``DIR/super/sub/*``.
+"""Any folder of images: ``DIR/class/*``, or ``DIR/super/sub/*``; and one image file, decoded safely.
 
 Images are decoded when they are asked for. The order of classes and images is that of their
 names, numbers within them counted, so it is the same on every file system.
+
+What is put right in an image: EXIF orientation, palettes, CMYK, transparency (laid on white, as a
+page shows it), 16-bit grey. What is refused, since a guess would be a wrong number in silence:
+truncated files, animations, pixels whose range is unknown, decompression bombs, and every format
+but `FORMATS`, whatever the file's name says (Pillow would hand PostScript to an interpreter).
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
+import stat
+import threading
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from PIL import Image
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
 
-from gmaug.datasets.base import ImageSet
-from gmaug.datasets.decode import Skipped, decode, printable
+from gmaug.datasets.base import SUFFIXES, ImageSet, Skipped, UnreadableImage, printable, square
 from gmaug.hierarchy import Hierarchy
 
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # JPEG opens MPO files too
+NO_IMAGE = "not an image of a format that is read (JPEG, PNG, BMP, GIF, TIFF, WebP, PPM)"
+PIXELS_IN_FLIGHT = 2**26
+"""Most pixels that threads hold decoded at once, unless a single image has more (89 million at most).
+
+A pixel takes 4 bytes, and up to 16 while transparency is laid on white: 256 MiB, 1.4 GB at worst.
+"""
 # Folders of these names are parts of one data set, not classes.
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 SHAPE = "a folder holds DIR/class/* or DIR/super/sub/*"
+GROUPS = "groups.csv"
 
 
-class Folder(ImageSet):
-    """Image files on disk, decoded one at a time.
+class _Flight:
+    """Lets images be decoded while those held at once have few enough pixels."""
 
-    Attributes
+    def __init__(self, most: int) -> None:
+        self.most, self.held = most, 0
+        self._free, self._mine = threading.Condition(), threading.local()
+
+    @contextmanager
+    def __call__(self, pixels: int) -> Iterator[None]:
+        depth = getattr(self._mine, "depth", 0)
+        with self._free:
+            # A thread that holds an image already must not wait for itself.
+            self._free.wait_for(lambda: depth or not self.held or self.held + pixels <= self.most)
+            self.held += pixels
+        self._mine.depth = depth + 1
+        try:
+            yield
+        finally:
+            self._mine.depth = depth
+            with self._free:
+                self.held -= pixels
+                self._free.notify_all()
+
+
+in_flight = _Flight(PIXELS_IN_FLIGHT)
+
+
+@contextmanager
+def decoded(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> Iterator[Image.Image]:
+    """One image file, read; its pixels count as in flight until the block ends.
+
+    Parameters
     ----------
-    paths : tuple of Path
-        File of each image.
-    skipped : tuple of Skipped
-        What was left out when the folder was listed: files outside a class, empty folders, loops.
-        A file that turns out to be no image is found only when it is decoded.
-    """
+    source : path or bytes
+        A still image of one of `FORMATS`, or its bytes.
+    name : str, optional
+        What messages call it; the path by default.
 
-    def __init__(
-        self,
-        name: str,
-        classes: Sequence[str],
-        labels: Sequence[int],
-        hierarchy: Hierarchy,
-        *,
-        paths: Sequence[Path],
-        skipped: Sequence[Skipped] = (),
-    ) -> None:
-        super().__init__(name, classes, labels, hierarchy)
-        self.paths = tuple(paths)
-        self.skipped = tuple(skipped)
+    Yields
+    ------
+    PIL image, mode "L" or "RGB", upright
+
+    Raises
+    ------
+    UnreadableImage
+        With the reason, for any file that cannot be used.
+    """
+    name = ("bytes" if isinstance(source, bytes) else os.fspath(source)) if name is None else name
+    with _refusing(name):
+        if not isinstance(source, bytes):
+            status = os.stat(source)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableImage(name, "not a regular file")  # a pipe would wait for ever
+            if status.st_size == 0:
+                raise UnreadableImage(name, "empty file")
+        file = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+    with file:
+        with _refusing(name):
+            _check(name, file)
+        with in_flight(file.width * file.height):
+            with _refusing(name):
+                file.load()
+                image = _eight_bits(name, _upright(file))
+            yield image
+
+
+def decode(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> Image.Image:
+    """One image file as :func:`decoded` reads it, to keep."""
+    with decoded(source, name=name) as image:
+        return image
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into an UnreadableImage with one line."""
+    try:
+        yield
+    except UnreadableImage:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        limit = Image.MAX_IMAGE_PIXELS
+        reason = f"decompression bomb: more pixels than PIL.Image.MAX_IMAGE_PIXELS ({limit})"
+        raise UnreadableImage(name, reason) from None
+    except Image.UnidentifiedImageError:
+        raise UnreadableImage(name, NO_IMAGE) from None
+    except FileNotFoundError:
+        raise UnreadableImage(name, "is gone: it was there when the folder was listed") from None
+    except PermissionError:
+        raise UnreadableImage(name, "no permission to read it") from None
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableImage(name, f"cannot be decoded ({reason})") from None
+
+
+def _check(name: str, image: Image.Image) -> None:
+    """Refuse by what the header says, before any pixel is decoded."""
+    pixels = image.width * image.height
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and pixels > limit:
+        reason = f"decompression bomb: {pixels} pixels, over PIL.Image.MAX_IMAGE_PIXELS ({limit})"
+        raise UnreadableImage(name, reason)
+    if pixels == 0:
+        raise UnreadableImage(name, "has no pixel")
+    # The second picture of an MPO file, which telephones write, is another view or a preview.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        raise UnreadableImage(name, "animation or stack of frames; export the one to use")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
+    except Exception:  # a damaged EXIF block names no orientation; the pixels are sound
+        return image
+
+
+def _eight_bits(name: str, image: Image.Image) -> Image.Image:
+    if image.mode in ("L", "RGB"):
+        if "transparency" not in image.info:
+            return image
+    elif image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        # These formats hold no more than 16 bits, which Pillow may have widened to 32.
+        levels = np.asarray(image).astype(np.uint32)
+        if levels.max() > 65535:
+            raise UnreadableImage(name, f"grey values up to {levels.max()}: their range is unknown")
+        levels += 128  # x / 257, rounded: 257 is odd, so that no value lies half way
+        levels //= 257
+        return Image.fromarray(levels.astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise UnreadableImage(name, f"pixels of mode {image.mode}: their range is unknown")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+class _Decoded(ImageSet):
+    """Images decoded one at a time, their pixels in flight bounded."""
+
+    def _decoded(self, index: int) -> Any:
+        """The context that :func:`decoded` gives for one image."""
+        raise NotImplementedError
+
+    @contextmanager
+    def opened(self, index: int, *, size: int | None = None) -> Iterator[Image.Image]:
+        with self._decoded(index) as image:
+            yield image
 
     def image(self, index: int, *, size: int | None = None) -> Image.Image:
         """One image, upright, 8 bits, grey or RGB, in its own size.
@@ -59,18 +199,98 @@ class Folder(ImageSet):
         UnreadableImage
             If the file cannot be used; the message names it and the reason.
         """
-        return decode(self.paths[index])
+        with self._decoded(index) as image:
+            return image
+
+
+class Folder(_Decoded):
+    """Image files on disk.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        File of each image.
+    skipped : tuple of Skipped
+        What was left out when the folder was listed: files outside a class, files that are no image,
+        empty folders, loops. A damaged image is found only when it is decoded.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        classes: Sequence[str],
+        labels: Sequence[int],
+        hierarchy: Hierarchy,
+        *,
+        paths: Sequence[str | os.PathLike[str]],
+        skipped: Sequence[Skipped] = (),
+    ) -> None:
+        super().__init__(name, classes, labels, hierarchy)
+        self.paths = tuple(map(Path, paths))
+        self.skipped = tuple(skipped)
+
+    def _decoded(self, index: int) -> Any:
+        return decoded(self.paths[index])
 
     def subset(self, indices: Sequence[int]) -> Folder:
         indices = [int(i) for i in indices]
+        paths = [self.paths[i] for i in indices]
         return Folder(
-            self.name,
-            self.classes,
-            self.labels[indices],
-            self.hierarchy,
-            paths=[self.paths[i] for i in indices],
-            skipped=self.skipped,
+            self.name, self.classes, self.labels[indices], self.hierarchy, paths=paths, skipped=self.skipped
         )
+
+
+class HuggingFace(_Decoded):
+    """A data set of Hugging Face's ``datasets``, with a column of images and one of labels.
+
+    Parameters
+    ----------
+    rows : datasets.Dataset
+        One split. Its images are decoded here, with the checks that files get.
+    name : str
+        Name to print.
+    hierarchy : Hierarchy, optional
+        One super-class per class by default.
+
+    Raises
+    ------
+    ValueError
+        If there is not one column of images and one of class labels.
+    """
+
+    def __init__(self, rows: Any, *, name: str, hierarchy: Hierarchy | None = None) -> None:
+        import datasets
+
+        def only(kind: type) -> str:
+            found = [column for column, feature in rows.features.items() if isinstance(feature, kind)]
+            if len(found) != 1:
+                there = ", ".join(map(printable, found)) if found else "none"
+                raise ValueError(
+                    f"{name}: one {kind.__name__} column is needed, there is {there}; select_columns"
+                )
+            return found[0]
+
+        self.column, label = only(datasets.Image), only(datasets.ClassLabel)
+        classes = [printable(one) for one in rows.features[label].names]
+        hierarchy = Hierarchy.flat(classes) if hierarchy is None else hierarchy
+        super().__init__(name, classes, np.asarray(rows.with_format(None)[label][:]), hierarchy)
+        self.rows = rows.with_format(None).cast_column(self.column, datasets.Image(decode=False))
+
+    def _decoded(self, index: int) -> Any:
+        stored = self.rows[int(index)][self.column] or {}
+        source = stored.get("path") if stored.get("bytes") is None else stored["bytes"]
+        name = f"{self.name}[{index}]"
+        if source is None:
+            raise UnreadableImage(name, "holds no image")
+        return decoded(source, name=name)
+
+    def subset(self, indices: Sequence[int]) -> HuggingFace:
+        import copy
+
+        indices = [int(i) for i in indices]
+        other = copy.copy(self)
+        other.labels, other.rows = self.labels[indices], self.rows.select(indices)
+        return other
 
 
 def natural(name: str) -> tuple:
@@ -80,19 +300,19 @@ def natural(name: str) -> tuple:
     return tuple(int(part) if k % 2 else part for k, part in enumerate(parts)), name
 
 
+Identity = tuple[int, int]  # device and number of a file: two names may lead to one
+
+
 @dataclass
 class _Listing:
-    """Sub-folders and files of a folder, in natural order."""
+    """Sub-folders, images and other files of a folder, in natural order."""
 
-    folders: list[Path] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
-
-    @property
-    def images(self) -> bool:
-        return any(path.suffix.lower() in Image.registered_extensions() for path in self.files)
+    folders: dict[Path, Identity] = field(default_factory=dict)
+    images: dict[Path, Identity] = field(default_factory=dict)
+    others: list[Path] = field(default_factory=list)
 
 
-def _list(folder: Path, ancestors: frozenset[tuple[int, int]], skipped: list[Skipped]) -> _Listing:
+def _list(folder: Path, ancestors: frozenset[Identity], skipped: list[Skipped]) -> _Listing:
     listing = _Listing()
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: natural(entry.name))
@@ -107,26 +327,38 @@ def _list(folder: Path, ancestors: frozenset[tuple[int, int]], skipped: list[Ski
             status = entry.stat()
         except OSError as error:
             looped = entry.is_symlink() and error.errno == errno.ELOOP
-            skipped.append(
-                Skipped(printable(path), "symlink loop" if looped else f"cannot be read ({error.strerror})")
-            )
+            reason = "symlink loop" if looped else f"cannot be read ({error.strerror})"
+            skipped.append(Skipped(printable(path), reason))
             continue
-        if not entry.is_dir():
-            listing.files.append(path)
-        elif (status.st_dev, status.st_ino) in ancestors:
+        identity = status.st_dev, status.st_ino
+        if not stat.S_ISDIR(status.st_mode):
+            if path.suffix.lower() in SUFFIXES or (stat.S_ISREG(status.st_mode) and _looks_like_one(path)):
+                listing.images[path] = identity
+            else:
+                listing.others.append(path)
+        elif identity in ancestors:
             skipped.append(Skipped(printable(path), "symlink loop"))
         else:
-            listing.folders.append(path)
+            listing.folders[path] = identity
     return listing
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
+def _looks_like_one(path: Path) -> bool:
+    """Whether a file without an image's ending starts as an image does."""
+    try:
+        with Image.open(path, formats=FORMATS):
+            return True
+    except Image.UnidentifiedImageError:
+        return False
+    except Exception:
+        return True  # it cannot be opened now: whoever decodes it says why
 
 
 def open_folder(
-    path: str | os.PathLike[str], *, hierarchy: Hierarchy | None = None, name: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    hierarchy: Hierarchy | Mapping[str, Sequence[str]] | str | os.PathLike[str] | None = None,
+    name: str | None = None,
 ) -> Folder:
     """List a folder of images; nothing is decoded yet.
 
@@ -135,8 +367,9 @@ def open_folder(
     path : path
         ``DIR/class/*``: each class is its own super-class, as the paper has it for flowers. Or
         ``DIR/super/sub/*``. Both may stand side by side. Hidden files are not looked at.
-    hierarchy : Hierarchy, optional
-        Other super-classes for the classes found.
+    hierarchy : Hierarchy, mapping or path of a CSV, optional
+        Other super-classes for the classes found; ``groups.csv`` in the folder, with the columns
+        ``super_class`` and ``sub_class``, by default where there is one.
     name : str, optional
         Name of the set; the folder's by default.
 
@@ -145,86 +378,121 @@ def open_folder(
     FileNotFoundError, NotADirectoryError
         If there is no such folder.
     ValueError
-        If no image is found, the folder's shape is unclear, or it holds splits rather than classes.
+        If no image is found, the folder's shape is unclear, it holds splits rather than classes, or
+        the hierarchy lacks one of its classes.
     """
-    root = Path(path)
+    root = Path(os.fsdecode(path))
     if not root.exists():
         raise FileNotFoundError(f"{printable(root)}: no such folder; {SHAPE}")
     if not root.is_dir():
         raise NotADirectoryError(f"{printable(root)}: not a folder; {SHAPE}")
     skipped: list[Skipped] = []
-    classes, groups = _classes(root, skipped)
-    seen: dict[tuple[int, int], Path] = {}
-    names, labels, paths = [], [], []
-    for class_name, files in classes.items():
-        kept = []
-        for file in files:
-            first = seen.setdefault(_identity(file), file)
+    found = _classes(root, skipped)
+    seen: dict[Identity, Path] = {}
+    kept: dict[tuple[str, ...], list[Path]] = {}
+    for key, files in found.items():
+        for file, identity in files.items():
+            first = seen.setdefault(identity, file)
             if first is file:
-                kept.append(file)
+                kept.setdefault(key, []).append(file)
             else:
                 skipped.append(Skipped(printable(file), f"the same file as {printable(first)}"))
-        if kept:
-            labels += [len(names)] * len(kept)
-            names.append(class_name)
-            paths += kept
-    if not paths:
+    if not kept:
         raise ValueError(f"{printable(root)}: no image in it; {SHAPE}")
-    groups = {key: tuple(m for m in members if m in names) for key, members in groups.items()}
-    own = Hierarchy({key: members for key, members in groups.items() if members}, "the folders' names")
-    label = name or printable(root.resolve().name)
-    return Folder(label, names, labels, hierarchy or own, paths=paths, skipped=skipped)
+    names = _names(root, kept)
+    if hierarchy is None and (root / GROUPS).is_file():
+        hierarchy = root / GROUPS
+        skipped = [one for one in skipped if one.path != printable(hierarchy)]
+    if hierarchy is None:
+        groups: dict[str, list[str]] = {}
+        for key, one in names.items():
+            groups.setdefault(printable(key[0]), []).append(one)
+        hierarchy = Hierarchy(groups, "the folders' names")
+    labels = [k for k, files in enumerate(kept.values()) for _ in files]
+    paths = [file for files in kept.values() for file in files]
+    label = printable(root.resolve().name) if name is None else name
+    return Folder(label, tuple(names.values()), labels, Hierarchy.of(hierarchy), paths=paths, skipped=skipped)
 
 
-def _classes(root: Path, skipped: list[Skipped]) -> tuple[dict[str, list[Path]], dict[str, list[str]]]:
-    """Files of each class and classes of each super-class."""
-    above = frozenset({_identity(root)})
+def _classes(root: Path, skipped: list[Skipped]) -> dict[tuple[str, ...], dict[Path, Identity]]:
+    """Images of each class, by the names of the folders that lead to it."""
+    status = root.stat()
+    above = frozenset({(status.st_dev, status.st_ino)})
     top = _list(root, above, skipped)
     if not top.folders and top.images:
         raise ValueError(f"{printable(root)}: images but no class folder; {SHAPE}")
-    skipped += [Skipped(printable(file), "beside the class folders, in no class") for file in top.files]
-    found: dict[tuple[str, ...], list[Path]] = {}
-    for folder in top.folders:
-        listing = _list(folder, above | {_identity(folder)}, skipped)
-        if listing.images and any(_holds_images(sub) for sub in listing.folders):
+    _beside([*top.images, *top.others], "beside the class folders, in no class", skipped)
+    found: dict[tuple[str, ...], dict[Path, Identity]] = {}
+
+    def add(key: tuple[str, ...], folder: Path, listing: _Listing) -> None:
+        _beside(listing.folders, "folder inside a class folder; its files are not read", skipped)
+        _beside(listing.others, NO_IMAGE, skipped)
+        if listing.images:
+            found[key] = listing.images
+        elif not listing.folders and not listing.others:
+            skipped.append(Skipped(printable(folder), "empty folder"))
+
+    for folder, identity in top.folders.items():
+        listing = _list(folder, above | {identity}, skipped)
+        ours: list[Skipped] = []
+        subs = {sub: _list(sub, above | {identity, own}, ours) for sub, own in listing.folders.items()}
+        if not any(inner.images for inner in subs.values()):
+            add((folder.name,), folder, listing)
+            continue
+        if listing.images:
             raise ValueError(
                 f"{printable(folder)}: holds images and folders of images; move the ones or the others out"
             )
-        subs = {} if listing.images else {
-            sub: _list(sub, above | {_identity(folder), _identity(sub)}, skipped) for sub in listing.folders
-        }  # fmt: skip
-        if any(inner.files for inner in subs.values()):
-            stray = "beside the sub-class folders, in none"
-            skipped += [Skipped(printable(file), stray) for file in listing.files]
-            for sub, inner in subs.items():
-                _add(found, (printable(folder.name), printable(sub.name)), sub, inner, skipped)
-        else:
-            _add(found, (printable(folder.name),), folder, listing, skipped)
-    tops = [key[0].casefold() for key in found]
+        skipped += ours
+        _beside(listing.others, "beside the sub-class folders, in none", skipped)
+        for sub, inner in subs.items():
+            add((folder.name, sub.name), sub, inner)
+    tops = dict.fromkeys(key[0].casefold() for key in found)
     if len(tops) > 1 and all(len(key) == 2 for key in found) and set(tops) <= SPLITS:
-        splits = ", ".join(dict.fromkeys(tops))
-        raise ValueError(f"{printable(root)}: holds splits ({splits}); name one of them")
-    return _named(found)
+        raise ValueError(f"{printable(root)}: holds splits ({', '.join(tops)}); name one of them")
+    return found
 
 
-def _holds_images(folder: Path) -> bool:
-    return _list(folder, frozenset(), []).images
+def _beside(paths: Iterable[Path], reason: str, skipped: list[Skipped]) -> None:
+    skipped += [Skipped(printable(path), reason) for path in paths]
 
 
-def _add(found, key, folder: Path, listing: _Listing, skipped: list[Skipped]) -> None:
-    deeper = "folder inside a class folder; its files are not read"
-    skipped += [Skipped(printable(inner), deeper) for inner in listing.folders]
-    if listing.files:
-        found[key] = listing.files
-    elif not listing.folders:
-        skipped.append(Skipped(printable(folder), "empty folder"))
-
-
-def _named(found: dict[tuple[str, ...], list[Path]]) -> tuple[dict[str, list[Path]], dict[str, list[str]]]:
+def _names(root: Path, found: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
     """Name a class after its folder, and after its super-class too where two folders share the name."""
-    last = [key[-1] for key in found]
-    names = {key: key[-1] if last.count(key[-1]) == 1 else "/".join(key) for key in found}
-    groups: dict[str, list[str]] = {}
-    for key, name in names.items():
-        groups.setdefault(key[0], []).append(name)
-    return {names[key]: files for key, files in found.items()}, groups
+    shown = {key: tuple(map(printable, key)) for key in found}
+    last = [key[-1] for key in shown.values()]
+    names = {key: one[-1] if last.count(one[-1]) == 1 else "/".join(one) for key, one in shown.items()}
+    if len(set(names.values())) < len(names):
+        twice = next(one for one in names.values() if list(names.values()).count(one) > 1)
+        raise ValueError(f"{printable(root)}: two folders are both written {twice}; rename one")
+    return names
+
+
+def export(images: ImageSet, folder: str | os.PathLike[str], *, size: int, every: int = 1) -> Path:
+    """Write images as ``folder/super/sub/NNNNN.png``, the way :func:`open_folder` reads them.
+
+    Parameters
+    ----------
+    images : ImageSet
+    folder : path
+        Is made if need be; files of the same names are replaced.
+    size : int
+        Side in pixels.
+    every : int
+        Write every so many images.
+
+    Raises
+    ------
+    ValueError
+        If a class's name cannot be a folder's.
+    """
+    folder = Path(folder)
+    for index in range(0, len(images), every):
+        name = images.classes[images.labels[index]]
+        parts = (images.hierarchy.super_of(name), name)
+        if any(part in ("", ".", "..") or "/" in part or "\\" in part for part in parts):
+            raise ValueError(f"class {name!r} cannot be the name of a folder; rename it")
+        path = folder.joinpath(*parts, f"{index:05d}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        square(images.image(index, size=size), size).save(path)
+    return folder

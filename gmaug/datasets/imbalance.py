@@ -1,19 +1,20 @@
-"""How unequal the classes of a set are, and what pairs of images a super-class holds (section 3.2)."""
+"""How unequal the classes of a set are, and sets made unequal or split (sections 3.2 and 4.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gmaug import published
-from gmaug.datasets.real import REAL
+from gmaug.datasets.base import ImageSet, printable
+from gmaug.datasets.real import TITLES
 from gmaug.hierarchy import Hierarchy
-
-TITLES = {entry.title: entry for entry in REAL.values()}
-"""The paper's data sets by the names that its tables use."""
 
 
 def describe(counts: Mapping[str, int]) -> dict[str, float]:
@@ -52,6 +53,187 @@ def describe(counts: Mapping[str, int]) -> dict[str, float]:
         "effective": float(np.exp(-(share * np.log(share)).sum())),
         "head": float(share[: max(1, round(len(n) / 5))].sum()),
     }
+
+
+def across(counts: Iterable[int]) -> float:
+    """Share of the pairs of different images, of classes of these sizes, that join two classes.
+
+    NaN where there is no pair. The metric averages over pairs inside a super-class (Eq. 3); the
+    other pairs compare a sub-class with itself.
+    """
+    n = np.array(list(counts), dtype=float)
+    pairs = n.sum() * (n.sum() - 1)
+    return float(1 - (n * (n - 1)).sum() / pairs) if pairs > 0 else float("nan")
+
+
+def pairs_across(hierarchy: Hierarchy, counts: Mapping[str, int]) -> dict[str, float]:
+    """:func:`across` of each super-class, by its name."""
+    return {name: across(counts[one] for one in members) for name, members in hierarchy.groups.items()}
+
+
+def exponential_counts(classes: int, *, largest: int, imbalance: float) -> list[int]:
+    """Class sizes that fall geometrically, from `largest` to ``largest / imbalance``.
+
+    The k-th of C classes has ``largest * imbalance ** (-k / (C - 1))`` images, rounded: the usual
+    way in which a long tail is made (Cui et al. 2019).
+    """
+    if classes < 1 or largest < 1 or imbalance < 1:
+        raise ValueError(f"classes={classes}, largest={largest}, imbalance={imbalance}; give each at least 1")
+    return [round(largest * imbalance ** -(k / max(classes - 1, 1))) for k in range(classes)]
+
+
+def subsample(
+    images: ImageSet, counts: Mapping[str, int] | Sequence[int], *, seed: int = 0
+) -> tuple[ImageSet, ImageSet]:
+    """So many images of each class, chosen at random, and all the others.
+
+    Parameters
+    ----------
+    images : ImageSet
+    counts : mapping of str to int, or sequence of int, one a class
+        Images to keep of each class; classes that a mapping does not name keep none.
+    seed : int
+        Which images. Of one seed, fewer images are a part of more.
+
+    Returns
+    -------
+    (ImageSet, ImageSet)
+        Those that were chosen, and the reserve; both in the order of `images`.
+
+    Raises
+    ------
+    ValueError
+        If a class has fewer images than asked for, or `counts` names a class that is not there.
+    """
+    if not isinstance(counts, Mapping):
+        counts = dict(zip(images.classes, counts, strict=True))
+    unknown = sorted(set(counts) - set(images.classes))
+    if unknown:
+        raise ValueError(
+            f"counts names the class {unknown[0]!r}; {images.name} has {', '.join(images.classes)}"
+        )
+    rng = np.random.default_rng(seed)
+    chosen = np.zeros(len(images), dtype=bool)
+    for k, name in enumerate(images.classes):
+        mine = rng.permutation(np.flatnonzero(images.labels == k))
+        wanted = counts.get(name, 0)
+        if not 0 <= wanted <= len(mine):
+            raise ValueError(f"counts[{name!r}]={wanted}; {images.name} has {len(mine)} images of it")
+        chosen[mine[:wanted]] = True
+    return images.subset(np.flatnonzero(chosen)), images.subset(np.flatnonzero(~chosen))
+
+
+def split(
+    images: ImageSet, fractions: Sequence[float], *, groups: Sequence[Any] | None = None, seed: int = 0
+) -> list[ImageSet]:
+    """Parts of an image set, class by class in the same proportions.
+
+    Parameters
+    ----------
+    images : ImageSet
+    fractions : sequence of float
+        Share of each part; their sum is 1.
+    groups : sequence, shape (n,), optional
+        Whatever images must stay together share: a patient, a lesion, a video. Each group lies in
+        one part, and proportions are kept as well as that allows.
+    seed : int
+
+    Returns
+    -------
+    list of ImageSet
+        In the order of `fractions`, each in the order of `images`. Without groups each part has its
+        exact share of each class, rounded, and at least one image where the class has enough for all.
+
+    Raises
+    ------
+    ValueError
+        If fractions are not positive or do not add up to 1, or there is not one group an image.
+    """
+    return [images.subset(rows) for rows in split_rows(images.labels, fractions, groups=groups, seed=seed)]
+
+
+def split_rows(
+    labels: Sequence[int], fractions: Sequence[float], *, groups: Sequence[Any] | None = None, seed: int = 0
+) -> list[np.ndarray]:
+    """Row numbers of each part; see :func:`split`."""
+    labels, shares = np.asarray(labels), np.asarray(fractions, dtype=float)
+    if shares.ndim != 1 or not (shares > 0).all() or not np.isclose(shares.sum(), 1):
+        raise ValueError(f"fractions={list(fractions)}; give positive numbers that add up to 1")
+    if groups is not None and len(groups) != len(labels):
+        raise ValueError(f"groups holds {len(groups)} names for {len(labels)} images; give one each")
+    rng = np.random.default_rng(seed)
+    wanted = {
+        c: _quotas(int(n), shares, rng) for c, n in zip(*np.unique(labels, return_counts=True), strict=True)
+    }
+    together: dict[Any, list[int]] = {}
+    for row in rng.permutation(len(labels)).tolist():
+        together.setdefault(row if groups is None else groups[row], []).append(row)
+    parts: list[list[int]] = [[] for _ in shares]
+    # Large groups first: small ones even out what they leave. The order is random among equals.
+    for rows in sorted(together.values(), key=len, reverse=True):
+        found, counts = np.unique(labels[rows], return_counts=True)
+        # Where the group's classes are most wanting, each in proportion to how rare it is.
+        need = sum(
+            n * wanted[c] / max(wanted[c].clip(0).sum(), 1) for c, n in zip(found, counts, strict=True)
+        )
+        best = int(np.argmax(need))
+        parts[best] += rows
+        for c, n in zip(found, counts, strict=True):
+            wanted[c][best] -= n
+    return [np.sort(np.array(part, dtype=np.int64)) for part in parts]
+
+
+def _quotas(n: int, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`n` images in whole numbers by largest remainders, and at least one each where there are enough."""
+    exact = n * shares / shares.sum()
+    counts = np.floor(exact)
+    order = np.lexsort((rng.random(len(shares)), -(exact - counts)))
+    counts[order[: n - int(counts.sum())]] += 1
+    while n >= len(shares) and (counts == 0).any():
+        counts[np.argmax(counts)] -= 1
+        counts[np.argmin(counts)] += 1
+    return counts
+
+
+def groups_from_csv(
+    images: ImageSet, path: str | os.PathLike[str], *, column: str, file_column: str = "file"
+) -> np.ndarray:
+    """The group of each image of a folder, from a table beside it, for :func:`split`.
+
+    Parameters
+    ----------
+    images : Folder
+    path : path
+        A CSV with a row for each file.
+    column : str
+        Which names the group: ``"lesion_id"``, ``"patient"``.
+    file_column : str
+        Which names the file, alone or with the folders above it.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or the table lacks an image or names it twice with two groups.
+    """
+    paths = getattr(images, "paths", None)
+    if paths is None:
+        raise ValueError(f"{images.name} holds no files; give groups as a sequence, one an image")
+    shown, found = printable(path), {}
+    with Path(path).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        reader = csv.DictReader(file)
+        missing = {column, file_column} - set(reader.fieldnames or ())
+        if missing:
+            raise ValueError(f"{shown}: no column {', '.join(sorted(missing))}; add it or name another")
+        for row in reader:
+            parts = Path(row[file_column] or "").parts
+            if found.setdefault(parts, row[column]) != row[column]:
+                raise ValueError(f"{shown}: {printable(row[file_column])} stands in two groups; keep one")
+    depths = sorted({len(parts) for parts in found}, reverse=True)
+    groups = [next((g for d in depths if (g := found.get(one.parts[-d:]))), None) for one in paths]
+    if None in groups:
+        lost = printable(paths[groups.index(None)].name)
+        raise ValueError(f"{shown}: no {column} for {lost}; add a row")
+    return np.array(groups)
 
 
 def published_sets() -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""The paper's data sets by name (section 4.1): where to get them, what they hold, how they lie.
+"""Real images by name: the paper's data sets (section 4.1), some others, and single photographs.
 
 Nothing is downloaded by itself. A set that is not here says how to obtain it. Licences are the
 sources' own; none of these images is part of this project.
@@ -9,13 +9,15 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from gmaug.datasets.decode import Skipped, printable
+from PIL import Image
+
+from gmaug.datasets.base import Skipped, printable
 from gmaug.datasets.folder import Folder, natural, open_folder
 from gmaug.hierarchy import Hierarchy
 
@@ -65,9 +67,10 @@ def open_real(name: str, *, root: str | os.PathLike[str] = "data") -> Folder:
     FileNotFoundError
         If it is not there; the message says how to obtain it.
     """
-    if name not in REAL:
-        raise ValueError(f"{name!r} is no data set of the paper; there are {', '.join(REAL)}")
-    entry = REAL[name]
+    known = REAL | OTHERS
+    if name not in known:
+        raise ValueError(f"{name!r} is no data set that is known; there are {', '.join(known)}")
+    entry = known[name]
     for folder in entry.folders:
         path = Path(root) / folder
         if path.is_dir():
@@ -200,3 +203,73 @@ def _register() -> dict[str, RealSet]:
 
 
 REAL: dict[str, RealSet] = _register()
+"""The paper's eight data sets, by the name that opens them."""
+
+TITLES = {entry.title: entry for entry in REAL.values()}
+"""The same by the names that its tables use."""
+
+OTHERS: dict[str, RealSet] = {
+    entry.name: entry
+    for entry in (
+        RealSet(
+            "cifar10", "CIFAR-10", ("cifar10/train", "cifar10"), "https://www.cs.toronto.edu/~kriz/cifar.html",
+            "Download CIFAR-10 (torchvision.datasets.CIFAR10) and write it to cifar10/train/<class>/",
+            "not stated by the collectors; research use", _plain,
+        ),
+        RealSet(
+            "cifar10-test", "CIFAR-10, test", ("cifar10/test",), "https://www.cs.toronto.edu/~kriz/cifar.html",
+            "Download CIFAR-10 through torchvision and write its test images to cifar10/test/<class>/",
+            "not stated by the collectors; research use", _plain,
+        ),
+        RealSet(
+            "ham10000", "HAM10000", ("ham10000",), "https://doi.org/10.7910/DVN/DBW86T",
+            "Download HAM10000, put each image into ham10000/<diagnosis>/ and its table to "
+            "ham10000/meta.csv; several images show one lesion, so split by lesion_id",
+            "CC BY-NC 4.0; Tschandl, Rosendahl and Kittler, Scientific Data 5:180161 (2018)", _plain,
+        ),
+        RealSet(
+            "fish", "Fish4Knowledge", ("fish",),
+            "https://groups.inf.ed.ac.uk/vision/DATASETS/FISH4KNOWLEDGE/WEBSITE/GROUNDTRUTH/RECOG",
+            "Download the fish recognition ground truth and unpack it to fish/<species>/; the frames of a "
+            "track are near copies, so keep one of each or split by track",
+            "any use with the publishers' notice; Boom et al., ICPR 2012", _plain,
+        ),
+        RealSet(
+            "lfw", "LFW", ("lfw",), "https://vis-www.cs.umass.edu/lfw/",
+            "Download Labeled Faces in the Wild and unpack it to lfw/<person>/; hold persons out to test "
+            "recognition",
+            "none stated; press photographs, for research measurement only, not to be passed on", _plain,
+        ),
+    )
+}  # fmt: skip
+"""Data sets that the paper does not use: class folders, each class its own super-class."""
+
+PHOTOGRAPHS = (
+    "astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel",
+    "hubble_deep_field", "immunohistochemistry", "moon", "rocket",
+)  # fmt: skip
+"""Single photographs that come with scikit-image: natural scenes, textures and instruments' images.
+
+They are no data set and stand for none of the paper's; drawings and printed text are left out.
+"""
+
+
+def photographs(names: Sequence[str] = PHOTOGRAPHS) -> dict[str, Image.Image]:
+    """Some of :data:`PHOTOGRAPHS` by name, as stored: 8 bits, grey or RGB.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    from skimage import data
+
+    unknown = sorted(set(names) - set(PHOTOGRAPHS))
+    if unknown:
+        raise ValueError(f"photograph {unknown[0]!r} is unknown; there are {', '.join(PHOTOGRAPHS)}")
+    return {name: Image.fromarray(getattr(data, name)()) for name in names}
+
+
+def photograph(name: str) -> Image.Image:
+    """One of :data:`PHOTOGRAPHS`."""
+    return photographs([name])[name]

@@ -12,8 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gmaug.datasets.base import ImageSet
-from gmaug.datasets.decode import Skipped
+from gmaug.datasets.base import ImageSet, Skipped
 from gmaug.hierarchy import Hierarchy
 from gmaug.progress import bar
 from gmaug.similarity.designs import Design, all_pairs, random_pairs
@@ -96,8 +95,9 @@ def measure(
     if seed < 0:
         raise ValueError(f"seed={seed}; use 0 or more")
     skipped = list(getattr(images, "skipped", ()))
-    if strict and skipped:
-        raise ValueError(f"{skipped[0].path}: {skipped[0].reason}; mend it, or do without strict")
+    serious = [one for one in skipped if not one.harmless]
+    if strict and serious:
+        raise ValueError(f"{serious[0].path}: {serious[0].reason}; mend it, or do without strict")
     names, group_of_class = _groups(images, hierarchy)
     order = np.arange(len(images))
     if design.kind == "balanced":

@@ -10,8 +10,7 @@ from contextlib import nullcontext
 import numpy as np
 from tqdm import tqdm
 
-from gmaug.datasets.base import ImageSet
-from gmaug.datasets.decode import Skipped, UnreadableImage, quiet_bombs
+from gmaug.datasets.base import ImageSet, Skipped, UnreadableImage, quiet_bombs
 from gmaug.progress import bar
 from gmaug.ssim.conventions import Convention
 from gmaug.ssim.parts import cores
@@ -71,14 +70,14 @@ def _bar(name: str, total: int) -> tqdm:
 def _one(images: ImageSet, index: int, convention: Convention) -> np.ndarray | UnreadableImage:
     side = convention.side
     try:
-        image = images.image(index, size=convention.size or side)
+        with images.opened(index, size=convention.size or side) as image:
+            if min(image.size) < side:
+                width, height = image.size
+                reason = f"{width}x{height} pixels, smaller than the {side}x{side} window"
+                raise UnreadableImage(_name(images, index), reason)
+            pixels = convention.prepare(image)
     except UnreadableImage as error:
         return error
-    if min(image.size) < side:
-        width, height = image.size
-        reason = f"{width}x{height} pixels, smaller than the {side}x{side} window"
-        return UnreadableImage(_name(images, index), reason)
-    pixels = convention.prepare(image)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

@@ -183,7 +183,7 @@ def compared(found: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -
         A row per data set and metric: ``data set``, ``metric``, ``paper``, ``recorded``,
         ``recorded se``, ``this run``, ``this run se``; missing where nothing was measured.
     """
-    from gmaug.datasets.imbalance import TITLES
+    from gmaug.datasets.real import TITLES
 
     rows = []
     for line in published.load("table5").itertuples(index=False):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmaug.datasets.decode import Skipped
+from gmaug.datasets.base import Skipped
 from gmaug.hierarchy import Hierarchy
 from gmaug.similarity import maximum
 from gmaug.similarity.estimates import Estimate, Sample

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from gmaug.datasets.base import ImageSet
-from gmaug.datasets.decode import Skipped
+from gmaug.datasets.base import ImageSet, Skipped
 from gmaug.similarity.designs import Ring
 from gmaug.similarity.estimates import Sample
 from gmaug.similarity.pixels import CHUNK
