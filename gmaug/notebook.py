@@ -1,9 +1,9 @@
 """What a notebook of the companion needs: its parameters, and a place for what it makes.
 
 ``nb = begin(name, profile=PROFILE, seed=SEED, data=DATA)`` reads the parameters; ``nb.settings`` are the
-sizes of the run. ``nb.stage`` keeps slow results, ``nb.figure`` and ``nb.table`` show and write, ``nb.recorded``
-reads a run made beforehand, ``nb.judge`` compares with the paper; ``nb.verdicts()`` and ``nb.footer()`` end
-it. All that it makes lies under ``runs/<profile>/``.
+sizes of the run. ``nb.stage`` keeps slow results, ``nb.figure`` and ``nb.table`` show and write,
+``nb.recorded`` reads a run made beforehand, ``nb.judge`` compares with the paper; ``nb.verdicts()`` and
+``nb.footer()`` end it. All that it makes lies under ``runs/<profile>/``.
 """
 
 from __future__ import annotations
