@@ -1,14 +1,17 @@
-"""How every figure of the companion looks; the figures themselves are in the modules beside this one.
+"""How every figure of the companion looks, and the few helpers that several notebooks share.
 
-Colours are Okabe and Ito's (2008), told apart with any colour vision; figures that need more than
-colour use marker shapes and direct labels too. Widths are those of a two-column paper.
+The figures themselves are drawn in the notebooks, with seaborn and matplotlib. Colours are Okabe and
+Ito's (2008), told apart with any colour vision; figures that need more than colour use marker shapes and
+direct labels too. Widths are those of a two-column paper.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,3 +117,88 @@ def not_run(axes: Axes) -> None:
 def letter(axes: Axes, text: str, title: str = "") -> None:
     """Letter a panel, ``a``, ``b``, ..., with an optional title after it."""
     axes.set_title(f"{text}  {title}" if title else text)
+
+
+def grid(
+    rows: Sequence[Sequence[np.ndarray]],
+    *,
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    notes: Sequence[Sequence[str]] = (),
+    width: float = DOUBLE,
+) -> Figure:
+    """Images in rows and columns, with labels.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of ndarray, uint8, shape (h, w) or (h, w, 3)
+        Rows may be of different lengths.
+    row_labels, column_labels : sequence of str, optional
+        To the left of each row and above each column.
+    notes : sequence of sequences of str, optional
+        Text under each image.
+    width : float
+        Of the figure, in inches.
+
+    Raises
+    ------
+    ValueError
+        If there is no image, or one is not uint8.
+    """
+    if not rows or not any(len(row) for row in rows):
+        raise ValueError("rows holds no image; give at least one")
+    shape = next(image for row in rows for image in row).shape
+    lines = max((text.count("\n") + 1 for row in notes for text in row if text), default=0)
+    columns = max(len(row) for row in rows)
+    tall = width / columns * shape[0] / shape[1] + 0.13 * lines
+    height = tall * len(rows) + (0.15 if column_labels else 0)
+    figure, every = new(len(rows), columns, width=width, height=height, squeeze=False)
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+    for r, row in enumerate(rows):
+        for c, axes in enumerate(every[r]):
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            if c >= len(row):
+                continue
+            if row[c].dtype != np.uint8:
+                raise ValueError(f"image {r}, {c} is {row[c].dtype}; give uint8 (see `coloured` for maps)")
+            axes.imshow(row[c], cmap="gray", vmin=0, vmax=255, interpolation="none")
+            if notes and notes[r][c]:
+                axes.set_xlabel(notes[r][c], fontsize=7, labelpad=2)
+            if r == 0 and column_labels:
+                axes.set_title(column_labels[c], fontsize=7, fontweight="normal", loc="center", pad=2)
+            if c == 0 and row_labels:
+                axes.set_ylabel(row_labels[r], fontsize=7, rotation=0, ha="right", va="center", labelpad=3)
+    return figure
+
+
+def coloured(values: np.ndarray, *, low: float, high: float, cmap: str = "cividis") -> np.ndarray:
+    """A map of numbers as a picture, uint8, shape (h, w, 3); values beyond `low` and `high` are clipped."""
+    import matplotlib
+
+    scaled = (np.asarray(values, dtype=float) - low) / (high - low)
+    return matplotlib.colormaps[cmap](np.clip(scaled, 0, 1), bytes=True)[..., :3]
+
+
+def mosaic(images: np.ndarray, *, columns: int, gap: int = 2) -> np.ndarray:
+    """Images as one picture, row by row, with white gaps.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, h, w) or (n, h, w, 3)
+    columns : int
+        Images in a row; places left over stay white.
+    gap : int
+        Pixels between images.
+
+    Returns
+    -------
+    ndarray of uint8, shape (rows * (h + gap) - gap, columns * (w + gap) - gap[, 3])
+    """
+    n, h, w, *colours = images.shape
+    count = -(-n // columns)
+    out = np.full((count * (h + gap) - gap, columns * (w + gap) - gap, *colours), 255, np.uint8)
+    for k, image in enumerate(images):
+        row, column = divmod(k, columns)
+        out[row * (h + gap) :, column * (w + gap) :][:h, :w] = image
+    return out

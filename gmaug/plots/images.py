@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmaug.plots import DOUBLE, use_style
+from gmaug.plots import DOUBLE, coloured, mosaic, use_style  # noqa: F401
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,14 +116,6 @@ def _width(text: str) -> float:
     return CHARACTER * max(len(line) for line in text.split("\n"))
 
 
-def coloured(values: np.ndarray, *, low: float, high: float, cmap: str = "cividis") -> np.ndarray:
-    """A map of numbers as a picture, uint8, shape (h, w, 3); values beyond `low` and `high` are clipped."""
-    import matplotlib
-
-    scaled = (np.asarray(values, dtype=float) - low) / (high - low)
-    return matplotlib.colormaps[cmap](np.clip(scaled, 0, 1), bytes=True)[..., :3]
-
-
 def colour_bar(figure: Figure, *, low: float, high: float, label: str, cmap: str = "cividis") -> None:
     """A colour bar in the room that ``grid(..., right=0.55)`` keeps free."""
     from matplotlib.cm import ScalarMappable
@@ -138,30 +130,6 @@ def colour_bar(figure: Figure, *, low: float, high: float, label: str, cmap: str
     bar.set_label(label, fontsize=POINTS, labelpad=2)
     bar.ax.tick_params(labelsize=POINTS - 1, length=2, pad=1.5)
     bar.outline.set_visible(False)
-
-
-def mosaic(images: np.ndarray, *, columns: int, gap: int = 2) -> np.ndarray:
-    """Images as one picture, row by row, with white gaps.
-
-    Parameters
-    ----------
-    images : ndarray of uint8, shape (n, h, w) or (n, h, w, 3)
-    columns : int
-        Images in a row; places left over stay white.
-    gap : int
-        Pixels between images.
-
-    Returns
-    -------
-    ndarray of uint8, shape (rows * (h + gap) - gap, columns * (w + gap) - gap[, 3])
-    """
-    n, h, w, *colours = images.shape
-    count = -(-n // columns)
-    out = np.full((count * (h + gap) - gap, columns * (w + gap) - gap, *colours), 255, np.uint8)
-    for k, image in enumerate(images):
-        row, column = divmod(k, columns)
-        out[row * (h + gap) :, column * (w + gap) :][:h, :w] = image
-    return out
 
 
 def strip(images: Sequence[np.ndarray], *, notes: Sequence[str] = (), width: float = DOUBLE) -> Figure:
