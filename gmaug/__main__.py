@@ -18,7 +18,7 @@ from gmaug import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "similarity": ("gmaug.__main__", "SSIM-mergeCls and SSIM-supSubCls of a folder of images"),
     "advise": ("gmaug.advice.advise", "what the evidence says about augmenting a folder of images"),
-    "record": ("gmaug.study.studies", "make the recorded runs again"),
+    "record": ("gmaug.studies", "make the recorded runs again"),
     "bench": ("gmaug.bench", "time the metric against its peers"),
     "reproduce": ("gmaug.reproduce", "run every notebook headless and regenerate figures/"),
     "audit": ("gmaug.audit", "run one cheap record of each kind again and compare"),

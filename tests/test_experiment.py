@@ -1,37 +1,47 @@
-"""Cells, their records, and runs that are broken off."""
+"""Arms, cells, their records, and runs that are broken off."""
 
+import inspect
 import json
 import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from blobs import SMALL, Generator, blobs
+from blobs import SMALL, Generator, blobs, draw
 
+from gmaug import runs
+from gmaug.classifiers import ResNet18
 from gmaug.experiment import (
+    ARMS,
+    GENERATED,
+    Arm,
     Cell,
+    CellSettings,
     CellsFailed,
     Material,
+    Outcome,
+    Trial,
+    arm,
+    arms,
     cell_of,
-    cells,
+    find,
     frame,
-    load_records,
-    path_of,
+    load_cells,
+    recorded,
     run_cell,
     run_cells,
-    stale,
     workers,
 )
-from gmaug.experiment.arms import ARMS, CellSettings
 
-SETTINGS = CellSettings(size=16, training=replace(SMALL, epochs=3), alpha=0.34)
+SETTINGS = CellSettings(size=16, training=replace(SMALL, epochs=2), steps=10, alpha=0.34)
 TRAIN, HELD, TEST = blobs([40, 20, 8], seed=0), blobs([10] * 3, seed=1), blobs([20] * 3, seed=2)
-NATURAL = ("original", "cb-loss", "focal", "logit-adjusted")
-FILLED = (
-    "step-matched", "logit-adjusted-steps", "randaugment", "mixup-cutmix", "oversample", "smote", "cgan-aug",
-    "cgan-augcls", "gd-aug", "gd-augcls", "more-real",
-)  # fmt: skip
-PAPER_ARMS = NATURAL + FILLED
+WEIGHS = "image_weights" in inspect.signature(ResNet18.fit).parameters
+ALL = (*ARMS, *(f"cgan-{use}" for use in GENERATED if use != "weighted" or WEIGHS))
+
+
+def reserve(counts, seed):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return draw(labels, seed=100 + seed), labels
 
 
 def material(**changes):
@@ -41,148 +51,220 @@ def material(**changes):
         "train": TRAIN,
         "validation": HELD,
         "test": TEST,
-        "generators": {
-            "cgan": (Generator(wrong=0.2), "toy-1"),
-            "gd": (Generator(wrong=0.4), "toy-2"),
-            "real": (Generator(), "truth"),
-        },
+        "generators": {"cgan": (Generator(wrong=0.2), "toy-1")},
+        "reserve": reserve,
     }
     return Material(**(parts | changes))
 
 
-def cell(arm="original", seed=0, **settings):
-    return Cell("blobs", arm, seed, replace(SETTINGS, **settings))
+def cell(arm="original", seed=0, variant="", **settings):
+    return Cell("blobs", arm, seed, replace(SETTINGS, **settings), variant)
 
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
-    return folder, run_cells([cell(arm) for arm in PAPER_ARMS], {"blobs": material()}, directory=folder)
+    return folder, run_cells([cell(arm) for arm in ALL], {"blobs": material()}, folder=folder)
 
 
 def by_arm(records):
-    return {record["cell"]["arm"]: record["result"] for record in records[1]}
+    return {record["settings"]["arm"]: record["content"] for record in records[1]}
 
 
-def test_every_arm_is_tested():
-    assert set(PAPER_ARMS) == set(ARMS)
+def test_all_arms_take_the_same_steps(records):
+    assert {result["steps"] for result in by_arm(records).values()} == {10}
 
 
-def test_arms_that_fill_take_the_same_steps(records):
-    result = by_arm(records)
-    few, many = -(-3 * 68 // 16), -(-3 * 120 // 16)
-    assert {result[arm]["steps"] for arm in NATURAL} == {few}
-    assert {result[arm]["steps"] for arm in FILLED} == {many}
-
-
-def test_steps_may_be_fixed_for_arms_that_fill():
-    for arm in ("step-matched", "cgan-aug"):
-        assert run_cell(cell(arm, steps=4, target=100), material())["result"]["steps"] == 4
-    assert run_cell(cell("original", steps=4), material())["result"]["steps"] == -(-3 * 68 // 16)
+def test_with_epochs_fixed_a_filled_set_takes_more_steps():
+    steps = {arm: run_cell(cell(arm, steps=None), material())["steps"] for arm in ("original", "cgan-aug")}
+    assert steps == {"original": -(-2 * 68 // 16), "cgan-aug": -(-2 * 120 // 16)}
 
 
 def test_results_hang_together(records):
-    for record in records[1]:
-        r = record["result"]
-        table = np.array(r["confusion"])
+    for result in by_arm(records).values():
+        table = np.array(result["confusion"])
         assert table.sum(axis=1).tolist() == [20, 20, 20]
-        assert r["accuracy"] == pytest.approx((np.diag(table) / 20).tolist())
-        assert r["top1"] == pytest.approx(r["balanced_accuracy"]) == pytest.approx(np.mean(r["accuracy"]))
-        assert [r["head"], r["middle"], r["tail"]] == pytest.approx(r["accuracy"])
-        assert r["groups"] == {"head": ["red"], "middle": ["green"], "tail": ["blue"]}
-        assert r["counts_before"] == [40, 20, 8]
-        assert 0 <= r["macro_f1"] <= 1
+        assert result["recall"] == pytest.approx((np.diag(table) / 20).tolist(), abs=1e-6)
+        assert result["top1"] == pytest.approx(result["balanced_accuracy"])
+        assert [result["head"], result["middle"], result["tail"]] == pytest.approx(result["recall"], abs=1e-6)
+        assert result["groups"] == {"head": ["red"], "middle": ["green"], "tail": ["blue"]}
+        assert result["counts_before"] == [40, 20, 8]
+        assert 0 <= result["macro_f1"] <= 1
+        assert 0.5 < result["auroc"] <= 1
     assert by_arm(records)["original"]["counts_after"] == [40, 20, 8]
-    for arm in ("cgan-aug", "gd-aug", "more-real", "smote"):
-        assert by_arm(records)[arm]["counts_after"] == [40, 40, 40]
-    chosen = by_arm(records)["cgan-augcls"]
-    assert chosen["counts_after"] == (np.array([40, 20, 8]) + chosen["accepted"]).tolist()
-    assert (np.array(chosen["accepted"]) + chosen["missing"]).tolist() == [0, 20, 32]
-    assert chosen["acceptance_rate"][0] is None
-    assert 1 <= len(chosen["rounds"]) <= 2
 
 
-def test_the_arms_differ_in_what_they_say(records):
-    tables = {arm: json.dumps(result["confusion"]) for arm, result in by_arm(records).items()}
-    assert len(set(tables.values())) > 3
+def test_filled_sets_are_balanced_to_the_image(records):
+    for name in (
+        "duplicates",
+        "smote",
+        "more-real",
+        "cgan-aug",
+        "cgan-weighted",
+        "cgan-confident",
+        "cgan-band",
+    ):
+        assert by_arm(records)[name]["counts_after"] == [40, 40, 40], name
+    for use in ("augcls", "confident", "band"):
+        assert len(by_arm(records)[f"cgan-{use}"]["selector_recall"]) == 3
 
 
-def test_a_record_tells_where_it_comes_from(records):
-    folder, found = records
-    assert len(list(folder.glob("*.json"))) == len(PAPER_ARMS) == len(list(folder.iterdir()))
-    for record in found:
-        assert record["inputs"]["data"] == material().data_hash
-        kind = ARMS[record["cell"]["arm"]].generator
-        assert record["inputs"]["generator"] == (material().generators[kind][1] if kind else None)
-        assert {"seconds", "device", "threads", "versions", "commit"} <= record["run"].keys()
-        assert stale(record, material=material()) is None
-        assert cell_of(record) == cell(record["cell"]["arm"])
+class Spy:
+    """A classifier that remembers what it was trained on."""
+
+    def fit(self, images, labels, **options):
+        self.images, self.labels, self.options = images, labels, options
+        return self
+
+
+def spied(name, monkeypatch, **settings):
+    monkeypatch.setattr(Trial, "untrained", lambda self, images, **views: Spy())
+    trial = Trial(
+        *TRAIN, HELD, 3, replace(SETTINGS, **settings), 0, {"cgan": Generator()}, reserve
+    )  # fmt: skip
+    return find(name).function(trial).classifier
+
+
+def test_duplicates_are_real_images_in_equal_numbers(monkeypatch):
+    spy = spied("duplicates", monkeypatch)
+    known = {image.tobytes(): k for k, image in enumerate(TRAIN[0])}
+    seen = np.bincount([known[image.tobytes()] for image in spy.images], minlength=68)
+    assert seen[:40].tolist() == [1] * 40
+    assert seen[40:60].tolist() == [2] * 20
+    assert seen[60:].tolist() == [5] * 8
+
+
+def test_draws_are_even_where_the_set_is_not(monkeypatch):
+    for name, target, even in (
+        ("oversample", "not majority", True), ("original", "not majority", False),
+        ("cgan-aug", "not majority", False), ("cgan-aug", 30, True), ("more-real", 30, True),
+    ):  # fmt: skip
+        spy = spied(name, monkeypatch, target=target)
+        weights = spy.options["sampling_weights"]
+        assert (weights is not None) == even, (name, target)
+        if even:
+            shares = np.bincount(spy.labels, weights=weights)
+            assert shares == pytest.approx([shares[0]] * 3)
+
+
+def test_generated_images_may_weigh_less(monkeypatch):
+    weights = spied("cgan-weighted", monkeypatch).options["image_weights"]
+    assert weights[:68].tolist() == [1.0] * 68
+    assert weights[68:].tolist() == [0.3] * 52
+
+
+def test_the_best_of_each_class_are_kept():
+    cost = np.array([3.0, 1.0, 2.0, 5.0, 4.0, 4.0])
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    assert arms._best(cost, labels, np.array([2, 1])).tolist() == [1, 2, 4]
+
+
+def test_validated_size_takes_the_least_balanced_loss(records):
+    result = by_arm(records)["cgan-vtss"]
+    best = int(np.argmin(result["validation_losses"]))
+    assert result["share"] == SETTINGS.shares[best]
+    added = np.array(result["counts_after"]) - result["counts_before"]
+    assert added.tolist() == np.round(np.array([0, 20, 32]) * result["share"]).tolist()
+
+
+def test_a_tiny_run_gives_these_numbers(records):
+    """What guards the records: whoever changes an arm's behaviour sees this fail, and decides."""
+    found = {name: round(result["balanced_accuracy"], 3) for name, result in by_arm(records).items()}
+    assert found == EXPECTED
+
+
+EXPECTED = {}
 
 
 def test_the_same_cell_gives_the_same_result(records):
-    assert run_cell(cell("cgan-augcls"), material())["result"] == by_arm(records)["cgan-augcls"]
+    assert run_cell(cell("cgan-augcls"), material()) == by_arm(records)["cgan-augcls"]
 
 
 def test_the_test_images_choose_nothing():
     other = material(test=(TEST[0][::-1].copy(), TEST[1][::-1].copy()))
-    one, two = (run_cell(cell("cgan-augcls"), m)["result"] for m in (material(), other))
+    one, two = (run_cell(cell("cgan-augcls"), m) for m in (material(), other))
     assert one["rounds"] == two["rounds"]
     assert one["best_epoch"] == two["best_epoch"]
     assert one["confusion"] == two["confusion"]
 
 
+def test_a_record_tells_where_it_comes_from(records):
+    folder, found = records
+    assert len(list((folder / "cells" / "blobs").iterdir())) == len(ALL)
+    for record in found:
+        name = record["settings"]["arm"]
+        assert record["data"]["hash"] == material().data_hash
+        assert record["data"].get("generator") == (None if name in ARMS else "toy-1")
+        assert {"seconds", "device", "versions", "commit", "date"} <= record["made"].keys()
+        assert cell_of(record) == cell(name)
+        assert recorded(cell(name), {"blobs": material()}, folder=folder)
+
+
 def test_a_second_run_repeats_nothing(records, monkeypatch):
     folder, found = records
-    monkeypatch.setattr(workers, "run_cell", lambda *a: pytest.fail("a finished cell was run again"))
-    said = []
-    again = run_cells(
-        [cell(arm) for arm in PAPER_ARMS], lambda name: material(), directory=folder, say=said.append
-    )
-    assert again == found
-    assert said == []
+    monkeypatch.setattr(workers, "_compute", lambda *a, **k: pytest.fail("a finished cell was run again"))
+    assert run_cells([cell(arm) for arm in ALL], {"blobs": material()}, folder=folder) == found
+    assert run_cells([cell(arm) for arm in ALL], lambda *a: pytest.fail("read"), folder=folder) == found
+    assert len(load_cells(folder=folder)) == len(ALL)
 
 
 def fake(monkeypatch, *, fails=()):
-    """Make cells instant: a record of the right form, or an error."""
+    """Make cells instant: a result, or an error."""
     run = []
 
-    def instant(cell, material):
+    def instant(cell, arm, material, threads, quiet=True):
         run.append(cell)
         if cell.arm in fails:
-            raise RuntimeError("out of paint")
-        return {
-            "cell": cells.plain(cell), "inputs": material.inputs(cell.arm), "source": cells.source(cell.arm),
-            "result": {"top1": 0.5}, "run": {"seconds": 0.0, "device": "cpu"},
-        }  # fmt: skip
+            return "RuntimeError: out of paint"
+        about = material().about(arm)
+        return {"content": {"top1": 0.5}, "data": about, "seconds": 0.0, "device": "cpu"}
 
-    monkeypatch.setattr(workers, "run_cell", instant)
+    monkeypatch.setattr(workers, "_compute", instant)
     return run
 
 
-def test_what_changed_is_run_again_and_the_reason_said(tmp_path, monkeypatch):
-    run, said = fake(monkeypatch), []
-    wanted = [cell("original"), cell("cgan-aug")]
-    run_cells(wanted, {"blobs": material()}, directory=tmp_path)
+def test_records_of_another_experiment_are_not_mixed_in(tmp_path, monkeypatch):
+    run = fake(monkeypatch)
+    run_cells([cell(), cell("cgan-aug")], {"blobs": material()}, folder=tmp_path)
+    with pytest.raises(ValueError, match=r"original_0\.json is a record of another .*steps.*move it away"):
+        run_cells([cell(steps=11)], {"blobs": material()}, folder=tmp_path)
+    with pytest.raises(ValueError, match=r"another experiment \(hash changed\)"):
+        run_cells([cell()], {"blobs": material(test=HELD)}, folder=tmp_path)
     other = material(generators={"cgan": (Generator(), "toy-2")})
-    run_cells(wanted, {"blobs": other}, directory=tmp_path, say=said.append)
-    assert [c.arm for c in run] == ["original", "cgan-aug", "cgan-aug"]
-    assert said == ["blobs cgan-aug seed 0: not run yet"]
-    monkeypatch.setattr(cells, "package_hash", lambda: "new")
-    said.clear()
-    run_cells([wanted[0]], {"blobs": other}, directory=tmp_path, say=said.append)
-    assert said == ["blobs original seed 0: source changed: package"]
+    with pytest.raises(ValueError, match="generator changed"):
+        run_cells([cell("cgan-aug")], {"blobs": other}, folder=tmp_path)
+    run.clear()
+    run_cells([cell(steps=11, variant="steps11"), cell(seed=1)], {"blobs": material()}, folder=tmp_path)
+    run_cells([cell("cgan-aug")], {"blobs": other}, folder=tmp_path, again=True)
+    assert len(run) == 3
+    names = sorted(path.name for path in (tmp_path / "cells" / "blobs").iterdir())
+    assert names == ["cgan-aug_0.json", "original-steps11_0.json", "original_0.json", "original_1.json"]
+
+
+def test_a_setting_that_is_new_has_its_default_in_old_records(tmp_path, monkeypatch):
+    fake(monkeypatch)
+    run_cells([cell()], {"blobs": material()}, folder=tmp_path)
+    path = tmp_path / "cells" / "blobs" / "original_0.json"
+    record = json.loads(path.read_text())
+    del record["settings"]["settings"]["pool"]
+    path.write_text(json.dumps(record))
+    assert recorded(cell(), folder=tmp_path)
+    record["settings"]["settings"]["magic"] = 1
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="another experiment"):
+        recorded(cell(), folder=tmp_path)
 
 
 def test_a_failing_cell_leaves_the_others(tmp_path, monkeypatch):
-    run = fake(monkeypatch, fails=["cb-loss"])
-    wanted = [cell("original"), cell("cb-loss"), cell("oversample")]
+    fake(monkeypatch, fails=["cb-loss"])
+    wanted, said = [cell("original"), cell("cb-loss"), cell("oversample")], []
     with pytest.raises(CellsFailed, match=r"1 of 3 cells failed, first blobs cb-loss seed 0: .*out of paint"):
-        run_cells(wanted, {"blobs": material()}, directory=tmp_path)
-    assert len(load_records(tmp_path)) == 2
-    run.clear()
-    fake_again = fake(monkeypatch)
-    assert len(run_cells(wanted, {"blobs": material()}, directory=tmp_path)) == 3
-    assert [c.arm for c in fake_again] == ["cb-loss"]
+        run_cells(wanted, {"blobs": material()}, folder=tmp_path, say=said.append)
+    assert said[1] == "blobs cb-loss seed 0: RuntimeError: out of paint"
+    assert len(load_cells(folder=tmp_path)) == 2
+    run = fake(monkeypatch)
+    assert len(run_cells(wanted, {"blobs": material()}, folder=tmp_path)) == 3
+    assert [c.arm for c in run] == ["cb-loss"]
 
 
 def test_an_interruption_leaves_whole_files_only(tmp_path, monkeypatch):
@@ -197,64 +279,60 @@ def test_an_interruption_leaves_whole_files_only(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", pulled)
     wanted = [cell("original"), cell("oversample"), cell("cb-loss")]
     with pytest.raises(KeyboardInterrupt):
-        run_cells(wanted, {"blobs": material()}, directory=tmp_path)
-    assert [r["cell"]["arm"] for r in load_records(tmp_path)] == ["original"]
+        run_cells(wanted, {"blobs": material()}, folder=tmp_path)
+    assert [path.name for path in (tmp_path / "cells" / "blobs").iterdir()] == ["original_0.json"]
     monkeypatch.setattr(os, "replace", replace_file)
     run = fake(monkeypatch)
-    run_cells(wanted, {"blobs": material()}, directory=tmp_path)
-    assert [c.arm for c in run] == ["oversample", "cb-loss"]
+    (tmp_path / "cells" / "blobs" / "original_0.json").write_text("{")  # half a file counts as none
+    run_cells(wanted, {"blobs": material()}, folder=tmp_path, again=True)
+    assert [c.arm for c in run] == ["original", "oversample", "cb-loss"]
 
 
-def test_records_that_do_not_match_are_refused(tmp_path, monkeypatch):
-    fake(monkeypatch)
-    run_cells([cell("original"), cell("cb-loss")], {"blobs": material()}, directory=tmp_path)
-    path = path_of(cell("cb-loss"), material(), tmp_path)
-    record = json.loads(path.read_text())
+def test_an_arm_of_ones_own(tmp_path):
+    @arm("half")
+    def half(trial: Trial) -> Outcome:
+        """Half the classes' weight."""
+        return Outcome(trial.train(balanced=True))
 
-    def refused(change, says):
-        changed = json.loads(json.dumps(record))
-        change(changed)
-        path.write_text(json.dumps(changed))
-        with pytest.raises(ValueError, match=says) as error:
-            load_records(tmp_path)
-        assert path.name in str(error.value)
-        with pytest.warns(UserWarning, match=says):
-            assert [r["cell"]["arm"] for r in load_records(tmp_path, on_stale="skip")] == ["original"]
-
-    refused(lambda r: r["source"].update(package="other"), "source changed: package")
-    refused(lambda r: r["cell"]["settings"].pop("tau"), "settings")
-    refused(lambda r: r["cell"]["settings"].update(magic=1), "settings")
-    refused(lambda r: r["cell"].update(arm="wish"), "settings")
-    path.write_text("{")
-    with pytest.raises(ValueError, match="damaged"):
-        load_records(tmp_path)
-    assert stale(record, material=material(test=HELD)) == "inputs changed: data"
-    assert stale(record, material=material()) is None
+    try:
+        assert run_cell(cell("half"), material())["steps"] == 10
+        assert isinstance(find("half"), Arm)
+    finally:
+        del ARMS["half"]
+    mine = material(generators={"mine": (Generator(), "my own")})
+    assert run_cell(cell("mine-aug"), mine)["counts_after"] == [40, 40, 40]
 
 
 def test_two_processes(tmp_path):
-    wanted = [cell("original", seed=s, steps=3) for s in (0, 1)] + [cell("cgan-aug", steps=3)]
-    found = run_cells(wanted, {"blobs": material()}, directory=tmp_path, jobs=2)
-    assert [r["cell"]["seed"] for r in found] == [0, 1, 0]
-    alone = run_cells(wanted[:1], {"blobs": material()}, directory=tmp_path / "alone", threads=1)
-    assert found[0]["run"]["threads"] == 1
-    assert found[0]["result"] == alone[0]["result"]
+    wanted = [cell("original", seed=s) for s in (0, 1)] + [cell("cgan-aug")]
+    found = run_cells(wanted, {"blobs": material()}, folder=tmp_path, jobs=2)
+    assert [r["settings"]["seed"] for r in found] == [0, 1, 0]
+    alone = run_cells(wanted[:1], {"blobs": material()}, folder=tmp_path / "alone", threads=1)
+    assert "1 thread" in found[0]["made"]["device"]
+    assert found[0]["content"] == alone[0]["content"]
 
 
 def test_frame(records):
     table = frame(records[1])
-    assert list(table["arm"]) == list(PAPER_ARMS)
-    assert {"top1", "tail", "steps", "seconds"} <= set(table.columns)
+    assert list(table["arm"]) == list(ALL)
+    assert {"top1", "tail", "auroc", "worst", "steps", "seconds"} <= set(table.columns)
+    assert table["worst"].tolist() == [min(result["recall"]) for result in by_arm(records).values()]
+    assert frame([]).empty
 
 
 def test_bad_cells(tmp_path):
-    with pytest.raises(ValueError, match="arm='magic'"):
-        Cell("blobs", "magic", 0)
-    with pytest.raises(ValueError, match="needs generators="):
-        run_cells([cell("cgan-aug")], {"blobs": material(generators={})}, directory=tmp_path)
+    for name in ("magic", "cgan-magic", "-aug"):
+        with pytest.raises(ValueError, match=f"arm='{name}'"):
+            Cell("blobs", name, 0)
+    with pytest.raises(ValueError, match="needs the generator 'cgan'; there is none"):
+        run_cells([cell("cgan-aug")], {"blobs": material(generators={})}, folder=tmp_path)
+    with pytest.raises(ValueError, match="in reserve; there are none"):
+        run_cells([cell("more-real")], {"blobs": material(reserve=None)}, folder=tmp_path)
     with pytest.raises(ValueError, match="hold no 'blobs'"):
-        run_cells([cell()], {}, directory=tmp_path)
+        run_cells([cell()], {}, folder=tmp_path)
     with pytest.raises(ValueError, match="16 pixels"):
         run_cell(cell(size=32), material())
-    with pytest.raises(FileNotFoundError, match="no such folder"):
-        load_records(tmp_path / "none")
+    with pytest.raises(ValueError, match="steps=0"):
+        CellSettings(steps=0)
+    assert load_cells(folder=tmp_path / "none") == []
+    assert runs.record_names("cells", folder=tmp_path) == []

@@ -191,16 +191,3 @@ def test_quality_table_stands_beside_real_images(source):
 def test_speed_counts_images_per_second():
     ticks = iter([0.0, 2.0])
     assert speed.images_per_second(lambda: 30, clock=lambda: next(ticks)) == 15
-
-
-def test_a_recorded_generator_travels_by_name(monkeypatch):
-    """To a process of its own goes the name; the networks are read there."""
-    import pickle
-
-    from gmaug.study import by_name
-
-    brought = FunctionGenerator(coloured)
-    monkeypatch.setattr(by_name, "recorded_generator", lambda name, kind, root: (brought, {}))
-    one = pickle.loads(pickle.dumps(by_name.Recorded("toy", "cgan")))
-    assert len(pickle.dumps(one)) < 300
-    assert np.array_equal(one.sample(np.array([0, 2]), seed=1), brought.sample([0, 2], seed=1))

@@ -1,29 +1,231 @@
 """Arms of the experiment: ways to train a classifier on one imbalanced set (section 4 and its controls).
 
-The paper compares `original`, `cb-loss`, `cgan-aug` and `cgan-augcls`. Filling the classes brings
-new images, balance and, at a fixed number of epochs, more gradient steps, all at once; the other
-arms take these apart: `step-matched` has the steps alone, `oversample` the steps and the balance,
-`more-real` has all three with real images, which is the most that generated ones could give.
-Augmentation (`randaugment`, `mixup-cutmix`) takes the same steps as a filled set, to be compared
-with `step-matched`: neither has an image more, and both train as long. A loss is tried at both
-lengths where that is the question (`logit-adjusted`, `logit-adjusted-steps`).
+The paper compares `original`, `cb-loss`, `cgan-aug` and `cgan-augcls` at a fixed number of *epochs*, so that
+a filled set also takes more gradient steps. Here all arms take the same number of *steps*, enough for each to
+reach its plateau; what an arm has beyond `oversample` is then due to its images, or to its loss. The paper's
+own comparison is had with ``steps=None``.
 
-A new arm is one function with :func:`arm` above it.
+A generated arm is named by its generator and by what is done with the images: ``cgan-augcls``,
+``diffusion-band``, or ``mine-aug`` where the material holds a generator called ``mine``. A new arm is one
+function with :func:`arm` (or :func:`generated`) above it.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
+from gmaug import named
 from gmaug.classifiers.losses import Loss
-from gmaug.experiment.trial import CellSettings, Outcome, Trial
+from gmaug.classifiers.settings import TrainingSettings
+from gmaug.classifiers.training import balancing_weights
 
-__all__ = ["ARMS", "Arm", "CellSettings", "Outcome", "Trial", "arm", "filled"]
+__all__ = ["ARMS", "GENERATED", "Arm", "CellSettings", "Outcome", "Trial", "arm", "find", "generated"]
+
+AT_ONCE = 1024  # candidates drawn at a time: bounds memory
+
+
+@dataclass(frozen=True)
+class CellSettings:
+    """What a cell does besides its arm.
+
+    Parameters
+    ----------
+    size : int
+        Side of the images, in pixels.
+    classifier : {"resnet18", "mae"}
+    training : ResNet18Settings or MAESettings, optional
+        Of the classifier; those that suit images of this size by default.
+    steps : int or None
+        Gradient steps of every training of every arm. None fixes the *epochs* instead, as the paper does:
+        then an arm takes as many steps as its classifier's epochs over the arm's own set need.
+    target : str or int
+        Counts to fill the classes to, as :class:`gmaug.augcls.GMAugCls` takes them. Where the filled set is
+        not balanced (an integer below the largest class) its images are drawn class by class in equal
+        shares, as `oversample` draws the originals.
+    beta : float
+        Of the class-balanced loss; 0.999 suits classes of fifty to some hundred images.
+    gamma, tau : float
+        Of the focal loss and of logit adjustment.
+    randaugment : (int, int)
+        Operations and magnitude; torchvision's own default.
+    mixup, cutmix : float
+        Parameters of their Beta distributions; those of torchvision's training recipe.
+    neighbours : int
+        Of SMOTE, its own default; a class of fewer images takes as many as there are.
+    image_weight : float
+        Loss weight of a generated image in the ``weighted`` arms (DiffuLT's 0.3).
+    score, alpha, epsilon, rounds, budget
+        Of the selection, as :class:`gmaug.augcls.GMAugCls` takes them.
+    pool : float
+        Candidates drawn per image wanted in the ``band`` and ``confident`` arms.
+    band : (float, float)
+        Feature distances to the nearest training image that count as approximately in distribution, in units
+        of the median distance of real held-out images of the class.
+    shares : tuple of float
+        Target counts that ``vtss`` tries, as shares of the planned filling; 0 adds no image.
+    """
+
+    size: int = 32
+    classifier: str = "resnet18"
+    training: TrainingSettings | None = None
+    steps: int | None = 1500
+    target: str | int = "not majority"
+    beta: float = 0.999
+    gamma: float = 2.0
+    tau: float = 1.0
+    randaugment: tuple[int, int] = (2, 9)
+    mixup: float = 0.2
+    cutmix: float = 1.0
+    neighbours: int = 5
+    image_weight: float = 0.3
+    score: str = "softmax"
+    alpha: float = 0.5
+    epsilon: float = 0.0
+    rounds: int = 2
+    budget: float = 5.0
+    pool: float = 3.0
+    band: tuple[float, float] = (0.75, 1.5)
+    shares: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0)
+
+    def __post_init__(self) -> None:
+        training = self.training or named.settings_for(self.classifier, shape=(self.size, self.size))
+        if isinstance(training, dict):  # from JSON
+            training = named.settings_class(self.classifier)(**training)
+        if not isinstance(training, kind := named.settings_class(self.classifier)):
+            raise ValueError(
+                f"training is {type(training).__name__}; classifier={self.classifier!r} needs {kind.__name__}"
+            )
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps={self.steps}: give 1 or more, or None to fix the epochs")
+        object.__setattr__(self, "training", training)
+        for name in ("randaugment", "band", "shares"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """All that an arm may use: the training and validation images, never the test images.
+
+    Parameters
+    ----------
+    images, labels : ndarray of uint8 (n, h, w, 3), ndarray of int64 (n,)
+        The imbalanced training set.
+    validation : (images, labels)
+    classes : int
+        C; labels are 0 to C - 1.
+    settings : CellSettings
+    seed : int
+    generators : dict of str to object
+        Trained ones, by the name an arm asks for.
+    reserve : callable, optional
+        ``reserve(counts, seed)``: further real images and their labels, at most `counts` (C,) of each class.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    validation: tuple[np.ndarray, np.ndarray]
+    classes: int
+    settings: CellSettings
+    seed: int
+    generators: dict[str, Any] = field(default_factory=dict)
+    reserve: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]] | None = None
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Training images of each class, int64, shape (C,)."""
+        return np.bincount(self.labels, minlength=self.classes)
+
+    @cached_property
+    def wanted(self) -> np.ndarray:
+        """Images that each class lacks to its target, int64, shape (C,)."""
+        from gmaug.resampling import quotas
+
+        wanted = np.zeros(self.classes, dtype=np.int64)
+        wanted[np.unique(self.labels)] = quotas(self.labels, self.settings.target)
+        return wanted
+
+    @cached_property
+    def selector(self) -> Any:
+        """A classifier of the originals that judges candidates: with logit adjustment, so that it knows the
+        tail."""
+        return self.train(loss=Loss(tau=1.0))
+
+    @property
+    def selector_recall(self) -> list[float | None]:
+        """Its share of right answers on the validation images of each class."""
+        images, truth = self.validation
+        right = self.selector.predict(images) == truth
+        return [float(right[truth == c].mean()) if (truth == c).any() else None for c in range(self.classes)]
+
+    def train(
+        self,
+        *,
+        added: tuple[np.ndarray, np.ndarray] | None = None,
+        loss: Loss | None = None,
+        balanced: bool = False,
+        image_weights: np.ndarray | None = None,
+        **views: Any,
+    ) -> Any:
+        """A classifier trained on the originals and the images and labels `added` to them.
+
+        `balanced` draws every class equally often; `views` change the training's settings.
+        """
+        images, labels = self.images, self.labels
+        if added is not None:
+            images, labels = np.concatenate([images, added[0]]), np.concatenate([labels, added[1]])
+        options: dict[str, Any] = {} if image_weights is None else {"image_weights": image_weights}
+        return self.untrained(len(labels), **views).fit(
+            images, labels, validation=self.validation, classes=np.arange(self.classes), seed=self.seed,
+            steps=self.steps(len(labels)), loss=loss,
+            sampling_weights=balancing_weights(labels) if balanced else None, **options,
+        )  # fmt: skip
+
+    def steps(self, images: int) -> int:
+        """Gradient steps of a training on so many images."""
+        return self.settings.steps or self.settings.training.steps(images)
+
+    def untrained(self, images: int, **views: Any) -> Any:
+        """The arm's classifier before it is trained on so many images.
+
+        Pre-training, where there is one, grows with the steps: otherwise an arm of the same steps on fewer
+        images would be pre-trained less.
+        """
+        training = replace(self.settings.training, **views)
+        if hasattr(training, "pretraining_epochs"):
+            epochs = round(training.pretraining_epochs * self.steps(images) / training.steps(images))
+            training = replace(training, pretraining_epochs=max(1, epochs))
+        return named.classifier(self.settings.classifier, training)
+
+    def draw(self, generator: str, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """So many images of each class (C,) from a generator, and their labels, class by class."""
+        labels = np.repeat(np.arange(self.classes), counts)
+        model, parts = self.generators[generator], [self.images[:0]]
+        for start in range(0, len(labels), AT_ONCE):
+            state = np.random.SeedSequence((self.seed, start)).generate_state(1)
+            parts.append(model.sample(labels[start : start + AT_ONCE], seed=int(state[0] >> 1)))
+        return np.concatenate(parts), labels
+
+    def filled(self, added: tuple[np.ndarray, np.ndarray], **options: Any) -> Outcome:
+        """The outcome of training on the set with these images in it."""
+        after = self.counts + np.bincount(added[1], minlength=self.classes)
+        balanced = self.settings.steps is not None and len(set(after[after > 0].tolist())) > 1
+        return Outcome(self.train(added=added, balanced=balanced, **options), after - self.counts)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What an arm gives back: the trained `classifier`, images `added` to each class (C,), and whatever else
+    belongs in the record (JSON values)."""
+
+    classifier: Any
+    added: np.ndarray | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,80 +235,115 @@ class Arm:
     name: str
     function: Callable[[Trial], Outcome]
     generator: str | None = None
+    reserve: bool = False
 
 
 ARMS: dict[str, Arm] = {}
+"""The arms that need no generator."""
+
+GENERATED: dict[str, Callable[[Trial, str], Outcome]] = {}
+"""What is done with a generator's images, by the second half of an arm's name."""
 
 
-def arm(name: str, *, generator: str | None = None) -> Callable[..., Callable[[Trial], Outcome]]:
+def arm(name: str, *, reserve: bool = False) -> Callable[..., Callable[[Trial], Outcome]]:
     """Register the function below as an arm."""
 
     def register(function: Callable[[Trial], Outcome]) -> Callable[[Trial], Outcome]:
-        ARMS[name] = Arm(name, function, generator)
+        ARMS[name] = Arm(name, function, reserve=reserve)
         return function
 
     return register
 
 
+def generated(name: str) -> Callable[..., Callable[[Trial, str], Outcome]]:
+    """Register the function below, of a trial and a generator's name, as a use of generated images."""
+
+    def register(function: Callable[[Trial, str], Outcome]) -> Callable[[Trial, str], Outcome]:
+        GENERATED[name] = function
+        return function
+
+    return register
+
+
+def find(name: str) -> Arm:
+    """An arm by name, such as ``oversample`` or ``cgan-augcls``.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if name in ARMS:
+        return ARMS[name]
+    generator, _, use = name.rpartition("-")
+    if generator and use in GENERATED:
+        return Arm(name, partial(GENERATED[use], generator=generator), generator)
+    raise ValueError(
+        f"arm={name!r} is unknown; use one of {', '.join(ARMS)}, or GENERATOR-USE with a use of "
+        f"{', '.join(GENERATED)}, such as cgan-augcls"
+    )
+
+
 @arm("original")
 def original(trial: Trial) -> Outcome:
     """The imbalanced set as it is."""
-    return Outcome(trial.train(steps=trial.natural_steps))
-
-
-@arm("cb-loss")
-def class_balanced_loss(trial: Trial) -> Outcome:
-    """The same with the class-balanced softmax loss (Table 4)."""
-    return Outcome(trial.train(steps=trial.natural_steps, loss=Loss(beta=trial.settings.beta)))
-
-
-@arm("focal")
-def focal(trial: Trial) -> Outcome:
-    """The same with the focal loss, unweighted."""
-    return Outcome(trial.train(steps=trial.natural_steps, loss=Loss("focal", gamma=trial.settings.gamma)))
-
-
-@arm("logit-adjusted")
-def logit_adjusted(trial: Trial) -> Outcome:
-    """The same with logit adjustment."""
-    return Outcome(trial.train(steps=trial.natural_steps, loss=Loss(tau=trial.settings.tau)))
-
-
-@arm("step-matched")
-def step_matched(trial: Trial) -> Outcome:
-    """The imbalanced set, for as many gradient steps as the filled set takes."""
-    return Outcome(trial.train(steps=trial.matched_steps))
-
-
-@arm("logit-adjusted-steps")
-def logit_adjusted_steps(trial: Trial) -> Outcome:
-    """Logit adjustment for as many steps."""
-    return Outcome(trial.train(steps=trial.matched_steps, loss=Loss(tau=trial.settings.tau)))
-
-
-@arm("randaugment")
-def randaugment(trial: Trial) -> Outcome:
-    """The imbalanced set under RandAugment, for as many steps."""
-    return Outcome(trial.train(steps=trial.matched_steps, randaugment=trial.settings.randaugment))
-
-
-@arm("mixup-cutmix")
-def mixup_cutmix(trial: Trial) -> Outcome:
-    """The imbalanced set with each batch mixed by MixUp or by CutMix, for as many steps."""
-    s = trial.settings
-    return Outcome(trial.train(steps=trial.matched_steps, mixup=s.mixup, cutmix=s.cutmix))
+    return Outcome(trial.train())
 
 
 @arm("oversample")
 def oversample(trial: Trial) -> Outcome:
-    """Originals drawn again up to the target of their class, for as many steps as the filled set."""
-    share = trial.planned / np.maximum(trial.counts, 1)
-    return Outcome(trial.train(steps=trial.matched_steps, weights=share[trial.labels]))
+    """The same, every class drawn equally often: what any generated image has to beat."""
+    return Outcome(trial.train(balanced=True))
+
+
+@arm("duplicates")
+def duplicates(trial: Trial) -> Outcome:
+    """Filled with copies of real images: as many images as a filled set has, and none that is new.
+
+    The copies of a class go round its images in random order, so that no two counts differ by more than one.
+    """
+    rng, rows = np.random.default_rng(trial.seed), []
+    for c, count in enumerate(trial.wanted):
+        mine = rng.permutation(np.flatnonzero(trial.labels == c))
+        rows.append(np.resize(mine, count))
+    chosen = np.concatenate(rows).astype(np.int64)
+    return trial.filled((trial.images[chosen], trial.labels[chosen]))
+
+
+@arm("logit-adjusted")
+def logit_adjusted(trial: Trial) -> Outcome:
+    """Logit adjustment (Menon et al., 2021)."""
+    return Outcome(trial.train(loss=Loss(tau=trial.settings.tau)))
+
+
+@arm("cb-loss")
+def class_balanced_loss(trial: Trial) -> Outcome:
+    """The class-balanced softmax loss (Cui et al., 2019; Table 4)."""
+    return Outcome(trial.train(loss=Loss(beta=trial.settings.beta)))
+
+
+@arm("focal")
+def focal(trial: Trial) -> Outcome:
+    """The focal loss, unweighted (Lin et al., 2017)."""
+    return Outcome(trial.train(loss=Loss("focal", gamma=trial.settings.gamma)))
+
+
+@arm("randaugment")
+def randaugment(trial: Trial) -> Outcome:
+    """The imbalanced set under RandAugment (Cubuk et al., 2020), every class drawn equally often."""
+    return Outcome(trial.train(balanced=True, randaugment=trial.settings.randaugment))
+
+
+@arm("mixup-cutmix")
+def mixup_cutmix(trial: Trial) -> Outcome:
+    """The same with each batch mixed by MixUp or by CutMix instead."""
+    s = trial.settings
+    return Outcome(trial.train(balanced=True, mixup=s.mixup, cutmix=s.cutmix))
 
 
 @arm("smote")
 def smote(trial: Trial) -> Outcome:
-    """Filled with pixels between those of an image and of a neighbour of its class.
+    """Filled with pixels between those of an image and of a neighbour of its class (Chawla et al., 2002).
 
     A class of one image has no neighbour, and stays as it is.
     """
@@ -114,70 +351,152 @@ def smote(trial: Trial) -> Outcome:
 
     pixels = trial.images.reshape(len(trial.images), -1).astype(np.float32)
     images, labels = [trial.images[:0]], [trial.labels[:0]]
-    for c in np.flatnonzero((trial.planned > trial.counts) & (trial.counts > 1)):
+    for c in np.flatnonzero((trial.wanted > 0) & (trial.counts > 1)):
         sampler = SMOTE(
-            sampling_strategy={int(c): int(trial.planned[c])}, random_state=trial.seed,
+            sampling_strategy={int(c): int(trial.counts[c] + trial.wanted[c])}, random_state=trial.seed,
             k_neighbors=min(trial.settings.neighbours, int(trial.counts[c]) - 1),
         )  # fmt: skip
         made, of = (part[len(pixels) :] for part in sampler.fit_resample(pixels, trial.labels))
         images.append(made.round().clip(0, 255).astype(np.uint8).reshape(-1, *trial.images.shape[1:]))
         labels.append(of)
-    added = np.concatenate(images), np.concatenate(labels)
-    classifier = trial.train(steps=trial.matched_steps, added=added)
-    return Outcome(classifier, np.bincount(added[1], minlength=trial.classes))
+    return trial.filled((np.concatenate(images), np.concatenate(labels)))
 
 
-@arm("cgan-aug", generator="cgan")
-def cgan_aug(trial: Trial) -> Outcome:
-    """Filled with every image the cGAN draws."""
-    return filled(trial, "cgan", select=False)
-
-
-@arm("cgan-augcls", generator="cgan")
-def cgan_augcls(trial: Trial) -> Outcome:
-    """Filled with those the classifier stands by, in at most `rounds` rounds (section 3.4)."""
-    return filled(trial, "cgan", select=True)
-
-
-@arm("gd-aug", generator="gd")
-def gd_aug(trial: Trial) -> Outcome:
-    """Filled with every image that guided diffusion draws."""
-    return filled(trial, "gd", select=False)
-
-
-@arm("gd-augcls", generator="gd")
-def gd_augcls(trial: Trial) -> Outcome:
-    """Filled with those of them the classifier stands by."""
-    return filled(trial, "gd", select=True)
-
-
-@arm("more-real", generator="real")
+@arm("more-real", reserve=True)
 def more_real(trial: Trial) -> Outcome:
-    """Filled with real images that are in none of the sets: an upper bound."""
-    return filled(trial, "real", select=False)
+    """Filled with real images that are in none of the sets, as far as there are any: an upper bound."""
+    return trial.filled(trial.reserve(trial.wanted, trial.seed))
 
 
-def filled(trial: Trial, generator: str, *, select: bool) -> Outcome:
-    """The set filled by GM-augCls, with or without selection, and what came of it by class."""
+@generated("aug")
+def every_image(trial: Trial, generator: str) -> Outcome:
+    """Filled with every image the generator draws."""
+    return trial.filled(trial.draw(generator, trial.wanted))
+
+
+@generated("weighted")
+def weighted(trial: Trial, generator: str) -> Outcome:
+    """The same, each generated image with a smaller weight in the loss (DiffuLT, 2024)."""
+    added = trial.draw(generator, trial.wanted)
+    weights = np.ones(len(trial.labels) + len(added[1]))
+    weights[len(trial.labels) :] = trial.settings.image_weight
+    return trial.filled(added, image_weights=weights)
+
+
+@generated("augcls")
+def augcls(trial: Trial, generator: str) -> Outcome:
+    """Filled with those the classifier stands by, in at most `rounds` rounds (section 3.4)."""
     from gmaug.augcls import GMAugCls, QuotaNotMet
 
-    s, steps = trial.settings, trial.matched_steps
+    s = trial.settings
+    count = int((trial.counts + trial.wanted).sum())
     sampler = GMAugCls(
-        trial.generators[generator], trial.untrained(steps=steps, count=int(trial.planned.sum())),
-        sampling_strategy=s.target, select=select, score=s.score, alpha=s.alpha, epsilon=s.epsilon,
-        rounds=s.rounds, budget=s.budget, prefit=True, steps=steps, seed=trial.seed,
+        trial.generators[generator], _EvenDraws(trial.untrained(count), s.steps is not None),
+        sampling_strategy=s.target, score=s.score, alpha=s.alpha, epsilon=s.epsilon, rounds=s.rounds,
+        budget=s.budget, prefit=True, steps=trial.steps(count), seed=trial.seed,
     )  # fmt: skip
-    first = trial.train(steps=trial.natural_steps) if select else None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", QuotaNotMet)  # the record holds what is missing
-        sampler.fit_resample(trial.images, trial.labels, validation=trial.validation, first=first)
-    places = range(trial.classes)
-    counts = (sampler.accepted_, sampler.rejected_, sampler.n_missing_)
-    details: dict[str, Any] = {
-        name: [count.get(c, 0) for c in places]
-        for name, count in zip(("accepted", "rejected", "missing"), counts, strict=True)
-    }
-    rate = sampler.acceptance_rate_
-    details["acceptance_rate"] = [rate[c] if rate.get(c, np.nan) == rate.get(c) else None for c in places]
+        warnings.simplefilter("ignore", QuotaNotMet)  # the record holds what was missing
+        labels = sampler.fit_resample(
+            trial.images, trial.labels, validation=trial.validation, first=trial.selector
+        )[1]
+    after = np.bincount(labels, minlength=trial.classes)
+    fitted = {"accepted": sampler.accepted_, "rejected": sampler.rejected_, "missing": sampler.n_missing_}
+    details: dict[str, Any] = {k: [v.get(c, 0) for c in range(trial.classes)] for k, v in fitted.items()}
+    details["selector_recall"] = trial.selector_recall
     details["rounds"] = [one.to_dict() for one in sampler.rounds_]
-    return Outcome(sampler.classifier_, np.array(details["accepted"]), details)
+    return Outcome(sampler.classifier_.model, after - trial.counts, details)
+
+
+@generated("confident")
+def most_confident(trial: Trial, generator: str) -> Outcome:
+    """Of `pool` candidates for each image wanted, those whose class the selector is surest of."""
+    images, labels = trial.draw(generator, _ceil(trial.wanted * trial.settings.pool))
+    sure = trial.selector.predict_proba(images)[np.arange(len(labels)), labels]
+    kept = _best(-sure, labels, trial.wanted)
+    outcome = trial.filled((images[kept], labels[kept]))
+    return replace(outcome, details={"selector_recall": trial.selector_recall})
+
+
+@generated("band")
+def band(trial: Trial, generator: str) -> Outcome:
+    """Of as many candidates, those about as far from the training images as real held-out ones are.
+
+    The distance is that of the selector's features to the nearest training image of the class. Candidates
+    inside the band come first, in the order drawn; then those that miss it least.
+    """
+    images, labels = trial.draw(generator, _ceil(trial.wanted * trial.settings.pool))
+    features = [trial.selector.features(part) for part in (trial.images, trial.validation[0], images)]
+    low, high = trial.settings.band
+    missed, inside = np.zeros(len(labels)), np.zeros(trial.classes)
+    for c in np.unique(labels):
+        mine = labels == c
+        known = features[0][trial.labels == c]
+        real = np.median(_nearest(features[1][trial.validation[1] == c], known))
+        ratio = _nearest(features[2][mine], known) / max(float(real), 1e-12)
+        missed[mine] = np.maximum(np.log(low / np.maximum(ratio, 1e-12)), np.log(ratio / high)).clip(0)
+        inside[c] = float(np.mean(missed[mine] == 0))
+    kept = _best(missed, labels, trial.wanted)
+    outcome = trial.filled((images[kept], labels[kept]))
+    return replace(
+        outcome, details={"selector_recall": trial.selector_recall, "inside_band": inside.tolist()}
+    )
+
+
+@generated("vtss")
+def validated_size(trial: Trial, generator: str) -> Outcome:
+    """Every image, and as many of them as the balanced validation loss asks for (Ma and Zhang, 2026)."""
+    images, labels = trial.draw(generator, trial.wanted)
+    rank = np.concatenate([np.arange(count) for count in trial.wanted])
+    best: tuple[float, float, Outcome] | None = None
+    losses = {}
+    for share in trial.settings.shares:
+        kept = rank < np.round(share * trial.wanted)[labels]
+        outcome = trial.filled((images[kept], labels[kept]))
+        losses[share] = _balanced_loss(outcome.classifier, *trial.validation)
+        if best is None or losses[share] < best[0]:
+            best = losses[share], share, outcome
+    return replace(best[2], details={"share": best[1], "validation_losses": list(losses.values())})
+
+
+class _EvenDraws:
+    """A classifier that draws every class equally often, for GM-augCls, which knows nothing of draws."""
+
+    def __init__(self, model: Any, even: bool) -> None:
+        self.model, self.even = model, even
+
+    def fit(self, images: np.ndarray, labels: np.ndarray, **options: Any) -> _EvenDraws:
+        if self.even and len(set(np.bincount(labels).tolist()) - {0}) > 1:
+            options["sampling_weights"] = balancing_weights(labels)
+        self.model.fit(images, labels, **options)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "model":
+            raise AttributeError(name)
+        return getattr(self.model, name)
+
+
+def _ceil(counts: np.ndarray) -> np.ndarray:
+    return np.ceil(counts).astype(np.int64)
+
+
+def _best(cost: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Rows of the `wanted` (C,) images of each class that cost least; the first drawn among equals."""
+    order = np.lexsort((np.arange(len(cost)), cost, labels))
+    rank = np.arange(len(cost)) - np.searchsorted(labels[order], labels[order])
+    return np.sort(order[rank < wanted[labels[order]]])
+
+
+def _nearest(points: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Euclidean distance of each point (n, d) to the nearest of the `known` (k, d), shape (n,)."""
+    from scipy.spatial.distance import cdist
+
+    return cdist(points, known).min(axis=1) if len(points) else np.full(1, np.nan)
+
+
+def _balanced_loss(classifier: Any, images: np.ndarray, truth: np.ndarray) -> float:
+    """Cross-entropy, the mean over classes of their means."""
+    chance = classifier.predict_proba(images)[np.arange(len(truth)), truth]
+    loss = -np.log(np.maximum(chance, 1e-12))
+    return float(np.mean([loss[truth == c].mean() for c in np.unique(truth)]))

@@ -1,20 +1,27 @@
-"""One cell of the experiment: data set x arm x seed -> a record, and whether a record still stands."""
+"""One cell of the experiment: data set x arm x seed -> a record; many cells, resumable and in parallel."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gmaug import progress, runs
 from gmaug.datasets.base import Splits
-from gmaug.experiment.arms import ARMS, CellSettings, Outcome, Trial
-from gmaug.runs import difference, digest, environment, package_hash, plain
+from gmaug.experiment import workers
+from gmaug.experiment.arms import Arm, CellSettings, Outcome, Trial, find
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GROUPS = ("head", "middle", "tail")
+
+Arrays = tuple[np.ndarray, np.ndarray]
+"""Images, uint8 (n, size, size, 3), and labels, int64 (n,)."""
 
 
 @dataclass(frozen=True)
@@ -26,25 +33,30 @@ class Cell:
     dataset : str
         Name of its :class:`Material`.
     arm : str
-        One of ``gmaug.experiment.arms.ARMS``.
+        As :func:`gmaug.experiment.arms.find` knows it.
     seed : int
-        Of the classifier's weights and order and of the candidates. The images, and the
-        generator, which is trained once per data set, do not depend on it.
+        Of the classifier's weights and order and of the candidates; which repetition it is.
     settings : CellSettings
+    variant : str
+        Tells its record from others of the same arm and seed, such as ``"steps400"``.
     """
 
     dataset: str
     arm: str
     seed: int
     settings: CellSettings = field(default_factory=CellSettings)
+    variant: str = ""
 
     def __post_init__(self) -> None:
-        if self.arm not in ARMS:
-            raise ValueError(f"arm={self.arm!r} is unknown; use one of {', '.join(ARMS)}")
+        find(self.arm)
+
+    @property
+    def name(self) -> str:
+        """Of its record: the arm, the variant and the seed."""
+        return f"{self.arm}{self.variant and f'-{self.variant}'}_{self.seed}"
 
     def __str__(self) -> str:
-        kind = self.settings.classifier
-        return f"{self.dataset} {self.arm}{'' if kind == 'resnet18' else f' {kind}'} seed {self.seed}"
+        return f"{self.dataset} {self.arm} {self.variant + ' ' if self.variant else ''}seed {self.seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,91 +70,105 @@ class Material:
     train, validation, test : (images, labels)
         uint8 (n, h, w, 3) and int64 (n,).
     generators : dict of str to (object, str)
-        A trained generator and the digest of what it is, by the name an arm asks for: ``"cgan"``,
-        ``"gd"`` (guided diffusion), and ``"real"``, which gives real images of no other set.
+        A trained generator and the digest of what it is, by the first half of an arm's name.
+    reserve : callable, optional
+        ``reserve(counts, seed)``: further real images and labels, at most `counts` (C,) of each class.
     """
 
     name: str
     classes: tuple[str, ...]
-    train: tuple[np.ndarray, np.ndarray]
-    validation: tuple[np.ndarray, np.ndarray]
-    test: tuple[np.ndarray, np.ndarray]
+    train: Arrays
+    validation: Arrays
+    test: Arrays
     generators: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    reserve: Callable[[np.ndarray, int], Arrays] | None = field(default=None, repr=False)
 
     @classmethod
-    def of(
-        cls,
-        splits: Splits,
-        *,
-        size: int,
-        name: str | None = None,
-        generators: Mapping[str, tuple[Any, str]] | None = None,
-    ) -> Material:
+    def of(cls, splits: Splits, *, size: int, name: str | None = None, **others: Any) -> Material:
         """Read image sets at `size` pixels."""
         parts = (splits.train, splits.validation, splits.test)
         arrays = [(part.arrays(size=size), part.labels) for part in parts]
-        return cls(name or splits.train.name, splits.train.classes, *arrays, generators or {})
+        return cls(name or splits.train.name, splits.train.classes, *arrays, **others)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Training images of each class, int64, shape (C,)."""
+        return np.bincount(self.train[1], minlength=len(self.classes))
 
     @cached_property
     def data_hash(self) -> str:
         """Digest of all images and labels."""
-        return digest(*self.train, *self.validation, *self.test, list(self.classes))
+        return runs.digest(*self.train, *self.validation, *self.test, list(self.classes))
 
-    def inputs(self, arm: str) -> dict[str, Any]:
-        """Digests of what the arm gets.
+    def about(self, arm: Arm) -> dict[str, Any]:
+        """Name, count and digest of what an arm is given.
 
         Raises
         ------
         ValueError
-            If the arm needs a generator that is not there.
+            If the arm needs a generator, or images in reserve, that are not there.
         """
-        kind = ARMS[arm].generator
-        if kind and kind not in self.generators:
-            raise ValueError(f"{self.name}: arm {arm!r} needs generators={{{kind!r}: (trained, its digest)}}")
-        return {"data": self.data_hash, "generator": self.generators[kind][1] if kind else None}
+        if arm.generator and arm.generator not in self.generators:
+            there = ", ".join(self.generators) or "none"
+            raise ValueError(
+                f"{self.name}: arm {arm.name!r} needs the generator {arm.generator!r}; there is {there}"
+            )
+        if arm.reserve and self.reserve is None:
+            raise ValueError(f"{self.name}: arm {arm.name!r} needs real images in reserve; there are none")
+        about = {"name": self.name, "images": len(self.train[1]), "hash": self.data_hash}
+        return about | ({"generator": self.generators[arm.generator][1]} if arm.generator else {})
 
 
-def run_cell(cell: Cell, material: Material) -> dict[str, Any]:
+Materials = Mapping[str, Material] | Callable[[str, int], Material]
+"""From the name of a data set, or from its name and a cell's seed, to its images and generators."""
+
+
+class CellsFailed(RuntimeError):
+    """Some cells failed; the others are done and kept. `failures` holds (cell, reason) pairs."""
+
+    def __init__(self, failures: Sequence[tuple[Cell, str]], total: int, folder: Path) -> None:
+        self.failures = tuple(failures)
+        cell, reason = self.failures[0]
+        super().__init__(
+            f"{len(failures)} of {total} cells failed, first {cell}: {reason}. The others are kept in "
+            f"{folder}; mend the cause and run again: only what is not there is run"
+        )
+
+
+def run_cell(cell: Cell, material: Material, *, arm: Arm | None = None) -> dict[str, Any]:
     """Train, choose on validation, judge on test.
+
+    Parameters
+    ----------
+    cell : Cell
+    material : Material
+    arm : Arm, optional
+        That of the cell's name by default.
 
     Returns
     -------
     dict
-        JSON values: ``cell``, ``inputs``, ``source`` (what it depends on), ``result`` (scores in
-        [0, 1], counts by class) and ``run`` (seconds, device, threads, versions).
+        JSON values: scores in [0, 1], counts by class, and what the arm tells of itself.
     """
-    import torch
-
-    size = material.train[0].shape[1]
+    arm, size = arm or find(cell.arm), material.train[0].shape[1]
     if size != cell.settings.size:
         raise ValueError(f"{material.name} is read at {size} pixels, the cell wants {cell.settings.size}")
-    inputs, start = material.inputs(cell.arm), time.perf_counter()
+    material.about(arm)
+    models = {name: generator for name, (generator, _) in material.generators.items()}
     trial = Trial(
-        *material.train, material.validation, len(material.classes), cell.settings, cell.seed,
-        {name: generator for name, (generator, _) in material.generators.items()},
+        *material.train, material.validation, len(material.classes), cell.settings, cell.seed, models,
+        material.reserve,
     )  # fmt: skip
-    outcome = ARMS[cell.arm].function(trial)
-    result = measured(outcome, trial, material)
-    return {
-        "cell": plain(cell),
-        "inputs": inputs,
-        "source": source(),
-        "result": plain(result),
-        "run": {
-            "seconds": round(time.perf_counter() - start, 2),
-            "device": next(outcome.classifier.net_.parameters()).device.type,
-            "threads": torch.get_num_threads(),
-            **environment(),
-        },
-    }
+    return runs.plain(measured(arm.function(trial), trial, material))
 
 
 def measured(outcome: Outcome, trial: Trial, material: Material) -> dict[str, Any]:
     """Scores of an outcome on the test images."""
-    from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
+    from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, roc_auc_score
 
     classifier, (images, truth) = outcome.classifier, material.test
-    guess = classifier.predict(images)
+    chance = classifier.predict_proba(images)
+    guess, present = chance.argmax(axis=1), np.unique(truth)
     table = confusion_matrix(truth, guess, labels=np.arange(trial.classes))
     with np.errstate(invalid="ignore"):
         recall = np.diag(table) / table.sum(axis=1)
@@ -152,13 +178,14 @@ def measured(outcome: Outcome, trial: Trial, material: Material) -> dict[str, An
     return {
         "top1": float(np.mean(guess == truth)),
         "balanced_accuracy": float(balanced_accuracy_score(truth, guess)),
-        "macro_f1": float(f1_score(truth, guess, average="macro", labels=np.unique(truth))),
+        "macro_f1": float(f1_score(truth, guess, average="macro", labels=present)),
+        "auroc": float(np.mean([roc_auc_score(truth == c, chance[:, c]) for c in present])),
         **{name: float(np.nanmean(recall[third])) for name, third in by_size.items()},
         "validation_accuracy": best.get("validation_accuracy"),
         "best_epoch": classifier.best_epoch_,
         "steps": classifier.steps_,
         "classes": list(material.classes),
-        "accuracy": [None if np.isnan(r) else float(r) for r in recall],
+        "recall": [None if np.isnan(r) else round(float(r), 6) for r in recall],
         "confusion": table,
         "counts_before": trial.counts,
         "counts_after": trial.counts + (0 if outcome.added is None else outcome.added),
@@ -167,36 +194,151 @@ def measured(outcome: Outcome, trial: Trial, material: Material) -> dict[str, An
     }
 
 
-def source(*_: str) -> dict[str, str]:
-    """Digest of the code that a cell is run with: a changed package runs a live cell again."""
-    return {"package": package_hash()}
+def run_cells(
+    cells: Iterable[Cell],
+    materials: Materials,
+    *,
+    folder: Path | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    scheduler: str | None = None,
+    again: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, Any]]:
+    """Run the cells that have no record yet; read the others.
 
-
-def stale(record: Mapping[str, Any], *, material: Material | None = None) -> str | None:
-    """Why a record no longer stands for what this code would compute; None if it does.
+    Cells run in this process, in several processes of this machine (`jobs`), or on the machines of a Dask
+    cluster (`scheduler`, or whatever ``joblib.parallel_config`` is in force around the call). Each record is
+    written whole as soon as its cell is done, and a cell that another process is running is left to it.
 
     Parameters
     ----------
-    record : dict
-        As :func:`run_cell` gives it.
-    material : Material, optional
-        Compare its images and generator with the record's as well.
+    cells : iterable of Cell
+    materials : dict or callable
+        From the name of a data set to its images and generators; or a function of its name and the seed,
+        called where the cell runs.
+    folder : Path, optional
+        Records go to ``<folder>/cells/<dataset>/<arm>_<seed>.json``; ``notebooks/recorded`` by default.
+    jobs : int
+        Processes.
+    threads : int, optional
+        Torch threads of each; the cores shared out among several, torch's own choice for one. Results are
+        the same bytes only for the same number.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``; needs ``gmaug[dask]`` here and gmaug on
+        its workers. They need no shared disk: images travel to them, records are written here.
+    again : bool
+        Run cells that have a record, too.
+    say : callable, optional
+        Told of each cell as it ends.
+
+    Returns
+    -------
+    list of dict
+        The records, in the order of `cells`.
+
+    Raises
+    ------
+    CellsFailed
+        At the end, if some failed.
+    OSError
+        At once, if a record cannot be written, as on a full disk; those written stay.
+    ValueError
+        Before anything is run: if a data set is missing, or a record has other settings than its cell.
+    ImportError, TimeoutError
+        If Dask is asked for and not installed, or its scheduler does not answer.
+    """
+    cells, folder = list(dict.fromkeys(cells)), folder or runs.RECORDED
+    if not callable(materials):
+        for cell in cells:
+            if cell.dataset not in materials:
+                there = ", ".join(materials) or "nothing"
+                raise ValueError(f"{cell}: materials hold no {cell.dataset!r}, only {there}")
+            materials[cell.dataset].about(find(cell.arm))
+    waiting = [cell for cell in cells if again or not recorded(cell, materials, folder=folder)]
+    failures = []
+    with progress.bar(desc="cells", total=len(cells), initial=len(cells) - len(waiting), unit="cell") as bar:
+        tasks = [workers.Task(cell, find(cell.arm), materials, folder, again) for cell in waiting]
+        for cell, reason in workers.run(tasks, jobs=jobs, threads=threads, scheduler=scheduler):
+            if reason is not None:
+                failures.append((cell, reason))
+            say(f"{cell}: {reason or 'done'}")
+            bar.set_postfix_str(str(cell))
+            bar.update()
+    if failures:
+        raise CellsFailed(failures, len(cells), folder)
+    return [runs.read_record(f"cells/{cell.dataset}", cell.name, folder=folder) for cell in cells]
+
+
+def recorded(cell: Cell, materials: Materials | None = None, *, folder: Path | None = None) -> bool:
+    """Whether the cell has a record.
+
+    Raises
+    ------
+    ValueError
+        If there is one of other settings, or of other images than `materials` (where it is a dict) holds:
+        two experiments would be mixed.
     """
     try:
-        cell = cell_of(record)
+        record = runs.read_record(f"cells/{cell.dataset}", cell.name, folder=folder)
+    except runs.NotRecorded:
+        return False
+    reason = None
+    try:
+        if cell_of(record) != cell:
+            reason = runs.difference(record["settings"]["settings"], runs.plain(cell.settings))
     except (KeyError, TypeError, ValueError) as error:
-        return f"its settings are not those of this version ({error})"
-    if plain(cell) != record["cell"]:
-        return "its settings are not those of this version"
-    now = {"source": source()}
-    if (reason := difference({"source": record.get("source")}, now)) is not None:
-        return reason
-    if material is not None:
-        return difference({"inputs": record.get("inputs")}, {"inputs": material.inputs(cell.arm)})
-    return None
+        reason = str(error)
+    if reason is None and isinstance(materials, Mapping):
+        reason = runs.difference(record["data"], materials[cell.dataset].about(find(cell.arm)))
+    if reason is not None:
+        path = runs.record_path(f"cells/{cell.dataset}", cell.name, folder=folder)
+        raise ValueError(
+            f"{path} is a record of another experiment ({reason}); move it away, or run it again"
+        )
+    return True
 
 
 def cell_of(record: Mapping[str, Any]) -> Cell:
     """The cell a record belongs to."""
-    about = dict(record["cell"])
+    about = dict(record["settings"])
     return Cell(**{**about, "settings": CellSettings(**about["settings"])})
+
+
+def load_cells(*, folder: Path | None = None, datasets: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    """Records of cells, by data set and name.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        As :func:`run_cells` has it.
+    datasets : iterable of str, optional
+        All by default.
+    """
+    above = (folder or runs.RECORDED) / "cells"
+    found = sorted(path.name for path in above.iterdir() if path.is_dir()) if above.is_dir() else []
+    kinds = [f"cells/{name}" for name in (found if datasets is None else datasets)]
+    return [
+        runs.read_record(kind, name, folder=folder)
+        for kind in kinds
+        for name in runs.record_names(kind, folder=folder)
+    ]
+
+
+def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row a record: ``dataset``, ``arm``, ``variant``, ``seed``, ``classifier``, ``target``, every result
+    that is one number (scores in [0, 1]), ``worst``: the least recall of a class, ``seconds``
+    and ``commit``."""
+    import pandas as pd
+
+    rows = []
+    for record in records:
+        about = {name: record["settings"][name] for name in ("dataset", "arm", "variant", "seed")}
+        settings, content = record["settings"]["settings"], record["content"]
+        about |= {"classifier": settings["classifier"], "target": str(settings["target"])}
+        single = {k: v for k, v in content.items() if not isinstance(v, (list, dict))}
+        worst = min((r for r in content.get("recall", []) if r is not None), default=None)
+        made = {name: record["made"][name] for name in ("seconds", "commit")}
+        rows.append(about | single | {"worst": worst} | made)
+    columns = ["dataset", "arm", "variant", "seed", "classifier", "target", "steps", "seconds", "commit"]
+    return pd.DataFrame(rows, columns=None if rows else columns)

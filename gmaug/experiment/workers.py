@@ -3,33 +3,60 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gmaug import progress
-from gmaug.experiment.arms import ARMS, Arm
-from gmaug.experiment.cells import Cell, Material, run_cell, stale
-from gmaug.provenance import write_json
+from gmaug import progress, runs
 
-Task = tuple[Cell, Material, Path]
-ROOM = 128 * 1024  # bytes a disk must have left for a cell to be started: some ten records
+if TYPE_CHECKING:
+    from gmaug.experiment.arms import Arm
+    from gmaug.experiment.cells import Cell, Material, Materials
+
+ROOM = 128 * 1024  # bytes a disk must have left for a cell to be started: some twenty records
 WAIT = 30  # seconds for a scheduler to answer and for its first worker to come
+Told = tuple["Cell", str | None]
+"""A cell that has ended, and what went wrong, if anything."""
 
 
-def spread(
-    tasks: Sequence[Task], *, jobs: int, threads: int | None, scheduler: str | None
-) -> Iterator[tuple[Cell, str | None]]:
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A cell with all that it needs, and the folder of its record."""
+
+    cell: Cell
+    arm: Arm  # an arm made in a notebook is unknown to a fresh process
+    materials: Materials
+    folder: Path
+    again: bool = False
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Kind and name of its record."""
+        return f"cells/{self.cell.dataset}", self.cell.name
+
+    @property
+    def path(self) -> Path:
+        """File of its record."""
+        return runs.record_path(*self.place, folder=self.folder)
+
+    def material(self) -> Material:
+        """Its data set."""
+        known = self.materials
+        return known(self.cell.dataset, self.cell.seed) if callable(known) else known[self.cell.dataset]
+
+
+def run(tasks: Sequence[Task], *, jobs: int, threads: int | None, scheduler: str | None) -> Iterator[Told]:
     """Run cells and keep their records; each cell as it is done, and what went wrong with it, or None.
 
     Parameters
     ----------
-    tasks : sequence of (Cell, Material, Path)
-        The path is where the record goes.
+    tasks : sequence of Task
     jobs : int
         Processes on this machine.
     threads : int, optional
@@ -44,63 +71,60 @@ def spread(
     """
     if not tasks:
         return
+    if jobs > 1 and threads is None:  # more threads than cores slow each other down fivefold
+        threads = max(1, (os.cpu_count() or 1) // jobs)
     with ExitStack() as stack:
         if scheduler is not None:
             client = stack.enter_context(_client(scheduler))
         else:
-            client = _cluster_of_the_context()
+            client = _client_of_the_context()
         if client is not None:
             yield from _on_a_cluster(tasks, client, threads)
         elif jobs == 1:
-            for cell, material, path in tasks:
-                _need_room(path)
-                yield cell, _keep(_attempt(cell, material, ARMS[cell.arm], threads, quiet=False), cell, path)
+            for task in tasks:
+                yield _work(task, threads, quiet=False)
         else:
             yield from _in_processes(tasks, jobs, threads)
 
 
-def _in_processes(
-    tasks: Sequence[Task], jobs: int, threads: int | None
-) -> Iterator[tuple[Cell, str | None]]:
+def _in_processes(tasks: Sequence[Task], jobs: int, threads: int | None) -> Iterator[Told]:
     from joblib import Parallel, delayed
 
     done = set()
-    calls = (delayed(_work)(cell, material, ARMS[cell.arm], threads, path) for cell, material, path in tasks)
-    # a cell takes minutes: one at a time, or a process holds a batch that others could do; and with
-    # images of its own, not the read-only map of a file, which torch warns of
+    # a cell takes minutes: one at a time, or a process holds a batch that others could do; and with images
+    # of its own, not the read-only map of a file, which torch warns of
     pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)
     try:
-        for cell, found in pool(calls):
+        for cell, reason in pool(delayed(_work)(task, threads) for task in tasks):
             done.add(cell)
-            yield cell, found
+            yield cell, reason
     except RuntimeError as error:  # joblib's TerminatedWorkerError is one; it ends all of the pool
-        for cell, _, path in tasks:
-            if cell not in done and not _there(path):
-                yield cell, _ended(error)
+        for task in tasks:
+            if task.cell not in done and not _there(task):
+                yield task.cell, _ended(error)
 
 
-def _on_a_cluster(
-    tasks: Sequence[Task], client: Any, threads: int | None
-) -> Iterator[tuple[Cell, str | None]]:
+def _on_a_cluster(tasks: Sequence[Task], client: Any, threads: int | None) -> Iterator[Told]:
     """By Dask's own client: joblib's Dask backend waits for ever where workers die of a task (1.6)."""
     from distributed import KilledWorker, as_completed
 
-    _need_room(tasks[0][2])
+    _need_room(tasks[0])
     client.wait_for_workers(1, timeout=WAIT)
     # images travel with each cell: what is scattered once is lost with the worker that holds it
     futures = {
-        client.submit(_work, cell, material, ARMS[cell.arm], threads, None, pure=False): (cell, path)
-        for cell, material, path in tasks
+        client.submit(_compute, task.cell, task.arm, task.material(), threads, pure=False): task
+        for task in tasks
     }
     try:
         for future in as_completed(futures, loop=client.loop):
-            cell, path = futures[future]
+            task = futures[future]
             if future.status == "finished":
-                yield cell, _keep(future.result()[1], cell, path)
-            elif isinstance(error := future.exception(), KilledWorker):
-                yield cell, _ended(error)
-            else:  # a worker that lacks a package, say
-                yield cell, _told(error)
+                yield task.cell, _keep(task, future.result())
+                continue
+            # a lost or cancelled future has no exception: its worker is gone and nobody can say more
+            error = future.exception() if future.status == "error" else None
+            gone = error is None or isinstance(error, KilledWorker)
+            yield task.cell, _ended(error) if gone else _told(error)
     finally:  # the disk is full, or the run was interrupted: nobody waits for the rest
         client.cancel(list(futures))
 
@@ -109,11 +133,12 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _ended(error: BaseException) -> str:
-    return f"a worker process ended ({type(error).__name__}): killed, or out of memory"
+def _ended(error: BaseException | None) -> str:
+    kind = "it was lost" if error is None else type(error).__name__
+    return f"a worker process ended ({kind}): killed, or out of memory"
 
 
-def _cluster_of_the_context() -> Any:
+def _client_of_the_context() -> Any:
     """Dask's client of a surrounding ``joblib.parallel_config("dask")``; None outside of one."""
     from joblib.parallel import get_active_backend
 
@@ -133,63 +158,79 @@ def _client(scheduler: str) -> Any:
         ) from None
 
 
-def _work(
-    cell: Cell, material: Material, arm: Arm, threads: int | None, path: Path | None
-) -> tuple[Cell, dict[str, Any] | str | None]:
-    """What a process does: run a cell; write its record, or give it back where no disk is shared."""
-    if path is None:
-        return cell, _attempt(cell, material, arm, threads, quiet=True)
-    _need_room(path)
-    return cell, _keep(_attempt(cell, material, arm, threads, quiet=True), cell, path)
+def _work(task: Task, threads: int | None, *, quiet: bool = True) -> Told:
+    """Run a cell, unless another process has done so or is about it, and write its record."""
+    from filelock import FileLock, Timeout
+
+    _need_room(task)
+    try:
+        with FileLock(lock_of(task), timeout=0):
+            if not task.again and _there(task):
+                return task.cell, None
+            return task.cell, _keep(task, _compute(task.cell, task.arm, task.material, threads, quiet=quiet))
+    except Timeout:
+        return task.cell, "another process is running it"
 
 
-def _attempt(
-    cell: Cell, material: Material, arm: Arm, threads: int | None, *, quiet: bool
+def lock_of(task: Task) -> Path:
+    """Held while a cell runs. Beside the records it would stay behind as litter."""
+    return Path(tempfile.gettempdir()) / f"gmaug-{runs.digest(task.path.absolute())}.lock"
+
+
+def _compute(
+    cell: Cell, arm: Arm, material: Any, threads: int | None, *, quiet: bool = True
 ) -> dict[str, Any] | str:
-    """A cell's record, or what went wrong."""
+    """What goes into a cell's record, or what went wrong; `material` is one, or a function that gives it."""
     import torch
 
-    ARMS[arm.name] = arm  # an arm made in a notebook is unknown to a fresh process
+    from gmaug.experiment.cells import run_cell
+
     if quiet:  # bars of several processes would write over each other
         os.environ[progress.FILE_VARIABLE] = os.devnull
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        return run_cell(cell, material)
+        material = material() if callable(material) else material
+        start = time.perf_counter()
+        content = run_cell(cell, material, arm=arm)
+        seconds = time.perf_counter() - start
     except Exception as error:
         return _told(error)
+    count = torch.get_num_threads()
+    device = f"{runs.environment()['device']}, {count} thread{'s' if count > 1 else ''}"
+    return {"content": content, "data": material.about(arm), "seconds": seconds, "device": device}
 
 
-def _keep(found: dict[str, Any] | str, cell: Cell, path: Path) -> str | None:
+def _keep(task: Task, found: dict[str, Any] | str) -> str | None:
     """Write a record; or pass on what went wrong."""
     if isinstance(found, str):
         return found
     try:
-        write_json(path, found)
+        runs.write_record(*task.place, settings=runs.plain(task.cell), folder=task.folder, **found)
     except OSError as error:
-        for part in path.parent.glob(f".{path.name}.*"):  # half a file would take the space that is wanted
-            part.unlink(missing_ok=True)
-        raise _unwritten(error.errno or errno.EIO, error.strerror or str(error), path, str(cell)) from error
+        raise _unwritten(error.errno or errno.EIO, error.strerror or str(error), task) from error
     return None
 
 
-def _need_room(path: Path) -> None:
+def _there(task: Task) -> bool:
+    """Whether a record was written whole, though its process may not have lived to say so."""
+    try:
+        runs.read_record(*task.place, folder=task.folder)
+    except runs.NotRecorded:
+        return False
+    return True
+
+
+def _need_room(task: Task) -> None:
     """Stop before hours are spent on a record that could not be written."""
-    if shutil.disk_usage(path.parent).free < ROOM:
-        raise _unwritten(errno.ENOSPC, os.strerror(errno.ENOSPC), path, "the next cell")
+    task.path.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(task.path.parent).free < ROOM:
+        raise _unwritten(errno.ENOSPC, os.strerror(errno.ENOSPC), task)
 
 
-def _unwritten(number: int, reason: str, path: Path, cell: str) -> OSError:
+def _unwritten(number: int, reason: str, task: Task) -> OSError:
     return OSError(
         number,
-        f"{reason}: no record of {cell} at {path}; free some space (a record takes 10 kB) or take another "
-        "directory, and run again: the records that are there stay, and only the others are run",
+        f"{reason}: no record of {task.cell} at {task.path}; free some space (a record takes 6 kB) or take "
+        "another folder, and run again: the records that are there stay, and only the others are run",
     )
-
-
-def _there(path: Path) -> bool:
-    """Whether a record was written whole, though its process did not live to say so."""
-    try:
-        return stale(json.loads(path.read_text(encoding="utf-8"))) is None
-    except (OSError, ValueError):
-        return False
