@@ -172,7 +172,23 @@ def test_a_tiny_run_gives_these_numbers(records):
     assert found == pytest.approx(AUROC, abs=0.005)
 
 
-AUROC = {}
+AUROC = {
+    "original": 0.8025,
+    "oversample": 0.9071,
+    "duplicates": 0.8112,
+    "logit-adjusted": 0.73,
+    "cb-loss": 0.665,
+    "focal": 0.7567,
+    "randaugment": 0.8163,
+    "mixup-cutmix": 0.5367,
+    "smote": 0.8467,
+    "more-real": 0.8858,
+    "cgan-aug": 0.63,
+    "cgan-augcls": 0.8375,
+    "cgan-confident": 0.7846,
+    "cgan-band": 0.6883,
+    "cgan-vtss": 0.9071,
+}
 
 
 def test_the_same_cell_gives_the_same_result(records):
