@@ -14,12 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 FOUND, NEVER, NO_GAIN = "found", "never reached", "no gain"
+
+PUBLISHED = (
+    ("CIFAR-10", "EDM", "closed", 2.53),
+    ("CIFAR-10", "not known", "open", 2.93),
+    ("BloodMNIST", "not known", "closed", 3.88),
+    ("ImageNet-100", "DiT-XL/2", "closed", 37.84),
+    ("ImageNet-100", "Stable Diffusion", "open", 1.68),
+)
+"""Images, generator, setting and c2, from summaries by others; c1 and k could not be found."""
 
 
 # From accuracies to equivalent numbers
@@ -59,7 +69,9 @@ class Curve:
                 "give k amounts, at least two, and a row of k accuracies for each seed"
             )
         if self.amounts[0] != 0 or np.any(np.diff(self.amounts) <= 0):
-            raise ValueError(f"amounts are {self.amounts.tolist()}; give 0 first (the base alone), then rising")
+            raise ValueError(
+                f"amounts are {self.amounts.tolist()}; give 0 first (the base alone), then rising"
+            )
         if not np.isfinite(self.accuracies).all():
             raise ValueError("accuracies hold nan or infinity; leave out seeds that are not complete")
 
@@ -172,6 +184,8 @@ def equivalents(
         raise ValueError(f"at={at.tolist()}: give rising numbers above 0, up to {real.amounts[-1]:g}")
     if bootstrap not in ("residuals", "seeds"):
         raise ValueError(f"bootstrap={bootstrap!r}; give 'residuals' or 'seeds'")
+    if not 0 < level < 1:
+        raise ValueError(f"level={level}: give a share between 0 and 1, such as 0.95")
     if not np.allclose(real.accuracies[:, 0], synthetic.accuracies[:, 0]):
         raise ValueError("the first column of both curves is the base alone; it has to be the same")
     cells, rng = np.hstack([real.accuracies, synthetic.accuracies[:, 1:]]), np.random.default_rng(seed)
@@ -181,9 +195,11 @@ def equivalents(
     outcome = np.where(~gains, NO_GAIN, np.where(np.isfinite(best), FOUND, NEVER))
     best = np.where(outcome == FOUND, best, np.nan)
     low, high = _quantiles(drawn, level)
-    steps = np.diff(np.hstack([np.zeros((draws, 1)), drawn]), axis=1) / np.diff(at, prepend=0)
+    before = np.hstack([np.zeros((draws, 1)), drawn[:, :-1]])
     # from one amount out of reach to the next there is no slope: it is unbounded
-    marginal_low, marginal_high = _quantiles(np.where(np.isnan(steps), np.inf, steps), level)
+    reached = np.isfinite(before)
+    steps = np.where(reached, drawn - np.where(reached, before, 0), np.inf) / np.diff(at, prepend=0)
+    marginal_low, marginal_high = _quantiles(steps, level)
     table = {
         "base": real.base,
         "real": at,
@@ -221,13 +237,16 @@ def _quantiles(drawn: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]
     return low, np.quantile(drawn, 1 - tail, axis=0, method="inverted_cdf")
 
 
-def curves(cells: pd.DataFrame, *, score: str = "accuracy") -> tuple[Curve, Curve]:
-    """The curves of a table of cells, as :func:`run` gives them, of one base and one schedule.
+def curves(cells: pd.DataFrame, *, base: int, schedule: str, score: str = "accuracy") -> tuple[Curve, Curve]:
+    """The two curves of a table of cells, as :func:`cells` gives them.
 
     Parameters
     ----------
     cells : DataFrame
-        Columns ``base``, ``kind`` (``"base"``, ``"real"`` or ``"synthetic"``), ``amount``, ``seed``.
+        Columns ``base``, ``kind`` (``"base"``, ``"real"`` or ``"synthetic"``), ``amount``, ``schedule``,
+        ``seed`` and `score`; of one set and one generator.
+    base : int
+    schedule : {"steps", "epochs"}
     score : str
         Which column is the accuracy.
 
@@ -239,20 +258,16 @@ def curves(cells: pd.DataFrame, *, score: str = "accuracy") -> tuple[Curve, Curv
     Raises
     ------
     ValueError
-        If there are several bases or schedules, or no seed is complete.
+        If no seed is complete.
     """
-    for name in ("base", "schedule", "generator", "open_set"):
-        if name in cells and cells.loc[cells["kind"] != "base", name].nunique() > 1:
-            raise ValueError(f"cells of several values of {name!r}; give one at a time")
-    wide = cells.pivot_table(index="seed", columns=["kind", "amount"], values=score).dropna()
-    if not len(wide) or not {"base", "real", "synthetic"} <= set(wide.columns.get_level_values(0)):
-        raise ValueError("no seed has all its cells: the base, and one or more of each kind")
-    base, start = int(cells["base"].iloc[0]), wide["base"].to_numpy()
+    rows = cells[(cells["base"] == base) & ((cells["schedule"] == schedule) | (cells["kind"] == "base"))]
+    wide = rows.pivot_table(index="seed", columns=["kind", "amount"], values=score).dropna()
+    if not len(wide) or {"base", "real", "synthetic"} != set(wide.columns.get_level_values("kind")):
+        raise ValueError(f"base {base}, {schedule} fixed: no seed has all its cells")
     sides = [wide[kind].sort_index(axis=1) for kind in ("real", "synthetic")]
-    real, synthetic = (
-        Curve(base, [0, *side.columns], np.hstack([start, side.to_numpy()])) for side in sides
-    )
-    return real, synthetic
+    start = wide["base"].to_numpy()
+    one, other = (Curve(base, [0, *side], np.hstack([start, side])) for side in sides)
+    return one, other
 
 
 # The published law
@@ -370,7 +385,7 @@ class _Points:
     def loss(self, growth: float, log_b: float, log_s: float) -> float:
         from scipy.special import log_ndtr
 
-        b, log_s = np.exp(np.clip(log_b, -30, 3.5)), max(log_s, np.log(1e-4))
+        b, log_s = _ln_c2(log_b), max(log_s, np.log(1e-4))
         t = b * self.real / self.base
         # log(e^t - 1), without overflow
         expected = growth * self.base / self.scale + t + np.log(-np.expm1(-t))
@@ -389,7 +404,7 @@ class _Points:
                 return value * self.scale, x[0], x[1]
             if quantity == "c2":
                 return x[0], value, x[1]
-            b = np.exp(min(x[0], 3.5))
+            b = _ln_c2(x[0])
             return (value - np.log(b) - b * real / base) / base * self.scale, x[0], x[1]
 
         start = {None: [0.0, None, -1.0], "c2": [0.0, -1.0]}.get(pinned and pinned[0], [None, -1.0])
@@ -399,6 +414,11 @@ class _Points:
             x0 = [log_b if v is None else v for v in start]
             tried.append(minimize(lambda x: self.loss(*free(x)), x0, method="Nelder-Mead", options=options))
         return min(tried, key=lambda result: result.fun)
+
+
+def _ln_c2(log_b: float) -> float:
+    """ln c2 from 0.001, where the law is a straight line, to 33, where one step is astronomical."""
+    return float(np.exp(np.clip(log_b, -7, 3.5)))
 
 
 def fit_law(points: pd.DataFrame) -> Law:
@@ -423,4 +443,498 @@ def fit_law(points: pd.DataFrame) -> Law:
         )
     data = _Points(points)
     growth, log_b, log_s = data.best(None).x
-    return Law(growth / data.scale, float(np.exp(np.exp(log_b))), float(np.exp(log_s)), points)
+    return Law(float(growth / data.scale), float(np.exp(_ln_c2(log_b))), float(np.exp(log_s)), points)
+
+
+def published_rates() -> pd.DataFrame:
+    """What the published constants imply, as far as they imply anything.
+
+    Returns
+    -------
+    DataFrame
+        ``images``, ``generator``, ``setting`` (closed or open set), ``c2`` (from summaries by others), and in
+        units of the factor ``c1 ** (n_base / k)``, which could not be found: ``first_rate``, generated
+        images worth the first further real one (``ln c2``), ``mean_rate``, those worth each of as many
+        further ones as the base holds (``c2 - 1``), and ``last_rate``, the last of these (``c2 ln c2``);
+        ``factor_for_one``: the factor below which the first rate is less than one, so that a generated
+        image would be worth more than a real one.
+    """
+    frame = pd.DataFrame(PUBLISHED, columns=["images", "generator", "setting", "c2"])
+    log = np.log(frame["c2"])
+    return frame.assign(
+        first_rate=log, mean_rate=frame["c2"] - 1, last_rate=frame["c2"] * log, factor_for_one=1 / log
+    )
+
+
+# The experiment
+
+
+@dataclass(frozen=True)
+class Task:
+    """A base set, what can be added to it, and what is measured on; each is (images, labels).
+
+    Parameters
+    ----------
+    base, further, test : (ndarray of uint8 (n, h, w, 3), ndarray of int (n,))
+        No image stands in two of them. `further` comes in an order whose every beginning holds the
+        classes in about the shares of the whole.
+    extra : (images, labels), optional
+        Images for the generator alone (open set); their labels count on after those of the base.
+    """
+
+    name: str
+    base: tuple[np.ndarray, np.ndarray]
+    further: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+    extra: tuple[np.ndarray, np.ndarray] | None = None
+
+
+def interleaved(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random order in which every beginning holds the classes in about their shares of the whole."""
+    place = np.empty(len(labels))
+    for c in np.unique(labels):
+        rows = np.flatnonzero(labels == c)
+        place[rows] = (rng.permutation(len(rows)) + rng.random()) / len(rows)
+    return np.argsort(place)
+
+
+def open_task(
+    name: str,
+    *,
+    base: int,
+    seed: int,
+    most: float = 4.0,
+    size: int = 32,
+    root: Any = "data",
+    open_set: bool = False,
+) -> Task:
+    """One of the experiment's sets: a garden, or photographs below `root`.
+
+    Parameters
+    ----------
+    name : str
+        A garden, which can draw as many further images as are wanted; ``"cifar10"``; ``"cifar10-five"``,
+        its classes 0 to 4 alone, so that the others are left for the open set; or ``"ham10000"``, of
+        which a fifth is the test set.
+    base : int
+        Images of the base.
+    seed : int
+        Which base and further images; the test images are the same for every seed.
+    most : float
+        At most so many times the base are kept as further images; photographs may hold fewer.
+    size : int
+        Side in pixels.
+    root : path
+        Folder that holds ``cifar10/{train,test}/class/*`` or ``ham10000/class/*``.
+    open_set : bool
+        Add images for the generator alone: the other gardens' (as many as the base holds of each), or the
+        other classes of CIFAR-10.
+
+    Raises
+    ------
+    ValueError
+        If the base is larger than the set, or the set has no images for the open set.
+    FileNotFoundError
+        If the photographs are not there.
+    """
+    rng, extra = np.random.default_rng((7, seed)), None
+    if name in ("cifar10", "cifar10-five", "ham10000"):
+        pool, test, extra = _photographs(name, root, size)
+    else:
+        from gmaug.datasets.garden import GARDENS, garden_named, more, plant
+
+        settings = garden_named(name)
+        each = -(-base // len(settings.hierarchy.sub_classes))
+        counts = dict.fromkeys(settings.hierarchy.sub_classes, int(np.ceil(each * (1 + most))))
+        drawn, held = more(settings, counts, seed=1000 + seed), plant(settings).test
+        pool, test = (drawn.arrays(size=size), drawn.labels), (held.arrays(size=size), held.labels)
+        if open_set:
+            each_of = dict.fromkeys(counts, each)
+            others = [more(GARDENS[g], each_of, seed=1000 + seed) for g in GARDENS if g != name]
+            shift = len(counts) * np.arange(1, len(others) + 1)
+            extra = (
+                np.concatenate([other.arrays(size=size) for other in others]),
+                np.concatenate([other.labels + s for other, s in zip(others, shift, strict=True)]),
+            )
+    if open_set and extra is None:
+        raise ValueError(f"{name} has no further images for an open set; use cifar10-five or a garden")
+    if not 1 <= base < len(pool[1]):
+        raise ValueError(f"base={base}: {name} has {len(pool[1])} images to choose it from")
+    order = interleaved(pool[1], rng)[: int(base * (1 + most))]
+    first, rest = ((pool[0][rows], pool[1][rows]) for rows in (order[:base], order[base:]))
+    return Task(name, first, rest, test, extra if open_set else None)
+
+
+def _photographs(name: str, root: Any, size: int) -> tuple[Any, Any, Any]:
+    from gmaug.datasets import open_images
+
+    def read(*folders: str) -> tuple[np.ndarray, np.ndarray]:
+        found = open_images(Path(root).joinpath(*folders))
+        return found.arrays(size=size), found.labels
+
+    if name == "ham10000":
+        x, y = read("ham10000")
+        order = interleaved(y, np.random.default_rng(0))  # the same test images for every seed
+        test, pool = order[: len(y) // 5], order[len(y) // 5 :]
+        return (x[pool], y[pool]), (x[test], y[test]), None
+    pool, test = read("cifar10", "train"), read("cifar10", "test")
+    if name == "cifar10":
+        return pool, test, None
+    (ours, held), others = ([(x[y < 5], y[y < 5]) for x, y in (pool, test)], pool[1] >= 5)
+    return ours, held, (pool[0][others], pool[1][others])
+
+
+Score = Callable[..., dict[str, float]]
+
+
+def resnet_score(
+    images: np.ndarray, labels: np.ndarray, test: tuple[np.ndarray, np.ndarray], *, steps: int, seed: int
+) -> dict[str, float]:
+    """Train the garden's ResNet18 from scratch and measure it.
+
+    Returns
+    -------
+    dict
+        ``accuracy``, ``balanced_accuracy`` (the mean over classes) and ``auroc`` (one class against the
+        rest, the mean over classes), in [0, 1].
+    """
+    from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+    from gmaug.classifiers import ResNet18
+    from gmaug.named import settings_for
+
+    model = ResNet18(settings_for("resnet18", shape=images.shape[1:3]))
+    model.fit(images, labels, classes=np.unique(test[1]), seed=seed, steps=steps)
+    chances = model.predict_proba(test[0])
+    found = model.classes_[chances.argmax(axis=1)]
+    return {
+        "accuracy": float((found == test[1]).mean()),
+        "balanced_accuracy": float(balanced_accuracy_score(test[1], found)),
+        "auroc": float(roc_auc_score(np.eye(len(model.classes_))[test[1]], chances)),
+    }
+
+
+def cells(
+    task: Task,
+    generator: Any,
+    score: Score = resnet_score,
+    *,
+    seed: int,
+    steps: int,
+    amounts: Sequence[float] = (0.5, 1, 2, 4),
+    schedules: Sequence[str] = ("steps", "epochs"),
+    done: Collection[tuple[str, int, str]] = (),
+) -> Iterator[dict[str, Any]]:
+    """The cells of one base and one seed, one after the other.
+
+    Parameters
+    ----------
+    task : Task
+    generator : object with ``sample(labels, seed=)``
+        Fitted on the base of `task` alone, or (open set) with its extra images.
+    score : callable
+        ``score(images, labels, test, steps=, seed=)`` trains a classifier and gives a dict with
+        ``accuracy``.
+    seed : int
+        Of the samples and the classifiers.
+    steps : int
+        Gradient steps on the base alone.
+    amounts : sequence of float
+        Images to add, as multiples of the base; of real ones at most what the task has.
+    schedules : sequence of {"steps", "epochs"}
+        ``"steps"``: every cell trains for `steps`. ``"epochs"``: every image is seen as often, so that a
+        set twice as large trains twice as long. A gain under the second may be a gain of training.
+    done : collection of (kind, amount, schedule)
+        Cells that are not run again.
+
+    Yields
+    ------
+    dict
+        ``base``, ``kind``, ``amount`` (images), ``schedule``, ``steps``, ``seed`` and the score.
+    """
+    x, y = task.base
+    n = len(y)
+    amounts = sorted({round(n * a) for a in amounts})
+    # generated images have the labels of the base, over and over, so its shares of the classes
+    wanted = np.resize(y, amounts[-1])
+    made = generator.sample(wanted, seed=seed), wanted
+    todo = [("base", 0, "both")]
+    for schedule in schedules:
+        todo += [("real", m, schedule) for m in sorted({min(m, len(task.further[1])) for m in amounts})]
+        todo += [("synthetic", m, schedule) for m in amounts]
+    for kind, amount, schedule in todo:
+        if (kind, amount, schedule) in done:
+            continue
+        more = task.further if kind == "real" else made
+        images, labels = (np.concatenate([a, b[:amount]]) for a, b in zip((x, y), more, strict=True))
+        length = round(steps * len(labels) / n) if schedule == "epochs" else steps
+        found = score(images, labels, task.test, steps=length, seed=seed)
+        about = {
+            "base": n,
+            "kind": kind,
+            "amount": amount,
+            "schedule": schedule,
+            "steps": length,
+            "seed": seed,
+        }
+        yield about | found
+
+
+def equivalence_cells(
+    name: str,
+    *,
+    base: int,
+    seed: int,
+    generator: str = "cgan",
+    kimg: float = 150.0,
+    steps: int = 600,
+    amounts: Sequence[float] = (0.5, 1, 2, 4),
+    schedules: Sequence[str] = ("steps", "epochs"),
+    open_set: bool = False,
+    size: int = 32,
+    root: Any = "data",
+    score: Score = resnet_score,
+    folder: Any = None,
+) -> Any:
+    """Train a generator on one base, run its cells and record them; go on where a killed run stopped.
+
+    Parameters
+    ----------
+    name, base, seed, size, root, open_set
+        As :func:`open_task` has them.
+    generator : {"cgan", "diffusion"}
+    kimg : float
+        Thousands of images that it is trained for. No real image but the base is used, to choose its
+        best moment neither: the set is closed.
+    steps, amounts, schedules, score
+        As :func:`cells` has them.
+    folder : path, optional
+        Of the records; ``notebooks/recorded`` by default.
+
+    Returns
+    -------
+    Path
+        The record, of kind ``equivalence``: ``cells`` (written after each) and ``differences``
+        (:func:`differences` of the generated images).
+    """
+    import time
+
+    from gmaug import runs
+
+    keys = ("name", "base", "seed", "generator", "kimg", "steps", "amounts", "schedules", "open_set", "size")
+    given = locals()
+    settings = runs.plain({key: given[key] for key in keys})
+    title = f"{name}_{base}_{generator}_{'open' if open_set else 'closed'}_{seed}"
+    rows, spent, start = [], 0.0, time.perf_counter()
+    try:
+        kept = runs.read_record("equivalence", title, folder=folder)
+    except runs.NotRecorded:
+        kept = None
+    if kept is not None:
+        if kept["settings"] != settings:
+            raise ValueError(
+                f"{title} was recorded with other settings; delete it, or give it another folder"
+            )
+        rows, spent = kept["content"]["cells"], kept["made"]["seconds"]
+        if "differences" in kept["content"]:
+            return runs.record_path("equivalence", title, folder=folder)
+    task = open_task(name, base=base, seed=seed, most=max(amounts), size=size, root=root, open_set=open_set)
+    data = {"name": name, "images": base, "hash": runs.digest(*task.base)}
+
+    def keep(**content: Any) -> Any:
+        about = {"settings": settings, "data": data, "seconds": spent + time.perf_counter() - start}
+        return runs.write_record("equivalence", title, {"cells": rows, **content}, **about, folder=folder)
+
+    model = fitted(
+        task, generator, kimg=kimg, seed=seed, checkpoint=runs.root() / "runs" / "equivalence" / title
+    )
+    done = {(row["kind"], row["amount"], row["schedule"]) for row in rows}
+    for row in cells(
+        task, model, score, seed=seed, steps=steps, amounts=amounts, schedules=schedules, done=done
+    ):
+        rows.append(row)
+        keep()
+    fake = model.sample(np.resize(task.base[1], min(base, 1000)), seed=seed + 1)
+    return keep(differences=differences(task, fake, seed=seed))
+
+
+def fitted(task: Task, generator: str, *, kimg: float, seed: int, checkpoint: Any = None) -> Any:
+    """A generator trained on the base of a task, and its extra images if there are any."""
+    from dataclasses import replace
+
+    from gmaug.named import generator as make_generator
+
+    images, labels = task.base
+    if task.extra is not None:
+        images, labels = (np.concatenate(pair) for pair in zip(task.base, task.extra, strict=True))
+    model = make_generator(generator, shape=images.shape[1:3], seed=seed)
+    model.settings = replace(model.settings, kimg=kimg, n_classes=int(labels.max()) + 1, threads=1)
+    return model.fit(images, labels, checkpoint=checkpoint)
+
+
+# How real and generated images differ
+
+
+def told_apart(real: np.ndarray, fake: np.ndarray, *, seed: int, steps: int = 120) -> dict[str, Any]:
+    """How well a classifier tells real from generated, on images that it was not trained on.
+
+    Parameters
+    ----------
+    real, fake : ndarray
+        Images, uint8 (n, h, w, 3): a small convolutional net in two folds. Or features, (n, d): a linear
+        classifier in five folds. The larger side is cut to the other's number.
+    seed : int
+        Of the cut, the folds and the net.
+    steps : int
+        Gradient steps of the net, about.
+
+    Returns
+    -------
+    dict
+        ``accuracy`` (0.5: they cannot be told apart; 1: every one), its binomial ``se``, and ``scores``,
+        shape (2, n): how generated each real and each generated image looks (a difference of logits).
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rng, n = np.random.default_rng(seed), min(len(real), len(fake))
+    x = np.concatenate([side[rng.permutation(len(side))[:n]] for side in (real, fake)])
+    y = np.repeat([0, 1], n)
+    if x.ndim == 2:
+        linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+        folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+        scores = cross_val_predict(linear, x, y, cv=folds, method="decision_function")
+    else:
+        from gmaug.generators.extractor import train_extractor
+
+        scores, epochs = np.empty(2 * n), -(-steps // max(1, n // 64))
+        for train, test in StratifiedKFold(2, shuffle=True, random_state=seed).split(x, y):
+            net = train_extractor(x[train], y[train], seed=seed, dimension=32, epochs=epochs, threads=1)
+            scores[test] = np.diff(net.logits(x[test]), axis=1)[:, 0]
+    accuracy = float(((scores > 0) == y).mean())
+    return {
+        "accuracy": accuracy,
+        "se": float(np.sqrt(accuracy * (1 - accuracy) / (2 * n))),
+        "scores": scores.reshape(2, n),
+    }
+
+
+def memorisation(
+    train: np.ndarray, held_out: np.ndarray, fake: np.ndarray, *, seed: int, draws: int = 200
+) -> dict[str, Any]:
+    """Whether generated images lie nearer to the training images than to real ones never seen.
+
+    Parameters
+    ----------
+    train, held_out, fake : ndarray, shapes (n, ...), (k, ...) and (m, ...)
+        Features or images; rows are flattened. `train` and `held_out`, of one distribution, are cut to
+        equal number.
+    seed : int
+        Of the cut and the draws.
+    draws : int
+        Random divisions of the two real sets, for what chance gives.
+
+    Returns
+    -------
+    dict
+        ``nearer``: share of generated images whose nearest neighbour among all real ones is a training
+        image; ``chance``: the range that holds 95 % of random divisions, about 0.5; ``ratio``: the median,
+        over generated images, of the distance to the nearest training image over that to the nearest
+        held-out one: below 1 they are nearer to the training images; ``copies``: share with a ratio
+        below 1/3; ``nearest``: row of the nearest training image of each, in `train`.
+    """
+    from sklearn.metrics import pairwise_distances
+
+    rng, n = np.random.default_rng(seed), min(len(train), len(held_out))
+    mine, others = (rng.permutation(len(side))[:n] for side in (train, held_out))
+    pool = np.concatenate([train[mine], held_out[others]]).reshape(2 * n, -1).astype(float)
+    apart = pairwise_distances(np.asarray(fake, dtype=float).reshape(len(fake), -1), pool)
+    first = apart.argmin(axis=1)
+    shares = [(rng.permutation(2 * n) < n)[first].mean() for _ in range(draws)]
+    ratio = apart[:, :n].min(axis=1) / np.maximum(apart[:, n:].min(axis=1), 1e-12)
+    return {
+        "nearer": float((first < n).mean()),
+        "chance": np.quantile(shares, [0.025, 0.975]).tolist(),
+        "ratio": float(np.median(ratio)),
+        "copies": float((ratio < 1 / 3).mean()),
+        "nearest": mine[apart[:, :n].argmin(axis=1)],
+    }
+
+
+def differences(task: Task, fake: np.ndarray, *, seed: int) -> dict[str, Any]:
+    """How generated images differ from the further real ones of a task, in numbers.
+
+    Parameters
+    ----------
+    task : Task
+        Its test images train the classifier whose features are used: it sees neither side.
+    fake : ndarray of uint8, shape (n, h, w, 3)
+    seed : int
+
+    Returns
+    -------
+    dict
+        ``told_apart`` (accuracy of a net on pixels), ``told_apart_features`` (of a linear classifier on
+        features of a classifier of the real classes), ``frechet`` and ``frechet_floor`` (real against
+        real), ``precision``, ``recall``, ``density``, ``coverage`` and ``memorisation``.
+    """
+    from dataclasses import asdict
+
+    from gmaug.generators.distance import frechet
+    from gmaug.generators.extractor import train_extractor
+    from gmaug.generators.manifold import manifold
+
+    judge = train_extractor(*task.test, seed=seed, threads=1)
+    n = min(len(fake), len(task.further[0]), len(task.base[0]))
+    real, base, made = (judge(images[:n]) for images in (task.further[0], task.base[0], fake))
+    apart = told_apart(task.further[0][:n], fake[:n], seed=seed), told_apart(real, made, seed=seed)
+    found = asdict(manifold(real, made))
+    known = memorisation(base, real, made, seed=seed)
+    return {
+        "images": n,
+        "told_apart": apart[0]["accuracy"],
+        "told_apart_features": apart[1]["accuracy"],
+        "frechet": frechet(real, made, name=judge.name, groups=0).value,
+        "frechet_floor": frechet(real, base, name=judge.name, groups=0).value,
+        **{key: found[key] for key in ("precision", "recall", "density", "coverage")},
+        "memorisation": {key: value for key, value in known.items() if key != "nearest"},
+    }
+
+
+# The command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m gmaug.equivalence SET``: run and record the experiment's cells of a set."""
+    import argparse
+
+    from gmaug.progress import track
+
+    parser = argparse.ArgumentParser(prog="python -m gmaug.equivalence", description=main.__doc__)
+    parser.add_argument("set", help="a garden (middle, ...), cifar10, cifar10-five or ham10000")
+    parser.add_argument("--bases", type=int, nargs="+", default=[225, 450, 900])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--generator", default="cgan", choices=["cgan", "diffusion"])
+    parser.add_argument("--kimg", type=float, default=150.0, help="length of its training (default 150)")
+    parser.add_argument("--steps", type=int, default=600, help="gradient steps on the base (default 600)")
+    parser.add_argument(
+        "--amounts", type=float, nargs="+", default=[0.5, 1, 2, 4], help="multiples of the base"
+    )
+    parser.add_argument("--schedules", nargs="+", default=["steps", "epochs"], choices=["steps", "epochs"])
+    parser.add_argument("--open", dest="open_set", action="store_true", help="train the generator on more")
+    parser.add_argument("--size", type=int, default=32, help="pixels (default 32)")
+    parser.add_argument("--data", dest="root", default="data", help="folder of the photographs")
+    parser.add_argument("--out", dest="folder", default=None, help="folder of the records")
+    options = vars(parser.parse_args(arguments))
+    name, bases, seeds = (options.pop(key) for key in ("set", "bases", "seeds"))
+    if options["folder"] is not None:
+        options["folder"] = Path(options["folder"])
+    for seed, base in track([(s, b) for s in seeds for b in bases], desc=f"equivalence, {name}"):
+        print(equivalence_cells(name, base=base, seed=seed, **options), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,444 @@
+"""The number of generated images that equal real ones: planted truths, intervals, censoring, the runner."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gmaug import equivalence, runs
+from gmaug.datasets import garden
+from gmaug.equivalence import FOUND, NEVER, NO_GAIN, Curve, Task
+
+AMOUNTS = np.array([0.0, 0.5, 1.0, 2.0, 4.0])
+
+
+def planted(*, base=400, seeds=5, scatter=0.0, factor=1.0, c2=2.5, rng=None):
+    """Curves whose equivalent numbers follow the law with these constants."""
+    rng = rng or np.random.default_rng(0)
+    amounts = AMOUNTS * base
+    worth = base * np.log1p(amounts / base / factor) / np.log(c2)
+
+    def accuracies(d, shift):
+        mean = 0.5 + 0.12 * np.log1p(d / base)
+        return mean + shift + rng.normal(0, scatter, (seeds, len(d)))
+
+    shift = rng.normal(0, 0.01, (seeds, 1))  # a seed's base is good or bad for all its cells
+    real, synthetic = accuracies(AMOUNTS * base, shift), accuracies(worth, shift)
+    synthetic[:, 0] = real[:, 0]
+    return Curve(base, AMOUNTS * base, real), Curve(base, amounts, synthetic)
+
+
+def law_points(growth, c2, *, bases=(200, 400, 800), scatter=0.0, most=4.0, rng=None):
+    rng, rows = rng or np.random.default_rng(0), []
+    for base in bases:
+        for x in (0.25, 0.5, 1.0, 2.0):
+            m = base * np.exp(growth * base) * (c2**x - 1) * np.exp(rng.normal(0, scatter))
+            reached = m <= most * base
+            rows.append(
+                {
+                    "base": base,
+                    "real": x * base,
+                    "synthetic": m if reached else np.nan,
+                    "most": most * base,
+                    "outcome": FOUND if reached else NEVER,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+# Inversion
+
+
+def test_it_inverts_a_rising_curve_exactly_at_its_points():
+    accuracy = [0.5, 0.6, 0.65, 0.7]
+    amounts = np.array([0, 100, 200, 400])
+    found = [equivalence.invert(amounts, accuracy, t, base=100) for t in accuracy]
+    np.testing.assert_allclose(found, amounts, atol=1e-9)
+
+
+def test_between_two_points_it_is_linear_in_the_logarithm_of_the_training_set():
+    found = equivalence.invert(np.array([0, 300]), [0.5, 0.7], 0.6, base=100)
+    assert found == pytest.approx(100 * (np.sqrt(4) - 1))
+
+
+def test_it_is_monotone_in_the_target_and_infinite_beyond_the_curve():
+    rng = np.random.default_rng(3)
+    accuracy, amounts = rng.random(6), np.arange(6) * 50
+    targets = np.linspace(-0.1, 1.1, 40)
+    found = [equivalence.invert(amounts, accuracy, t, base=80) for t in targets]
+    assert np.all(np.diff(found[: np.isfinite(found).sum()]) >= 0)
+    assert found[0] == 0
+    assert found[-1] == np.inf
+
+
+def test_images_of_the_real_distribution_are_worth_one_each():
+    real, _ = planted()
+    table = equivalence.equivalents(real, real, seed=0, draws=50)
+    np.testing.assert_allclose(table["synthetic"], table["real"])
+    np.testing.assert_allclose(table[["rate", "marginal"]], 1)
+    assert (table["outcome"] == FOUND).all()
+
+
+def test_it_recovers_a_planted_law_where_the_curves_were_measured():
+    real, synthetic = planted(c2=2.5)
+    # d whose equal is one of the amounts that were tried: no interpolation in between
+    at = 400 * np.log1p(AMOUNTS[1:4]) / np.log(2.5)
+    table = equivalence.equivalents(real, synthetic, at=at, seed=0, draws=20)
+    np.testing.assert_allclose(table["synthetic"], AMOUNTS[1:4] * 400, rtol=0.02)
+
+
+def test_counting_in_other_units_scales_the_answer():
+    real, synthetic = planted(scatter=0.005)
+    one = equivalence.equivalents(real, synthetic, seed=0, draws=50)
+    larger = [Curve(4000, 10 * c.amounts, c.accuracies) for c in (real, synthetic)]
+    ten = equivalence.equivalents(*larger, seed=0, draws=50)
+    np.testing.assert_allclose(ten["synthetic"], 10 * one["synthetic"])
+    np.testing.assert_allclose(ten[["rate", "low", "high"]] / [1, 10, 10], one[["rate", "low", "high"]])
+
+
+def test_accuracies_in_percent_give_the_same():
+    real, synthetic = planted(scatter=0.005)
+    percent = [Curve(c.base, c.amounts, 100 * c.accuracies) for c in (real, synthetic)]
+    one, other = (equivalence.equivalents(*pair, seed=1, draws=30) for pair in ((real, synthetic), percent))
+    np.testing.assert_allclose(one["synthetic"], other["synthetic"])
+
+
+def test_the_shift_of_a_seed_that_moves_both_curves_alike_does_not_widen_the_interval():
+    real, synthetic = planted(scatter=0.0)
+    table = equivalence.equivalents(real, synthetic, seed=0, draws=50, at=[100, 200])
+    np.testing.assert_allclose(table["low"], table["high"], rtol=1e-6)
+
+
+def test_a_curve_that_never_gets_there_is_censored_and_gives_no_number():
+    real, synthetic = planted(scatter=0.003, factor=6)
+    table = equivalence.equivalents(real, synthetic, seed=0, draws=100)
+    last = table.iloc[-1]
+    assert last["outcome"] == NEVER
+    assert last["reached"] < 0.5
+    assert np.isnan(last["synthetic"])
+    assert np.isnan(last["rate"])
+    assert last["high"] == np.inf
+    assert last["most"] == 1600
+
+
+def test_real_images_that_raise_nothing_give_no_number():
+    flat = Curve(100, [0, 100, 200], np.full((3, 3), 0.7))
+    risen = Curve(100, [0, 100, 200], np.tile([0.7, 0.8, 0.9], (3, 1)))
+    table = equivalence.equivalents(flat, risen, seed=0, draws=20)
+    assert (table["outcome"] == NO_GAIN).all()
+    assert table[["synthetic", "rate", "marginal"]].isna().all().all()
+
+
+def test_generated_images_that_harm_are_never_reached():
+    risen = Curve(100, [0, 100, 200], np.tile([0.7, 0.8, 0.9], (3, 1)))
+    fallen = Curve(100, [0, 100, 200], np.tile([0.7, 0.6, 0.5], (3, 1)))
+    table = equivalence.equivalents(risen, fallen, seed=0, draws=20)
+    assert (table["outcome"] == NEVER).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r, s: [Curve(400, c.amounts, c.accuracies[:1]) for c in (r, s)], "one seed"),
+        (lambda r, s: (r, Curve(300, s.amounts, s.accuracies)), "one base"),
+        (lambda r, s: (r, Curve(400, s.amounts, s.accuracies[:2])), "same seeds"),
+        (lambda r, s: (r, Curve(400, s.amounts, s.accuracies + 0.1)), "has to be the same"),
+    ],
+)
+def test_curves_that_do_not_belong_together_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        equivalence.equivalents(*change(*planted()), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, [0, 1], [[0.5, 0.6]]), "base=0"),
+        ((10, [1, 2], [[0.5, 0.6]]), "give 0 first"),
+        ((10, [0, 2, 1], [[0.5, 0.6, 0.7]]), "then rising"),
+        ((10, [0, 1], [[0.5, np.nan]]), "nan"),
+        ((10, [0, 1], [[0.5, 0.6, 0.7]]), "a row of k"),
+    ],
+)
+def test_a_curve_says_what_is_wrong_with_it(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Curve(*arguments)
+
+
+def test_out_of_range_and_unknown_options_are_refused():
+    real, synthetic = planted()
+    for options, message in (
+        ({"at": [2000]}, "up to 1600"),
+        ({"at": [0]}, "above 0"),
+        ({"bootstrap": "jackknife"}, "residuals"),
+        ({"level": 95}, "share between"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            equivalence.equivalents(real, synthetic, seed=0, **options)
+
+
+def test_the_intervals_cover_nearly_as_often_as_they_say():
+    rng, hits = np.random.default_rng(5), []
+    at = 400 * np.log1p(AMOUNTS[2:4]) / np.log(2.5)
+    for k in range(60):
+        pair = planted(seeds=4, scatter=0.012, rng=rng)
+        for bootstrap in ("residuals", "seeds"):
+            table = equivalence.equivalents(*pair, at=at, seed=k, draws=100, bootstrap=bootstrap)
+            truth = AMOUNTS[2:4] * 400
+            hits.append(((table["low"] <= truth) & (truth <= table["high"])).to_numpy())
+    covered = np.array(hits).reshape(60, 2, 2).mean(axis=(0, 2))
+    assert covered[0] > 0.87  # of 0.95 aimed at; binomial scatter 0.03
+    assert covered[1] < covered[0]  # whole seeds, four of them, are too few to draw from
+
+
+# The law
+
+
+def test_the_law_recovers_planted_constants_and_its_rate_is_its_derivative():
+    law = equivalence.fit_law(law_points(4e-4, 2.53))
+    assert law.growth == pytest.approx(4e-4, rel=1e-2)
+    assert law.c2 == pytest.approx(2.53, rel=1e-3)
+    step = (law(400, 200 + 1e-4) - law(400, 200 - 1e-4)) / 2e-4
+    assert law.rate(400, 200) == pytest.approx(step, rel=1e-5)
+    assert law.rate(400) == pytest.approx(np.exp(4e-4 * 400) * np.log(2.53), rel=1e-2)
+
+
+def test_c1_and_k_cannot_be_told_apart():
+    law = equivalence.fit_law(law_points(4e-4, 2.53))
+    for k in (1.0, 50.0, 5000.0):
+        assert law.c1(k) ** (400 / k) == pytest.approx(np.exp(law.growth * 400))
+
+
+def test_points_out_of_reach_still_speak():
+    points = law_points(4e-4, 2.53, scatter=0.05)
+    assert (points["outcome"] == NEVER).sum() >= 2
+    with_them = equivalence.fit_law(points)
+    assert with_them.c2 == pytest.approx(2.53, rel=0.1)
+    # were they taken for the largest amount, the law would bend down
+    clipped = points.assign(synthetic=points["synthetic"].fillna(points["most"]), outcome=FOUND)
+    assert equivalence.fit_law(clipped).c2 < with_them.c2
+
+
+def test_profile_intervals_hold_the_planted_constants_most_of_the_time():
+    rng, hits = np.random.default_rng(2), []
+    for _ in range(8):
+        law = equivalence.fit_law(law_points(4e-4, 2.53, scatter=0.1, most=50, rng=rng))
+        low, high = law.interval("c2")
+        assert low < law.c2 < high
+        hits.append(low < 2.53 < high)
+    assert np.mean(hits) > 0.7
+
+
+def test_the_profile_of_the_rate_holds_its_estimate():
+    law = equivalence.fit_law(law_points(4e-4, 2.53, scatter=0.05))
+    for real in (0, 400):
+        low, high = law.interval("rate", base=400, real=real)
+        assert low < law.rate(400, real) < high
+    low, high = law.interval("growth")
+    assert low < law.growth < high
+
+
+def test_small_amounts_do_not_bound_c2_but_do_bound_the_rate():
+    points = law_points(0.0, 1.6, bases=(400,), scatter=0.15)
+    points["real"] = [4, 8, 12, 16]
+    points["synthetic"] = 400 * (1.6 ** (points["real"] / 400) - 1) * np.array([1.2, 0.85, 1.15, 0.95])
+    points["outcome"] = FOUND
+    law = equivalence.fit_law(points)
+    low, high = law.interval("c2")
+    assert low < 1.01
+    assert high > 100
+    low, high = law.interval("rate", base=400, real=10)
+    assert 0.2 < low < np.log(1.6) < high < 1.2
+
+
+def test_too_few_points_are_refused():
+    points = law_points(4e-4, 2.53)
+    with pytest.raises(ValueError, match="at least three"):
+        equivalence.fit_law(points.iloc[:2])
+    with pytest.raises(ValueError, match="two of them reached"):
+        equivalence.fit_law(points.assign(outcome=NEVER))
+    with pytest.raises(ValueError, match="give 'growth'"):
+        equivalence.fit_law(points).interval("k")
+
+
+def test_the_published_constants_imply_the_rates_that_were_deduced():
+    rates = equivalence.published_rates().round(2)
+    assert rates["first_rate"].tolist() == [0.93, 1.08, 1.36, 3.63, 0.52]
+    assert rates["mean_rate"].tolist() == [1.53, 1.93, 2.88, 36.84, 0.68]
+    assert rates["factor_for_one"].iloc[0] == 1.08
+
+
+# The experiment, with a cheap generator and a cheap classifier
+
+
+class GaussianGenerator:
+    """A normal distribution of each class in the space of the first principal components."""
+
+    def fit(self, images, labels):
+        from sklearn.decomposition import PCA
+
+        self.shape, flat = images.shape[1:], images.reshape(len(images), -1)
+        self.pca = PCA(12, random_state=0).fit(flat)
+        found = self.pca.transform(flat)
+        self.of = {c: (found[labels == c].mean(0), found[labels == c].std(0)) for c in np.unique(labels)}
+        return self
+
+    def sample(self, labels, *, seed):
+        rng = np.random.default_rng(seed)
+        drawn = np.array([rng.normal(*self.of[c]) for c in labels])
+        flat = self.pca.inverse_transform(drawn)
+        return flat.clip(0, 255).round().astype(np.uint8).reshape(-1, *self.shape)
+
+
+def blobs(rng, n, side=8):
+    """Images of four classes: a bright corner in noise, and a far from perfect one."""
+    y = rng.integers(0, 4, n)
+    x = rng.normal(110, 40, (n, side, side, 3))
+    rows, columns = y // 2 * side // 2, y % 2 * side // 2
+    for k in range(n):
+        x[k, rows[k] : rows[k] + 4, columns[k] : columns[k] + 4] += 22
+    return x.clip(0, 255).astype(np.uint8), y
+
+
+@pytest.fixture(scope="module")
+def task():
+    rng = np.random.default_rng(0)
+    return Task("blobs", blobs(rng, 40), blobs(rng, 160), blobs(rng, 400))
+
+
+def nearest_mean(images, labels, test, *, steps, seed):
+    from sklearn.neighbors import NearestCentroid
+
+    flat, held = images.reshape(len(images), -1), test[0].reshape(len(test[0]), -1)
+    return {"accuracy": NearestCentroid().fit(flat, labels).score(held, test[1])}
+
+
+def test_cells_are_the_base_and_each_amount_under_each_schedule(task):
+    generator = GaussianGenerator().fit(*task.base)
+    rows = pd.DataFrame(equivalence.cells(task, generator, nearest_mean, seed=0, steps=100))
+    assert len(rows) == 1 + 2 * 4 * 2
+    assert rows["kind"].value_counts().to_dict() == {"real": 8, "synthetic": 8, "base": 1}
+    assert set(rows.loc[rows["schedule"] == "steps", "steps"]) == {100}
+    assert rows.loc[rows["schedule"] == "epochs", "steps"].tolist() == 2 * [150, 200, 300, 500]
+
+
+def test_real_images_are_offered_as_far_as_there_are_any(task):
+    short = Task("short", task.base, tuple(a[:60] for a in task.further), task.test)
+    rows = equivalence.cells(short, GaussianGenerator().fit(*task.base), nearest_mean, seed=0, steps=9)
+    real = [row["amount"] for row in rows if row["kind"] == "real" and row["schedule"] == "steps"]
+    assert real == [20, 40, 60]
+
+
+def test_cells_that_are_done_are_not_run_again(task):
+    generator, calls = GaussianGenerator().fit(*task.base), []
+
+    def counted(*args, **options):
+        calls.append(1)
+        return nearest_mean(*args, **options)
+
+    rows = list(equivalence.cells(task, generator, nearest_mean, seed=0, steps=9, schedules=["steps"]))
+    done = {(row["kind"], row["amount"], row["schedule"]) for row in rows[:5]}
+    again = list(equivalence.cells(task, generator, counted, seed=0, steps=9, schedules=["steps"], done=done))
+    assert again == rows[5:]
+    assert len(calls) == len(rows) - 5
+
+
+def test_curves_come_out_of_the_table_of_cells_over_complete_seeds(task):
+    rows = []
+    for seed in range(3):
+        generator = GaussianGenerator().fit(*task.base)
+        rows += equivalence.cells(task, generator, nearest_mean, seed=seed, steps=9)
+    table = pd.DataFrame(rows).iloc[:-1]  # the last cell of the last seed is missing
+    real, synthetic = equivalence.curves(table, base=40, schedule="steps")
+    assert real.accuracies.shape == (3, 5)
+    assert real.amounts.tolist() == synthetic.amounts.tolist() == [0, 20, 40, 80, 160]
+    _, synthetic = equivalence.curves(table, base=40, schedule="epochs")
+    assert synthetic.accuracies.shape == (2, 5)
+    with pytest.raises(ValueError, match="no seed has all"):
+        equivalence.curves(table, base=41, schedule="steps")
+
+
+def test_every_beginning_of_an_interleaved_order_has_the_shares_of_the_whole():
+    labels = np.repeat([0, 1, 2], [600, 300, 30])
+    order = equivalence.interleaved(labels, np.random.default_rng(0))
+    assert sorted(order.tolist()) == list(range(930))
+    for n in (31, 93, 310):
+        counts = np.bincount(labels[order[:n]], minlength=3)
+        np.testing.assert_allclose(counts, np.array([600, 300, 30]) * n / 930, atol=1.01)
+
+
+def test_a_garden_task_is_disjoint_and_differs_by_seed(monkeypatch):
+    small = garden.GardenSettings(0.25, 0.5, test=2, validation=1, largest=4, imbalance=2)
+    monkeypatch.setitem(garden.GARDENS, "middle", small)
+    one = equivalence.open_task("middle", base=27, seed=0, most=1, size=8, open_set=True)
+    assert len(one.base[1]) == len(one.further[1]) == 27
+    assert np.all(np.bincount(one.base[1]) == 3)
+    both = np.concatenate([one.base[0], one.further[0]]).reshape(54, -1)
+    assert len(np.unique(both, axis=0)) == 54
+    assert one.extra[1].min() == 9
+    assert len(one.extra[1]) == 4 * 27
+    other = equivalence.open_task("middle", base=27, seed=1, most=1, size=8)
+    assert other.extra is None
+    assert not np.array_equal(one.base[0], other.base[0])
+    np.testing.assert_array_equal(one.test[0], other.test[0])
+    with pytest.raises(ValueError, match="base=0"):
+        equivalence.open_task("middle", base=0, seed=0, size=8)
+
+
+def test_a_killed_run_goes_on_and_other_settings_are_refused(tmp_path, monkeypatch, task):
+    monkeypatch.setattr(equivalence, "open_task", lambda *_, **__: task)
+    monkeypatch.setattr(equivalence, "differences", lambda *_, **__: {"told_apart": 0.9})
+    monkeypatch.setattr(equivalence, "fitted", lambda task, *_, **__: GaussianGenerator().fit(*task.base))
+    calls = []
+
+    def dies(*args, **options):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return nearest_mean(*args, **options)
+
+    options = {"base": 40, "seed": 0, "steps": 9, "folder": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        equivalence.equivalence_cells("blobs", score=dies, **options)
+    half = runs.read_record("equivalence", "blobs_40_cgan_closed_0", folder=tmp_path)
+    assert len(half["content"]["cells"]) == 3
+    equivalence.equivalence_cells("blobs", score=dies, **options)
+    assert len(calls) == 4 + 14
+    whole = runs.read_record("equivalence", "blobs_40_cgan_closed_0", folder=tmp_path)
+    assert len(whole["content"]["cells"]) == 17
+    assert whole["content"]["differences"]
+    equivalence.equivalence_cells("blobs", score=dies, **options)
+    assert len(calls) == 18  # nothing is left to do
+    with pytest.raises(ValueError, match="other settings"):
+        equivalence.equivalence_cells("blobs", score=dies, **(options | {"steps": 10}))
+
+
+# How real and generated images differ
+
+
+def test_images_of_one_distribution_cannot_be_told_apart_and_others_can(task):
+    other = GaussianGenerator().fit(*task.base).sample(np.resize(task.base[1], 160), seed=0)
+    same = equivalence.told_apart(task.further[0], task.test[0], seed=0, steps=60)
+    apart = equivalence.told_apart(task.further[0], other, seed=0, steps=60)
+    assert abs(same["accuracy"] - 0.5) < 4 * same["se"]
+    assert apart["accuracy"] > 0.9
+    assert apart["scores"].shape == (2, 160)
+
+
+def test_features_are_told_apart_by_a_line():
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(0, 1, (150, 4)), rng.normal([2, 0, 0, 0], 1, (150, 4))
+    assert equivalence.told_apart(real, fake, seed=0)["accuracy"] == pytest.approx(0.84, abs=0.05)
+
+
+def test_copies_of_training_images_are_found_and_fresh_images_are_not(task):
+    train, held = task.base[0], task.further[0]
+    copies = equivalence.memorisation(train, held, train[:30], seed=0)
+    assert copies["nearer"] == 1
+    assert copies["copies"] == 1
+    assert copies["ratio"] == 0
+    assert copies["nearest"].tolist() == list(range(30))
+    fresh = equivalence.memorisation(train, held, task.test[0][:200], seed=0)
+    low, high = fresh["chance"]
+    assert low <= fresh["nearer"] <= high
+    assert fresh["copies"] == 0
+    assert fresh["ratio"] == pytest.approx(1, abs=0.05)
