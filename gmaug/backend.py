@@ -1,11 +1,15 @@
-"""PyTorch as this package uses it: where to compute, and torchvision on a CPU-only torch."""
+"""PyTorch as this package uses it: where to compute, torchvision on a CPU-only torch, tensors in files."""
 
 from __future__ import annotations
 
 import importlib
+import json
+import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -60,3 +64,44 @@ def device(name: str = "auto") -> torch.device:
     if not available.get(kind, True):
         raise ValueError(f"device={name!r} is not available here; use device='cpu' or 'auto'")
     return torch.device(name)
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> None:
+    """Write tensors as safetensors, with `about` (JSON) as metadata: whole, or not at all.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; the one before is whole, and nothing else is left behind.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        save_file(plain, draft, metadata={"about": json.dumps(about, sort_keys=True)})
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors and values of `write_tensors`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it is damaged or another program's.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["about"])
+            return {key: file.get_tensor(key) for key in file.keys()}, about  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not written by gmaug, or damaged ({error}); make it again") from None

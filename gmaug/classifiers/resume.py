@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from gmaug.generators.checkpoint import read_tensors, write_tensors
+from gmaug.backend import read_tensors, write_tensors
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 

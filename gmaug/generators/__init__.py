@@ -7,7 +7,8 @@
 - :class:`GuidedDiffusion`: class-conditional diffusion, guided by a noisy classifier.
 - :class:`FunctionGenerator`, :class:`BankGenerator`, :class:`PipelineGenerator`: what a user
   brings: a function, images or a folder of them, a ``diffusers`` pipeline.
-- :mod:`gmaug.generators.distance`: how far generated images are from real ones.
+- :func:`make_generator`, :func:`load_generator`: the first two by name, and from a file.
+- :mod:`gmaug.generators.quality`: how far generated images are from real ones.
 
 The networks need torch, which is imported when they are first asked for.
 """
@@ -15,26 +16,87 @@ The networks need torch, which is imported when they are first asked for.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from gmaug.generators.base import Budget, Generator
+from gmaug.generators.base import Budget, Generator, require_linear
+
+if TYPE_CHECKING:
+    from gmaug.generators.training import TrainedGenerator
 
 _LAZY = {
     "BankGenerator": "adapters",
-    "Diverged": "trained",
+    "Diverged": "training",
     "FunctionGenerator": "adapters",
     "GuidedDiffusion": "diffusion",
-    "GuidedDiffusionSettings": "diffusion_settings",
+    "GuidedDiffusionSettings": "settings",
     "PROFILES": "settings",
     "PipelineGenerator": "adapters",
     "TransitionalCGAN": "cgan",
     "TransitionalCGANSettings": "settings",
+    "settings_for": "settings",
 }
 
-__all__ = ["Budget", "Generator", *_LAZY]
+KINDS = {"cgan": "TransitionalCGAN", "diffusion": "GuidedDiffusion"}
+"""The generators that are trained here: name and class."""
+
+__all__ = ["KINDS", "Budget", "Generator", "load_generator", "make_generator", "require_linear", *_LAZY]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(f"gmaug.generators.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def generator_class(name: str) -> type[TrainedGenerator]:
+    """The class of a generator; ``ValueError`` with the known names if there is none."""
+    if name not in KINDS:
+        known = " or ".join(map(repr, KINDS))
+        raise ValueError(f"generator={name!r} is unknown; use {known}, or an object of your own")
+    return getattr(import_module(f"gmaug.generators.{name}"), KINDS[name])
+
+
+def make_generator(
+    name: str, *, shape: tuple[int, int], profile: str = "default", seed: int = 0, **changes: Any
+) -> TrainedGenerator:
+    """An untrained generator.
+
+    Parameters
+    ----------
+    name : {"cgan", "diffusion"}
+    shape : (int, int)
+        Height and width of the images: equal, and a power of two of at least 8.
+    profile : {"smoke", "default", "converged", "paper"}
+        Whose settings are taken; see :mod:`gmaug.generators.settings`.
+    seed : int
+    **changes
+        Other settings, such as ``n_classes`` or ``threads``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such generator or profile, or it cannot draw images of this shape.
+    """
+    from gmaug.generators.settings import settings_for
+
+    kind = generator_class(name)
+    return kind(settings_for(name, shape=shape, profile=profile, seed=seed, **changes))
+
+
+def load_generator(path: str | Path, *, device: str = "cpu", threads: int | None = None) -> TrainedGenerator:
+    """The generator that a file holds, of whichever kind.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or no generator in it.
+    """
+    from gmaug.backend import read_tensors
+
+    _, about = read_tensors(path)
+    for name in KINDS:
+        kind = generator_class(name)
+        if about.get("format") == kind.FORMAT:
+            return kind.load(path, device=device, threads=threads)
+    raise ValueError(f"{path}: holds {about.get('format', 'no generator')!r}; there are {', '.join(KINDS)}")

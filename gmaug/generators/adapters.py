@@ -8,11 +8,38 @@ from typing import Any, Self
 
 import numpy as np
 
-from gmaug.generators.base import check_labels, check_training
+from gmaug.generators.base import check_labels, check_training, require_linear
 
 
-class FunctionGenerator:
+class Brought:
+    """What the adapters share: they are not trained, and know labels alone."""
+
+    name = "generator"
+    linear_conditions = False
+
+    def fit(self, images: np.ndarray, labels: np.ndarray, **_: Any) -> Self:
+        """Nothing: what was brought is what it is."""
+        return self
+
+    def sample(
+        self, labels: Sequence[int] | np.ndarray | None = None, *, conditions: Any = None, seed: int
+    ) -> np.ndarray:
+        """One image, uint8 (n, h, w, 3), for each label; the same for the same seed.
+
+        Raises
+        ------
+        ValueError
+            If conditions are given, or a label is not known.
+        """
+        if conditions is not None or labels is None:
+            require_linear(self)
+        return self._draw(check_labels(labels), seed)
+
+
+class FunctionGenerator(Brought):
     """A user's function as a generator: ``function(labels, rng) -> uint8 (n, h, w, 3)``.
+
+    What it returns is checked: ``ValueError`` if it is anything but uint8 RGB images, one a label.
 
     Parameters
     ----------
@@ -27,19 +54,7 @@ class FunctionGenerator:
     ) -> None:
         self.function, self.name = function, name or getattr(function, "__name__", "function")
 
-    def fit(self, images: np.ndarray, labels: np.ndarray, **_: Any) -> FunctionGenerator:
-        """Nothing: the function is what it is."""
-        return self
-
-    def sample(self, labels: Sequence[int] | np.ndarray, *, seed: int) -> np.ndarray:
-        """What the function draws, checked.
-
-        Raises
-        ------
-        ValueError
-            If it returns anything but uint8 RGB images, one a label.
-        """
-        labels = check_labels(labels)
+    def _draw(self, labels: np.ndarray, seed: int) -> np.ndarray:
         images = np.asarray(self.function(labels, np.random.default_rng(seed)))
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or len(images) != len(labels):
             raise ValueError(
@@ -58,8 +73,8 @@ class FunctionGenerator:
         raise ValueError(f"{path}: functions are not loaded from files; use FunctionGenerator(function)")
 
 
-class BankGenerator:
-    """Images made elsewhere, handed out by class: each at most once in a sample while they last.
+class BankGenerator(Brought):
+    """Images made elsewhere, handed out by class in random order: each once in a sample while they last.
 
     Parameters
     ----------
@@ -98,20 +113,9 @@ class BankGenerator:
         place = np.array([list(classes).index(name) for name in found.classes])
         return cls(found.arrays(size=size), place[found.labels], name=str(folder))
 
-    def fit(self, images: np.ndarray, labels: np.ndarray, **_: Any) -> BankGenerator:
-        """Nothing: the images are there."""
-        return self
-
-    def sample(self, labels: Sequence[int] | np.ndarray, *, seed: int) -> np.ndarray:
-        """One image of the bank for each label, in random order, again from the start when used up.
-
-        Raises
-        ------
-        ValueError
-            If the bank has no image of a wanted class.
-        """
-        labels, rng = check_labels(labels), np.random.default_rng(seed)
-        rows = np.empty(len(labels), dtype=np.int64)
+    def _draw(self, labels: np.ndarray, seed: int) -> np.ndarray:
+        """In random order, again from the start when used up."""
+        rng, rows = np.random.default_rng(seed), np.empty(len(labels), dtype=np.int64)
         for label in np.unique(labels):
             have, places = np.flatnonzero(self.labels == label), np.flatnonzero(labels == label)
             if not len(have):
@@ -121,9 +125,14 @@ class BankGenerator:
         return self.images[rows]
 
     def save(self, path: str | Path) -> None:
-        """Write the bank (npz)."""
-        with open(path, "wb") as file:
-            np.savez_compressed(file, images=self.images, labels=self.labels, name=self.name)
+        """Write the bank (npz), whole or not at all."""
+        draft = Path(f"{path}.part")
+        try:
+            with open(draft, "wb") as file:
+                np.savez_compressed(file, images=self.images, labels=self.labels, name=self.name)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> BankGenerator:
@@ -137,7 +146,7 @@ class BankGenerator:
             return cls(file["images"], file["labels"], name=str(file["name"]))
 
 
-class PipelineGenerator:
+class PipelineGenerator(Brought):
     """A ``diffusers`` pipeline as a generator, whether it takes classes or prompts.
 
     Parameters
@@ -177,22 +186,12 @@ class PipelineGenerator:
         self.pipeline, self.size, self.batch, self.options = pipeline, size, batch, options
         self.argument, self.names = ("class_labels", classes) if prompts is None else ("prompt", prompts)
 
-    def fit(self, images: np.ndarray, labels: np.ndarray, **_: Any) -> PipelineGenerator:
-        """Nothing: the pipeline is trained."""
-        return self
-
-    def sample(self, labels: Sequence[int] | np.ndarray, *, seed: int) -> np.ndarray:
-        """What the pipeline makes for each label, each image with a random stream of its own.
-
-        Raises
-        ------
-        ValueError
-            If a label has no class or prompt.
-        """
+    def _draw(self, labels: np.ndarray, seed: int) -> np.ndarray:
+        """Each image with a random stream of its own."""
         import torch
         from PIL import Image
 
-        labels, made = check_labels(labels), []
+        made: list[np.ndarray] = []
         missing = set(labels.tolist()) - set(self.names)
         if missing:
             raise ValueError(f"{self.argument}: nothing given for the classes {sorted(missing)}")

@@ -1,4 +1,4 @@
-"""What a generator is."""
+"""What a generator is, and the checks that all of them share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+
+from gmaug.datasets.base import labelled
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,12 @@ class Budget:
 
 @runtime_checkable
 class Generator(Protocol):
-    """A class-conditional image model (section 3.5)."""
+    """A class-conditional image model (section 3.5).
+
+    One that has *linear conditions* also takes ``sample(conditions=..., seed=...)``: a float
+    matrix (n, C), a row for each image, whose one-hot rows mean what labels mean. It says so by
+    an attribute ``linear_conditions = True``.
+    """
 
     def fit(
         self,
@@ -71,8 +78,39 @@ def check_labels(labels: Sequence[int] | np.ndarray, n_classes: int | None = Non
     return labels
 
 
+def check_wanted(labels: Any, conditions: Any, n_classes: int) -> np.ndarray:
+    """What is asked for: labels as int64 (n,), or conditions as float32 (n, `n_classes`).
+
+    Raises
+    ------
+    ValueError
+        If neither or both are given, or they do not fit.
+    """
+    if (labels is None) == (conditions is None):
+        raise ValueError("give labels= or conditions=, one of the two")
+    if conditions is None:
+        return check_labels(labels, n_classes)
+    conditions = np.asarray(conditions, dtype=np.float32)
+    if conditions.ndim != 2 or conditions.shape[1] != n_classes or not np.isfinite(conditions).all():
+        raise ValueError(f"conditions of shape {conditions.shape}; give finite numbers, (n, {n_classes})")
+    return conditions
+
+
+def require_linear(generator: Any) -> None:
+    """Refuse a generator that takes labels alone.
+
+    Raises
+    ------
+    ValueError
+        In one line, if it has no linear conditions.
+    """
+    if not getattr(generator, "linear_conditions", False):
+        name = getattr(generator, "name", type(generator).__name__)
+        raise ValueError(f"generator {name!r} takes labels alone, no mixed conditions; use cgan or diffusion")
+
+
 def check_training(
-    images: np.ndarray, labels: Sequence[int] | np.ndarray, *, side: int | None = None
+    images: Any, labels: Sequence[int] | np.ndarray | None = None, *, side: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Training images and their labels, as arrays.
 
@@ -81,14 +119,10 @@ def check_training(
     ValueError
         If the images are not uint8 (n, side, side, 3), there are none, or the labels do not match.
     """
-    images, labels = np.asarray(images), check_labels(labels)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise ValueError(f"images are {images.dtype} {images.shape}; give uint8 (n, height, width, 3)")
+    images, labels = labelled(images, labels, size=side, name="images")
     if side is not None and images.shape[1:3] != (side, side):
         raise ValueError(
             f"images are {images.shape[1]} x {images.shape[2]} px, the settings say resolution={side}; "
             "resize the images or change the setting"
         )
-    if not len(images) or len(images) != len(labels):
-        raise ValueError(f"{len(images)} images and {len(labels)} labels; give one label for each image")
-    return images, labels
+    return images, check_labels(labels)

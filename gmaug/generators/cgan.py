@@ -1,23 +1,489 @@
-"""The StyleGAN2 conditional GAN with transitional training (section 3.5).
+"""The StyleGAN2 conditional GAN with transitional training, top to bottom (section 3.5).
 
 Training starts unconditional and lets the class in gradually: on few images per class a conditional
 GAN collapses to one picture a class when it is conditional from the start. Shahbazi, Danelljan,
-Paudel and Van Gool, *Collapse by Conditioning* (ICLR 2022).
+Paudel and Van Gool, *Collapse by Conditioning* (ICLR 2022). The networks are those of Karras et
+al., *Analyzing and Improving the Image Quality of StyleGAN* (CVPR 2020): mapping to w, learned
+constant, modulated and demodulated convolutions, noise at every layer, skip RGB; a residual
+discriminator with minibatch standard deviation; equalised learning rates throughout.
+
+Written for a CPU first; what differs from the published networks:
+
+- the FIR resampling filters are **bilinear**: features are resampled by ``interpolate`` (which is
+  the FIR filter 1-3-3-1 but for the border) on the way up and by 2 x 2 means on the way down;
+- a layer that changes resolution convolves on the smaller side (a quarter of the work);
+- a modulated convolution scales the activations instead of one kernel per image, which is the same
+  sum in another order; the activation's gain of sqrt(2) is folded into the small tensors;
+- memory is channels-last: on a CPU convolution and resampling are up to four times faster so;
+- path length regularisation and style mixing are left out, and ADA is replaced by DiffAugment.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gmaug.generators.cgan_training import CGANTraining, make_generator
 from gmaug.generators.settings import TransitionalCGANSettings
-from gmaug.generators.stylegan2 import Generator
-from gmaug.generators.trained import TrainedGenerator
+from gmaug.generators.training import TrainedGenerator, Training, seeded
+
+# ---- networks -----------------------------------------------------------------------------
+
+SLOPE = 0.2  # of the leaky ReLU, as in StyleGAN2
+GAIN = math.sqrt(2.0)  # keeps the second moment of N(0, 1) input after that leaky ReLU
+
+
+def second_moment_norm(x: Tensor) -> Tensor:
+    """Scale each row to a mean square of one."""
+    return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+def embedded(table: Tensor, wanted: Tensor) -> Tensor:
+    """Rows of `table` (C, d): of labels (n,), or sums of all rows with weights (n, C)."""
+    return wanted.to(table.dtype) @ table if wanted.is_floating_point() else table[wanted]
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Twice the side, bilinear."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def downsample(x: Tensor) -> Tensor:
+    """Half the side, means of 2 x 2."""
+    return F.avg_pool2d(x, 2)
+
+
+class Linear(nn.Module):
+    """Fully connected layer with an equalised learning rate.
+
+    The stored weight is N(0, 1) and is scaled when used, so that Adam's steps are equally large,
+    relative to the weight, in every layer; `lr_mul` is this layer's rate relative to the others.
+    `bias` is what the bias starts from; `activate` adds a leaky ReLU.
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, *, bias: float = 0.0, activate: bool = False, lr_mul: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_out, n_in) / lr_mul)
+        self.bias = nn.Parameter(torch.full((n_out,), bias / lr_mul))
+        gain = GAIN if activate else 1.0
+        self.scale, self.bias_scale, self.activate = gain * lr_mul / math.sqrt(n_in), gain * lr_mul, activate
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.linear(x, self.weight * self.scale, self.bias * self.bias_scale)
+        return F.leaky_relu_(y, SLOPE) if self.activate else y
+
+
+class Conv(nn.Module):
+    """Convolution with an equalised learning rate, optionally activated; `gain` scales its output."""
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        kernel: int = 3,
+        activate: bool = True,
+        bias: bool = True,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
+        gain = gain * GAIN if activate else gain
+        self.scale, self.bias_scale, self.activate = gain / math.sqrt(n_in * kernel**2), gain, activate
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias * self.bias_scale
+        y = F.conv2d(x, self.weight * self.scale, bias, padding=self.weight.shape[-1] // 2)
+        return F.leaky_relu_(y, SLOPE) if self.activate else y
+
+
+class ModulatedConv(nn.Module):
+    """Convolution whose input channels are scaled by a style, its output brought back to unit variance.
+
+    With weight ``v`` and style ``s``, StyleGAN2 convolves image n with ``v s_n / |v s_n|``. Here the
+    activations are multiplied by ``s_n``, convolved with the shared ``v``, and the caller multiplies
+    the result by ``d_n = 1 / |v s_n|``: one dense convolution for the whole batch.
+    """
+
+    def __init__(self, n_in: int, n_out: int, w_dim: int, *, kernel: int = 3) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel))
+        self.affine = Linear(w_dim, n_in, bias=1.0)
+        self.scale = 1 / math.sqrt(n_in * kernel**2)
+
+    def forward(self, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+        """The convolved activations, not yet demodulated, and the style (n, n_in)."""
+        style = self.affine(w)
+        y = F.conv2d(
+            x * style[:, :, None, None], self.weight * self.scale, padding=self.weight.shape[-1] // 2
+        )
+        return y, style
+
+    def demodulation(self, style: Tensor) -> Tensor:
+        """1 / |v s| for each image and output channel, shape (n, n_out)."""
+        energy = (self.weight * self.scale).square().sum(dim=(2, 3))
+        return torch.rsqrt(F.linear(style.square(), energy) + 1e-8)
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated convolution, noise, bias, leaky ReLU; the first of a block doubles the side."""
+
+    def __init__(self, n_in: int, n_out: int, w_dim: int, *, up: bool = False) -> None:
+        super().__init__()
+        self.conv, self.up = ModulatedConv(n_in, n_out, w_dim), up
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(n_out))
+
+    def forward(self, x: Tensor, w: Tensor, generator: torch.Generator) -> Tensor:
+        y, style = self.conv(x, w)
+        y = upsample(y) if self.up else y
+        n, _, height, width = y.shape
+        noise = torch.randn((n, 1, height, width), generator=generator, device=y.device)
+        noise = noise.to(y.dtype) * (self.noise_strength * GAIN)
+        factor = (self.conv.demodulation(style) * GAIN)[:, :, None, None].to(y.dtype)
+        y = torch.addcmul((self.bias * GAIN)[:, None, None].to(y.dtype), y, factor) + noise
+        return F.leaky_relu_(y, SLOPE)
+
+
+class Mapping(nn.Module):
+    """(z, class) to w, the class weighted by lambda.
+
+    ``h = FC0(norm(z)) + lambda FCproj(norm(Embed(y)))``, then the other layers: added after layer 0,
+    so at lambda = 0 the network is exactly an unconditional one. What is wanted, `y`, is labels (n,)
+    or weights of the classes (n, C), in which the sum is linear.
+    """
+
+    def __init__(self, n_classes: int, z_dim: int, w_dim: int, *, layers: int, lr_mul: float) -> None:
+        super().__init__()
+        self.embed = nn.Parameter(torch.randn(n_classes, w_dim))
+        self.project = Linear(w_dim, w_dim, lr_mul=lr_mul)
+        self.first = Linear(z_dim, w_dim, activate=True, lr_mul=lr_mul)
+        self.rest = nn.Sequential(
+            *(Linear(w_dim, w_dim, activate=True, lr_mul=lr_mul) for _ in range(layers - 1))
+        )
+
+    def forward(self, z: Tensor, wanted: Tensor, lambda_t: float) -> Tensor:
+        h = self.first(second_moment_norm(z))
+        if lambda_t > 0:
+            h = h + lambda_t * self.project(embedded(second_moment_norm(self.embed), wanted))
+        return self.rest(h)
+
+
+class Generator(nn.Module):
+    """Mapping and synthesis with skip RGB.
+
+    Parameters
+    ----------
+    n_classes : int
+    channels : sequence of int
+        Channels at 4, 8, 16, ... px; their number sets the resolution.
+    z_dim, w_dim, mapping_layers : int
+    mapping_lr : float
+        Learning rate of the mapping relative to the rest.
+    """
+
+    def __init__(
+        self,
+        n_classes: int,
+        *,
+        channels: Sequence[int],
+        z_dim: int,
+        w_dim: int,
+        mapping_layers: int = 2,
+        mapping_lr: float = 0.01,
+    ) -> None:
+        super().__init__()
+        self.z_dim = z_dim
+        self.mapping = Mapping(n_classes, z_dim, w_dim, layers=mapping_layers, lr_mul=mapping_lr)
+        self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+        self.layers = nn.ModuleList([SynthesisLayer(channels[0], channels[0], w_dim)])
+        for n_in, n_out in pairwise(channels):
+            self.layers.append(SynthesisLayer(n_in, n_out, w_dim, up=True))
+            self.layers.append(SynthesisLayer(n_out, n_out, w_dim))
+        self.to_rgb = nn.ModuleList(ModulatedConv(c, 3, w_dim, kernel=1) for c in channels)
+        self.rgb_bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, z: Tensor, wanted: Tensor, lambda_t: float, generator: torch.Generator) -> Tensor:
+        """Images (n, 3, side, side), -1 to 1 but not clipped, of what is wanted, from `z` (n, z_dim)."""
+        return self.synthesis(self.mapping(z, wanted, lambda_t), generator)
+
+    def synthesis(self, w: Tensor, generator: torch.Generator) -> Tensor:
+        """Images of styles `w`, (n, w_dim)."""
+        x = self.constant.expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = self.layers[0](x, w, generator)
+        rgb = self._rgb(0, x, w)
+        for block in range(1, len(self.to_rgb)):
+            x = self.layers[2 * block - 1](x, w, generator)
+            x = self.layers[2 * block](x, w, generator)
+            rgb = upsample(rgb) + self._rgb(block, x, w)
+        return rgb + self.rgb_bias[:, None, None]
+
+    def _rgb(self, block: int, x: Tensor, w: Tensor) -> Tensor:
+        return self.to_rgb[block](x, w)[0]  # no demodulation: a style may brighten or fade
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions, the second after halving the side, beside a 1 x 1 path; variance kept."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.first = Conv(n_in, n_in)
+        self.second = Conv(n_in, n_out, gain=math.sqrt(0.5))
+        self.skip = Conv(n_in, n_out, kernel=1, activate=False, bias=False, gain=math.sqrt(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(downsample(self.first(x))) + self.skip(downsample(x))
+
+
+def minibatch_std(x: Tensor, group: int) -> Tensor:
+    """Append one map: the standard deviation over each `group` of neighbouring images, averaged."""
+    n, c, height, width = x.shape
+    if n % group:
+        raise ValueError(f"a batch of {n} is not a multiple of minibatch_std={group}; change one of them")
+    y = x.reshape(n // group, group, c, height, width)
+    variance = (y - y.mean(dim=1, keepdim=True)).square().mean(dim=1)  # a third of the time of var()
+    std = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    maps = std.repeat_interleave(group)[:, None, None, None].expand(n, 1, height, width)
+    return torch.cat([x, maps.to(x.dtype)], dim=1)
+
+
+class Discriminator(nn.Module):
+    """Shared trunk with an unconditional logit ``u`` and a conditional one ``c``.
+
+    ``u = FC(features)``, ``c = <FC(features), cmap(y)> / sqrt(dim)``.
+    """
+
+    def __init__(self, n_classes: int, *, channels: Sequence[int], w_dim: int, std_group: int = 4) -> None:
+        super().__init__()
+        self.std_group = std_group
+        self.from_rgb = Conv(3, channels[-1], kernel=1)
+        sizes = list(reversed(channels))
+        self.blocks = nn.Sequential(*(ResidualBlock(n_in, n_out) for n_in, n_out in pairwise(sizes)))
+        self.last_conv = Conv(channels[0] + 1, channels[0])
+        self.last = Linear(channels[0] * 16, channels[0], activate=True)
+        self.unconditional = Linear(channels[0], 1)
+        self.conditional = Linear(channels[0], w_dim)
+        self.embed = nn.Parameter(torch.randn(n_classes, w_dim))
+        self.class_map = Linear(w_dim, w_dim)
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (u, c), each (n,), of images (n, 3, side, side)."""
+        x = self.blocks(self.from_rgb(images))
+        x = self.last_conv(minibatch_std(x, self.std_group))
+        features = self.last(x.flatten(1))
+        wanted = second_moment_norm(self.class_map(second_moment_norm(self.embed)))[labels]
+        conditional = (self.conditional(features) * wanted).sum(dim=1) / math.sqrt(wanted.shape[1])
+        return self.unconditional(features)[:, 0], conditional
+
+# ---- losses: u is the unconditional logit, c the conditional one, sp the softplus -------------
+
+
+def generator_loss(u_fake: Tensor, c_fake: Tensor, weight: float) -> Tensor:
+    """``sp(-u_f) + lambda sp(-c_f)``, averaged over the batch (non-saturating)."""
+    loss = F.softplus(-u_fake).mean()
+    return loss + weight * F.softplus(-c_fake).mean() if weight > 0 else loss
+
+
+def discriminator_loss(
+    u_real: Tensor, c_real: Tensor, u_fake: Tensor, c_fake: Tensor, weight: float
+) -> Tensor:
+    """``sp(u_f) + sp(-u_r) + lambda [sp(c_f) + sp(-c_r)]``, averaged over the batch."""
+    loss = F.softplus(u_fake).mean() + F.softplus(-u_real).mean()
+    if weight > 0:
+        loss = loss + weight * (F.softplus(c_fake).mean() + F.softplus(-c_real).mean())
+    return loss
+
+
+def r1_penalty(u_real: Tensor, images: Tensor) -> Tensor:
+    """Mean over the batch of ``|grad_x u(x)|^2`` at the real `images`; multiply by gamma / 2.
+
+    The unconditional logit alone, as the method has it. Keeps the graph, for the step on the
+    discriminator's weights.
+    """
+    (gradient,) = torch.autograd.grad(u_real.sum(), images, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+# ---- differentiable augmentation ----------------------------------------------------------
+
+
+def augment(images: Tensor, policy: Sequence[str], generator: torch.Generator) -> Tensor:
+    """Augment each image by its own draw.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, 3, side, side), range -1 to 1
+    policy : sequence of {"color", "translation", "cutout"}
+        Applied in this order; empty leaves the images alone. :class:`TransitionalCGANSettings` checks it.
+    generator : torch.Generator
+        On the images' device.
+
+    Notes
+    -----
+    After Zhao et al., *Differentiable Augmentation for Data-Efficient GAN Training* (NeurIPS 2020),
+    in place of StyleGAN2-ADA's adaptive pipeline: the discriminator sees only augmented images, and
+    gradients pass through to the generator, so that it learns the images and not their augmentation.
+    """
+    for name in policy:
+        images = _STEPS[name](images, generator)
+    return images
+
+
+def _uniform(images: Tensor, generator: torch.Generator) -> Tensor:
+    shape = (len(images), 1, 1, 1)
+    return torch.rand(shape, generator=generator, device=images.device, dtype=torch.float32).to(images.dtype)
+
+
+def color(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Brightness +-0.5, saturation x 0-2, contrast x 0.5-1.5 (the method's ranges on -1 to 1).
+
+    The three are affine in the pixel, so they are worked out on the means and applied at once.
+    """
+    brightness = _uniform(images, generator) - 0.5
+    saturation = _uniform(images, generator) * 2
+    contrast = _uniform(images, generator) + 0.5
+    grey = images.mean(dim=1, keepdim=True)
+    centre = grey.mean(dim=(2, 3), keepdim=True)  # brightness shifts it, saturation leaves it
+    spread = torch.lerp(grey, images, saturation)
+    return torch.lerp(centre, spread, contrast) + brightness
+
+
+def _offsets(n: int, reach: int, generator: torch.Generator) -> Tensor:
+    """Two integers in [-reach, reach] for each image."""
+    return torch.randint(-reach, reach + 1, (2, n, 1), generator=generator, device=generator.device)
+
+
+def translation(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift by up to an eighth of the side each way; what comes in is zero (mid-grey)."""
+    n, _, height, width = images.shape
+    down, right = _offsets(n, max(1, round(height / 8)), generator)
+    # As two products with 0/1 matrices: exact, the same bytes every time on a GPU too (indexing is
+    # not, going backwards), and at these sizes no slower.
+    rows = _shift(height, down, images)
+    columns = _shift(width, right, images)
+    return (rows @ images @ columns.transpose(2, 3)).contiguous(memory_format=torch.channels_last)
+
+
+def _shift(side: int, by: Tensor, like: Tensor) -> Tensor:
+    """Matrices (n, 1, side, side) that move a column vector by `by` (n, 1) places."""
+    place = torch.arange(side, device=like.device)
+    return (place[None, :, None] - by[:, :, None] == place[None, None, :]).to(like.dtype)[:, None]
+
+
+def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Grey out one square of half the side, wherever its centre falls."""
+    n, _, height, width = images.shape
+    ys = torch.randint(0, height + 1, (n, 1), generator=generator, device=images.device)
+    xs = torch.randint(0, width + 1, (n, 1), generator=generator, device=images.device)
+    in_y = (torch.arange(height, device=images.device)[None] - ys + height // 4).div(
+        height // 2, rounding_mode="floor"
+    ) == 0
+    in_x = (torch.arange(width, device=images.device)[None] - xs + width // 4).div(
+        width // 2, rounding_mode="floor"
+    ) == 0
+    return images * ~(in_y[:, None, :, None] & in_x[:, None, None, :])
+
+
+_STEPS = {"color": color, "translation": translation, "cutout": cutout}
+
+# ---- training -----------------------------------------------------------------------------
+
+
+def new_generator(settings: TransitionalCGANSettings, n_classes: int) -> Generator:
+    """The generator, its first weights drawn from the settings' seed."""
+    s = settings
+    sizes = {"channels": s.channels, "z_dim": s.z_dim, "w_dim": s.w_dim, "mapping_layers": s.mapping_layers}
+    return seeded(s.seed, lambda: Generator(n_classes, mapping_lr=s.mapping_lr, **sizes))
+
+
+def new_discriminator(settings: TransitionalCGANSettings, n_classes: int) -> Discriminator:
+    """The discriminator, drawn from another stream of the same seed."""
+    s = settings
+    sizes = {"channels": s.channels, "w_dim": s.w_dim, "std_group": s.minibatch_std}
+    return seeded(s.seed + 2**32, lambda: Discriminator(n_classes, **sizes))
+
+
+class CGANTraining(Training):
+    """Generator, its average and discriminator of a :class:`TransitionalCGAN`."""
+
+    settings: TransitionalCGANSettings
+
+    def _build(self) -> None:
+        s, to = self.settings, {"device": self.device, "memory_format": torch.channels_last}
+        self.generator = new_generator(s, self.n_classes).to(**to)
+        self.averaged = new_generator(s, self.n_classes).to(**to).requires_grad_(False)
+        self.discriminator = new_discriminator(s, self.n_classes).to(**to)
+        self.modules = {
+            "generator": self.generator, "average": self.averaged, "discriminator": self.discriminator
+        }  # fmt: skip
+        self.drawn = {"generator": self.averaged}
+        options = {"lr": s.lr, "betas": s.betas, "eps": 1e-8, "fused": True}
+        self.optimisers = {
+            "g": torch.optim.Adam(self.generator.parameters(), **options),
+            "d": torch.optim.Adam(self.discriminator.parameters(), **options),
+        }
+
+    def examine(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """``lambda``, the class's weight now."""
+        return {"lambda": self.settings.lambda_at(self.kimg)}
+
+    @property
+    def ready(self) -> bool:
+        """Not before the class counts in full: earlier, samples are real enough but of any class."""
+        return self.settings.lambda_at(self.kimg) >= 1
+
+    def step(self) -> dict[str, Tensor]:
+        """Train both networks on one batch; losses, the R1 penalty and the means of the four logits.
+
+        The R1 penalty is zero on the steps that do without it, else weighted by their rarity.
+
+        One batch of fakes serves both networks: the discriminator learns from it, and the
+        generator then learns from the improved discriminator. (Drawing a second batch, as
+        StyleGAN2 does, costs another forward pass of the generator and changes nothing in
+        expectation.)
+        """
+        s = self.settings
+        weight, own = s.lambda_at(self.kimg), self.own()
+        # a fake's class is the class of a training image drawn at random: the training distribution
+        wanted = self.team.part(self.labels[self.rows()])
+        z = self.team.part(torch.randn(s.batch, s.z_dim, generator=self.random, device=self.device))
+        with_r1 = self.step_count % s.r1_every == 0
+        r1 = torch.zeros((), device=self.device)
+        with self.autocast(enabled=not with_r1):
+            fakes = augment(self.generator(z, wanted, weight, own), s.augment, own)
+            reals, labels = self.reals()
+            reals.requires_grad_(with_r1)
+            shown = augment(reals, s.augment, own)
+            if with_r1:  # apart, so that the second derivative is not taken through the fakes
+                u_real, c_real = self.discriminator(shown, labels)
+                u_fake, c_fake = self.discriminator(fakes.detach(), wanted)
+                r1 = r1_penalty(u_real, reals)
+            else:
+                both, classes = torch.cat([shown, fakes.detach()]), torch.cat([labels, wanted])
+                (u_real, u_fake), (c_real, c_fake) = (
+                    y.split(len(reals)) for y in self.discriminator(both, classes)
+                )
+            loss_d = discriminator_loss(u_real, c_real, u_fake, c_fake, weight)
+        self.descend("d", loss_d + r1 * (s.gamma / 2 * s.r1_every))
+        self.discriminator.requires_grad_(False)  # the generator's step needs no gradient of its weights
+        with self.autocast():
+            loss_g = generator_loss(*self.discriminator(fakes, wanted), weight)
+        self.descend("g", loss_g)
+        self.discriminator.requires_grad_(True)
+        self.average([(self.averaged, self.generator)])
+        logits = {"u_real": u_real, "u_fake": u_fake, "c_real": c_real, "c_fake": c_fake}
+        values = {"loss_g": loss_g, "loss_d": loss_d, "r1": r1 * s.r1_every}
+        values |= {key: value.mean() for key, value in logits.items()}
+        return {key: value.detach().float() for key, value in values.items()}
 
 
 class TransitionalCGAN(TrainedGenerator):
@@ -33,7 +499,7 @@ class TransitionalCGAN(TrainedGenerator):
         Rows as every trained generator has them, with ``lambda``, ``loss_g``, ``loss_d``, ``r1``
         and the means of the four logits.
     n_classes_, kimg_
-        As in :class:`gmaug.generators.trained.TrainedGenerator`.
+        As in :class:`gmaug.generators.training.TrainedGenerator`.
     """
 
     FORMAT: ClassVar[str] = "gmaug transitional cgan 2"
@@ -47,44 +513,36 @@ class TransitionalCGAN(TrainedGenerator):
         """The averaged generator (EMA), from which samples are drawn."""
         return self.nets_["generator"]
 
-    def sample(self, labels: Sequence[int] | np.ndarray, *, seed: int, psi: float = 1.0) -> np.ndarray:
-        """Images of the wanted classes.
+    def sample(
+        self,
+        labels: Sequence[int] | np.ndarray | None = None,
+        *,
+        conditions: np.ndarray | None = None,
+        seed: int,
+        psi: float = 1.0,
+    ) -> np.ndarray:
+        """As :meth:`gmaug.generators.training.TrainedGenerator.sample`, with truncation.
 
         Parameters
         ----------
-        labels : sequence of int, shape (n,)
-        seed : int
-            Image i depends on the seed, on i and on ``labels[i]``.
+        labels, conditions, seed
+            See there.
         psi : float
-            Truncation: below 1, w is drawn towards the mean w of its class (0: the mean itself).
-
-        Returns
-        -------
-        ndarray of uint8, shape (n, resolution, resolution, 3), range 0-255
-
-        Raises
-        ------
-        ValueError
-            If the generator is not fitted or does not know a class.
+            Truncation: below 1, w is drawn towards the mean w of what is wanted (0: the mean itself).
         """
-        return super().sample(labels, seed=seed, psi=psi)
+        return super().sample(labels, conditions=conditions, seed=seed, psi=psi)
 
     @torch.inference_mode()
     def _draw(self, wanted: Tensor, random: torch.Generator, *, psi: float = 1.0) -> Tensor:
         net, weight = self.generator_, self.settings.lambda_at(self.kimg_)
         z = torch.randn(len(wanted), self.settings.z_dim, generator=random, device=wanted.device)
         w = net.mapping(z, wanted, weight)
-        if psi != 1:
-            w = torch.lerp(self._centres(weight)[wanted], w, psi)
+        if psi != 1:  # mean w of each wanted kind over 1,000 fixed draws of z
+            fixed = torch.randn(1000, self.settings.z_dim, generator=torch.Generator().manual_seed(0)).to(z)
+            kinds, place = torch.unique(wanted, dim=0, return_inverse=True)
+            means = [net.mapping(fixed, k.expand(1000, *k.shape), weight).mean(dim=0) for k in kinds]
+            w = torch.lerp(torch.stack(means)[place], w, psi)
         return net.synthesis(w, random)
 
-    def _centres(self, weight: float) -> Tensor:
-        """Mean w of each class over 1,000 fixed draws of z."""
-        net = self.generator_
-        random = torch.Generator().manual_seed(0)
-        z = torch.randn(1000, self.settings.z_dim, generator=random).to(net.constant)
-        classes = torch.arange(self.n_classes_, device=z.device)
-        return torch.stack([net.mapping(z, k.expand(len(z)), weight).mean(dim=0) for k in classes])
-
     def _networks(self) -> dict[str, nn.Module]:
-        return {"generator": make_generator(self.settings, self.n_classes_)}
+        return {"generator": new_generator(self.settings, self.n_classes_)}

@@ -1,12 +1,15 @@
-"""Class-conditional diffusion, guided by a noisy classifier (section 3.5).
+"""Class-conditional diffusion, guided by a noisy classifier, top to bottom (section 3.5).
 
 Dhariwal and Nichol, *Diffusion Models Beat GANs on Image Synthesis* (NeurIPS 2021). The UNet and
-the schedules are ``diffusers``'; the noisy classifier and its gradient are added here. Both
-networks are trained together, on the same noisy images.
+the noise schedules are ``diffusers``'; the noisy classifier, its gradient and the guided samplers
+are here. Both networks are trained together, on the same noisy images; the noisy classifier, which
+over-fits long before the UNet, stops by its own loss on validation images.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -15,15 +18,370 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gmaug.generators import samplers
-from gmaug.generators.diffusion_settings import SAMPLERS, GuidedDiffusionSettings
-from gmaug.generators.diffusion_training import (
-    DiffusionTraining,
-    make_classifier,
-    make_denoiser,
-    make_scheduler,
-)
-from gmaug.generators.trained import TrainedGenerator
+from gmaug import backend
+from gmaug.generators.settings import SAMPLERS, SCHEDULES, GuidedDiffusionSettings
+from gmaug.generators.training import TrainedGenerator, Training, seeded
+
+# ---- samplers: plain loops over noise levels ------------------------------------------------
+
+Denoise = Callable[[Tensor, int], Tensor]
+"""``denoise(x, t)``: the noise in x_t."""
+
+Score = Callable[[Tensor, int], Tensor]
+"""``score(x, t)``: gradient of log p(y | x_t, t) by x_t."""
+
+Level = tuple[int, float, float]
+"""A noise level t that is visited, its signal power alpha-bar, and that of the level after it."""
+
+
+def levels(scheduler: Any, steps: int) -> list[Level]:
+    """The noise levels that a sampler visits, from pure noise on.
+
+    Parameters
+    ----------
+    scheduler : diffusers.DDPMScheduler
+        Its own ``previous_timestep`` says what is visited next: where `steps` does not divide
+        ``num_train_timesteps``, that is not always the same distance away.
+    steps : int
+    """
+    scheduler.set_timesteps(steps)
+    bars, found = scheduler.alphas_cumprod, []
+    for t in scheduler.timesteps.tolist():
+        after = int(scheduler.previous_timestep(t))
+        found.append((t, float(bars[t]), float(bars[after]) if after >= 0 else 1.0))
+    return found
+
+
+def ddim(
+    denoise: Denoise,
+    x: Tensor,
+    visited: Sequence[Level],
+    *,
+    score: Score | None = None,
+    scale: float = 1.0,
+    start: float = 1e-3,
+    eta: float = 0.0,
+    generator: torch.Generator | None = None,
+    callback: Callable[[int, Tensor], None] | None = None,
+) -> Tensor:
+    """Guided DDIM (Dhariwal and Nichol 2021, algorithm 2).
+
+    ``eps' = eps - sqrt(1 - abar_t) s grad``; x_0 as it follows from eps', brought into range; the
+    noise that this x_0 leaves in x_t; both put together at the next level.
+
+    Parameters
+    ----------
+    denoise : callable
+    x : Tensor, shape (n, 3, side, side)
+        Standard normal noise.
+    visited : sequence of Level
+        As :func:`levels` gives them.
+    score : callable, optional
+        Without it nothing guides.
+    scale : float
+        s.
+    start : float
+        Signal power alpha-bar below which nothing guides.
+    eta : float
+        0 adds no noise on the way.
+    generator : torch.Generator, optional
+        Of that noise.
+    callback : callable, optional
+        Called with the noise level and the images after each step.
+    """
+    for t, bar, after in visited:
+        noise = denoise(x, t)
+        if score is not None and scale and bar >= start:
+            noise = noise - math.sqrt(1 - bar) * scale * score(x, t)
+        x0 = clean(x, noise, bar)
+        noise = (x - math.sqrt(bar) * x0) / math.sqrt(1 - bar)
+        sigma = eta * math.sqrt(variance(bar, after))
+        x = math.sqrt(after) * x0 + math.sqrt(max(1 - after - sigma**2, 0)) * noise
+        if sigma:
+            x = x + sigma * torch.randn(x.shape, generator=generator, device=x.device)
+        if callback is not None:
+            callback(t, x)
+    return x
+
+
+def ancestral(
+    denoise: Denoise,
+    x: Tensor,
+    visited: Sequence[Level],
+    *,
+    score: Score | None = None,
+    scale: float = 1.0,
+    start: float = 1e-3,
+    generator: torch.Generator | None = None,
+    callback: Callable[[int, Tensor], None] | None = None,
+) -> Tensor:
+    """Guided ancestral sampling (algorithm 1): the mean moves by ``Sigma s grad``, taken at x_t.
+
+    Sigma is the lower bound of the reverse variance. Parameters are those of :func:`ddim`.
+    """
+    for t, bar, after in visited:
+        x0 = clean(x, denoise(x, t), bar)
+        alpha, sigma2 = bar / after, variance(bar, after)
+        mean = math.sqrt(after) * (1 - alpha) / (1 - bar) * x0
+        mean = mean + math.sqrt(alpha) * (1 - after) / (1 - bar) * x
+        if score is not None and scale and bar >= start:
+            mean = mean + sigma2 * scale * score(x, t)
+        x = mean
+        if sigma2:
+            x = x + math.sqrt(sigma2) * torch.randn(x.shape, generator=generator, device=x.device)
+        if callback is not None:
+            callback(t, x)
+    return x
+
+
+def clean(x: Tensor, noise: Tensor, bar: float) -> Tensor:
+    """x_0 without its noise, brought into -1 to 1."""
+    return ((x - math.sqrt(1 - bar) * noise) / math.sqrt(bar)).clamp(-1, 1)
+
+
+def variance(bar: float, after: float) -> float:
+    """Lower bound of the variance of a reverse step from signal power `bar` to `after`."""
+    return (1 - after) / (1 - bar) * (1 - bar / after)
+
+
+# ---- networks -----------------------------------------------------------------------------
+
+
+def new_scheduler(settings: GuidedDiffusionSettings) -> Any:
+    """The ``diffusers.DDPMScheduler`` of the settings' noise."""
+    backend.torchvision()
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(
+        settings.timesteps,
+        beta_schedule=SCHEDULES[settings.schedule],
+        prediction_type=settings.prediction,
+        timestep_spacing="trailing",  # from the last level on, which is pure noise
+    )
+
+
+class ClassEmbedding(nn.Embedding):
+    """The UNet's class embedding, which takes labels (n,) or weights of the classes (n, C)."""
+
+    def forward(self, wanted: Tensor) -> Tensor:
+        if wanted.is_floating_point():
+            return wanted.to(self.weight.dtype) @ self.weight
+        return super().forward(wanted)
+
+
+def _unet(settings: GuidedDiffusionSettings, channels: tuple[int, ...], **options: Any) -> nn.Module:
+    """A ``diffusers`` UNet over images of the settings' size, patches as channels."""
+    backend.torchvision()
+    from diffusers import UNet2DModel
+
+    attention, colours = settings.attention, 3 * settings.patch**2
+    return UNet2DModel(
+        sample_size=settings.resolution // settings.patch,
+        in_channels=colours,
+        out_channels=colours,
+        layers_per_block=settings.layers,
+        block_out_channels=channels,
+        down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
+        up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
+        attention_head_dim=settings.head_dim,
+        norm_num_groups=settings.norm_groups,
+        resnet_time_scale_shift="scale_shift",
+        **options,
+    )
+
+
+class Denoiser(nn.Module):
+    """The class-conditional UNet."""
+
+    def __init__(self, settings: GuidedDiffusionSettings, n_classes: int) -> None:
+        super().__init__()
+        self.patch = settings.patch
+        if settings.unet_config is None:
+            self.unet = _unet(settings, settings.channels, num_class_embeds=n_classes)
+        else:
+            backend.torchvision()
+            from diffusers import UNet2DModel
+
+            config = json.loads(settings.unet_config) | {"num_class_embeds": n_classes}
+            self.unet = UNet2DModel(**config | {"sample_size": settings.resolution})
+        table = self.unet.class_embedding.weight
+        self.unet.class_embedding = ClassEmbedding.from_pretrained(table, freeze=False)
+
+    def forward(self, x: Tensor, t: Tensor, wanted: Tensor) -> Tensor:
+        """What the settings say it predicts, (n, 3, side, side), of images at noise level `t` (n,)."""
+        y = self.unet(F.pixel_unshuffle(x, self.patch), t, class_labels=wanted).sample
+        return F.pixel_shuffle(y, self.patch)[:, :3]  # a variance that it may predict is not used
+
+    def take(self, folder: str) -> None:
+        """Start from the weights of a pre-trained UNet; its classes are another set's and stay behind.
+
+        Raises
+        ------
+        ValueError
+            If the folder has no safetensors weights, or they do not fit its configuration.
+        """
+        from diffusers import UNet2DModel
+
+        try:
+            found = UNet2DModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        except (OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"pretrained={folder!r} cannot be read as a UNet2DModel ({reason})") from None
+        fits = {k: v for k, v in found.state_dict().items() if not k.startswith("class_embedding")}
+        self.unet.load_state_dict(self.unet.state_dict() | fits)
+
+
+class NoisyClassifier(nn.Module):
+    """Encoder half of a UNet with attention pooling: the class of an image at any noise level.
+
+    Dhariwal and Nichol, *Diffusion Models Beat GANs on Image Synthesis* (NeurIPS 2021), section 4.
+    """
+
+    def __init__(self, settings: GuidedDiffusionSettings, n_classes: int) -> None:
+        super().__init__()
+        self.patch = settings.patch
+        width = settings.classifier_channels[-1]
+        self.encoder = _unet(settings, settings.classifier_channels)
+        for decoder in ("up_blocks", "conv_norm_out", "conv_act", "conv_out"):
+            delattr(self.encoder, decoder)
+        self.norm = nn.GroupNorm(settings.norm_groups, width)
+        self.query = nn.Parameter(torch.zeros(1, 1, width))  # asks every place alike to begin with
+        self.pool = nn.MultiheadAttention(width, max(1, width // settings.head_dim), batch_first=True)
+        self.last = nn.Linear(width, n_classes)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Class logits (n, C) of images (n, 3, side, side) at noise level `t` (n,)."""
+        encoder = self.encoder
+        time = encoder.time_embedding(encoder.time_proj(t).to(x.dtype))
+        y = encoder.conv_in(F.pixel_unshuffle(x, self.patch))
+        for block in encoder.down_blocks:
+            y, _ = block(hidden_states=y, temb=time)
+        y = F.silu(self.norm(encoder.mid_block(y, time)))
+        places = y.flatten(2).transpose(1, 2)
+        query = places.mean(dim=1, keepdim=True) + self.query
+        return self.last(self.pool(query, places, places, need_weights=False)[0][:, 0])
+
+
+def new_networks(settings: GuidedDiffusionSettings, n_classes: int) -> dict[str, nn.Module]:
+    """UNet and noisy classifier, their first weights drawn from two streams of the settings' seed."""
+    return {
+        "unet": seeded(settings.seed, lambda: Denoiser(settings, n_classes)),
+        "classifier": seeded(settings.seed + 2**32, lambda: NoisyClassifier(settings, n_classes)),
+    }
+
+
+# ---- training -----------------------------------------------------------------------------
+
+
+class DiffusionTraining(Training):
+    """UNet, noisy classifier and their averages of a :class:`GuidedDiffusion`."""
+
+    settings: GuidedDiffusionSettings
+
+    def _build(self) -> None:
+        s, to = self.settings, {"device": self.device}
+        if self.device.type == "cuda":
+            to["memory_format"] = torch.channels_last  # gains nothing on a CPU
+        live, averages = (new_networks(s, self.n_classes) for _ in range(2))
+        if s.pretrained is not None:
+            live["unet"].take(s.pretrained)
+            averages["unet"].load_state_dict(live["unet"].state_dict())
+        best = new_networks(s, self.n_classes)["classifier"]  # of the least loss on validation images
+        for net in (*averages.values(), best):
+            net.requires_grad_(False).eval()
+        for net in (*live.values(), *averages.values(), best):
+            net.to(**to)
+        self.live, self.averages, self.best = live, averages, best
+        self.modules = {f"live.{name}": net for name, net in live.items()}
+        self.modules |= {f"average.{name}": net for name, net in averages.items()} | {"best": best}
+        self.drawn = dict(averages)
+        options = {"betas": s.betas, "fused": True}
+        decay = s.classifier_weight_decay
+        self.optimisers = {
+            "unet": torch.optim.AdamW(live["unet"].parameters(), lr=s.lr, weight_decay=0.0, **options),
+            "classifier": torch.optim.AdamW(
+                live["classifier"].parameters(), lr=s.classifier_lr, weight_decay=decay, **options
+            ),
+        }
+        self.noise = new_scheduler(s)
+
+    def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+        super().restore(tensors, about)
+        if "classifier_loss" in self.numbers:
+            self.drawn["classifier"] = self.best
+
+    def step(self) -> dict[str, Tensor]:
+        """Train both networks on one batch at uniform noise levels.
+
+        ``loss`` (mean squared error), and until the noisy classifier stops its
+        ``loss_classifier`` (cross-entropy) and ``classifier_accuracy``.
+        """
+        s = self.settings
+        images, labels = self.reals()
+        draw = {"generator": self.random, "device": self.device}
+        t = self.team.part(torch.randint(s.timesteps, (s.batch,), **draw))
+        noise = self.team.part(torch.randn((s.batch, 3, s.resolution, s.resolution), **draw))
+        noisy = self.noise.add_noise(images, noise, t)
+        goal = noise if s.prediction == "epsilon" else self.noise.get_velocity(images, noise, t)
+        self._warm_up()
+        with self.autocast():
+            predicted = self.live["unet"](noisy, t, labels)
+        loss = F.mse_loss(predicted.float(), goal)
+        descent = loss if s.snr_gamma is None else self._weighted(predicted.float(), goal, t)
+        self.descend("unet", descent, clip=s.clip)
+        values, pairs = {"loss": loss}, [(self.averages["unet"], self.live["unet"])]
+        if not self.numbers.get("classifier_stopped"):
+            with self.autocast():
+                logits = self.live["classifier"](noisy, t).float()
+            values["loss_classifier"] = F.cross_entropy(logits, labels)
+            self.descend("classifier", values["loss_classifier"], clip=s.clip)
+            values["classifier_accuracy"] = (logits.argmax(dim=1) == labels).float().mean()
+            pairs.append((self.averages["classifier"], self.live["classifier"]))
+        self.average(pairs)
+        return {key: value.detach().float() for key, value in values.items()}
+
+    def _weighted(self, predicted: Tensor, goal: Tensor, t: Tensor) -> Tensor:
+        """Min-SNR: the squared error of x_0 with weight ``min(SNR, gamma)``, in what is predicted."""
+        bar = self.noise.alphas_cumprod.to(t.device)[t]
+        snr = bar / (1 - bar)
+        weight = snr.clamp(max=self.settings.snr_gamma)
+        weight = weight / (snr if self.settings.prediction == "epsilon" else snr + 1)
+        return (weight * (predicted - goal).square().mean(dim=(1, 2, 3))).mean()
+
+    def _warm_up(self) -> None:
+        s = self.settings
+        share = min(1.0, (self.kimg + s.batch / 1000) / s.warmup_kimg) if s.warmup_kimg else 1.0
+        for name, rate in (("unet", s.lr), ("classifier", s.classifier_lr)):
+            for group in self.optimisers[name].param_groups:
+                group["lr"] = rate * share
+
+    @torch.no_grad()
+    def examine(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """The noisy classifier's loss on validation images; keeps its best weights, and stops it.
+
+        The same noise every time, at levels that are spread over all of them.
+        """
+        s, seen = self.settings, self.numbers
+        if not len(labels) or seen.get("classifier_stopped"):
+            return {}
+        random, total = torch.Generator().manual_seed(0), 0.0
+        order = torch.randperm(len(labels), generator=random)
+        for rows in order.split(256):
+            x = torch.from_numpy(images[rows.numpy()]).permute(0, 3, 1, 2).float() / 127.5 - 1
+            t = torch.linspace(0, s.timesteps - 1, len(rows)).long()
+            noisy = self.noise.add_noise(x, torch.randn(x.shape, generator=random), t)
+            wanted = torch.from_numpy(labels[rows.numpy()]).to(self.device)
+            logits = self.averages["classifier"](noisy.to(self.device), t.to(self.device))
+            total += float(F.cross_entropy(logits, wanted, reduction="sum"))
+        loss = total / len(labels)
+        if loss < seen.get("classifier_loss", math.inf):
+            self.best.load_state_dict(self.averages["classifier"].state_dict())
+            self.drawn["classifier"] = self.best
+            seen |= {"classifier_loss": loss, "classifier_kimg": self.kimg}
+        patience = s.classifier_patience_kimg
+        if patience is not None and self.kimg - seen["classifier_kimg"] >= patience - 1e-9:
+            seen["classifier_stopped"] = self.kimg
+        return {"classifier_validation": loss}
 
 
 class GuidedDiffusion(TrainedGenerator):
@@ -36,11 +394,12 @@ class GuidedDiffusion(TrainedGenerator):
     Attributes
     ----------
     history_ : list of dict
-        Rows as every trained generator has them, with ``loss`` (mean squared error),
-        ``loss_classifier`` (cross-entropy) and ``classifier_accuracy`` (in [0, 1], over all
-        noise levels, on training images).
+        Rows as every trained generator has them, with ``loss`` (mean squared error) and, until the
+        noisy classifier stops, ``loss_classifier`` (cross-entropy) and ``classifier_accuracy`` (in
+        [0, 1]) on training images at all noise levels, and ``classifier_validation``, its
+        cross-entropy on validation images.
     n_classes_, kimg_
-        As in :class:`gmaug.generators.trained.TrainedGenerator`.
+        As in :class:`gmaug.generators.training.TrainedGenerator`.
     """
 
     FORMAT: ClassVar[str] = "gmaug guided diffusion 1"
@@ -52,46 +411,53 @@ class GuidedDiffusion(TrainedGenerator):
 
     def sample(
         self,
-        labels: Sequence[int] | np.ndarray,
+        labels: Sequence[int] | np.ndarray | None = None,
         *,
+        conditions: np.ndarray | None = None,
+        scores: np.ndarray | None = None,
         seed: int,
         guidance: float | None = None,
+        guidance_from: float | None = None,
         steps: int | None = None,
         sampler: str | None = None,
+        eta: float | None = None,
         callback: Callable[[int, Tensor], None] | None = None,
     ) -> np.ndarray:
-        """Images of the wanted classes.
+        """As :meth:`gmaug.generators.training.TrainedGenerator.sample`, with options of the sampler.
 
         Parameters
         ----------
-        labels : sequence of int, shape (n,)
-        seed : int
-            Image i depends on the seed, on i and on ``labels[i]``.
-        guidance, steps, sampler : optional
+        labels, conditions, seed
+            See there.
+        scores : ndarray of float, shape (n, C), optional
+            In place of both: the classes' scores are mixed with these weights along sampling, each
+            row of sum one (ScoreMix); a pass of the UNet for each class of a row.
+        guidance, guidance_from, steps, sampler, eta : optional
             In place of the settings'.
         callback : callable, optional
             Called with the noise level and the images, float from -1 to 1, after each step.
 
-        Returns
-        -------
-        ndarray of uint8, shape (n, resolution, resolution, 3), range 0-255
-
         Raises
         ------
         ValueError
-            If the generator is not fitted, does not know a class, or `sampler` is unknown.
+            If the generator is not fitted, does not know a class, or an option does not fit.
         """
-        s = self.settings
+        s, given = self.settings, {"guidance": guidance, "guidance_from": guidance_from, "eta": eta}
         sampler = s.sampler if sampler is None else sampler
         if sampler not in SAMPLERS:
             raise ValueError(f"sampler={sampler!r} is unknown; use one of {', '.join(SAMPLERS)}")
         steps = s.sampling_steps if steps is None else steps
         if not 1 <= steps <= s.timesteps:
             raise ValueError(f"steps={steps}; give 1 to {s.timesteps}")
-        guidance = s.guidance if guidance is None else guidance
-        return super().sample(
-            labels, seed=seed, guidance=guidance, steps=steps, sampler=sampler, callback=callback
-        )
+        if scores is not None:
+            if conditions is not None or labels is not None:
+                raise ValueError("give labels=, conditions= or scores=, one of the three")
+            conditions = np.asarray(scores, dtype=np.float32)
+            if not np.allclose(conditions.sum(axis=-1), 1, atol=1e-4):
+                raise ValueError("scores: the weights of a row do not sum to one; divide by their sum")
+        options = {key: getattr(s, key) if value is None else value for key, value in given.items()}
+        options |= {"steps": steps, "sampler": sampler, "callback": callback, "mix": scores is not None}
+        return super().sample(labels, conditions=conditions, seed=seed, **options)
 
     def _draw(
         self,
@@ -99,56 +465,62 @@ class GuidedDiffusion(TrainedGenerator):
         random: torch.Generator,
         *,
         guidance: float | None = None,
+        guidance_from: float | None = None,
+        eta: float | None = None,
         steps: int | None = None,
         sampler: str | None = None,
         callback: Callable[[int, Tensor], None] | None = None,
+        mix: bool = False,
     ) -> Tensor:
-        s, options = self.settings, {"prediction_type": "epsilon", "timestep_spacing": "trailing"}
-        if sampler == "ancestral":
-            learned = self._learns_variance
-            options["variance_type"] = "learned_range" if learned else "fixed_small"
-        scheduler = make_scheduler("DDPM" if sampler == "ancestral" else "DDIM", s, **options)
-        scheduler.set_timesteps(steps)
-        shape = (len(wanted), 3, s.resolution, s.resolution)
-        x = torch.randn(shape, generator=random, device=wanted.device)
-        more: dict[str, Any] = {"eta": s.eta} if sampler == "ddim" else {}
-        return getattr(samplers, sampler)(
-            lambda x, t: self._noise(scheduler, x, t, wanted),
+        s = self.settings
+        scheduler = new_scheduler(s)
+        x = torch.randn((len(wanted), 3, s.resolution, s.resolution), generator=random, device=wanted.device)
+        loop, own = (ancestral, {}) if sampler == "ancestral" else (ddim, {"eta": eta})
+        return loop(
+            lambda x, t: self.noise_in(x, t, float(scheduler.alphas_cumprod[t]), wanted, mix=mix),
             x,
-            scheduler,
-            score=lambda x, t: self._score(x, t, wanted),
+            levels(scheduler, steps),
+            score=lambda x, t: self.score(x, t, wanted),
             scale=guidance,
+            start=guidance_from,
             generator=random,
             callback=callback,
-            **more,
+            **own,
         )
 
-    @property
-    def _learns_variance(self) -> bool:
-        return self.nets_["unet"].unet.config.out_channels == 2 * self.nets_["unet"].unet.config.in_channels
-
     @torch.no_grad()
-    def _noise(self, scheduler: Any, x: Tensor, t: int, wanted: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The noise in `x` as the UNet sees it, whatever it was trained to predict."""
-        level = torch.full((len(x),), t, device=x.device, dtype=torch.int64)
-        output = self.nets_["unet"](x, level, wanted)
-        found, share = (output[:, :3], output[:, 3:]) if self._learns_variance else (output, None)
-        if self.settings.prediction == "v_prediction":
-            bar, _ = samplers.levels(scheduler, t)
-            found = bar**0.5 * found + (1 - bar) ** 0.5 * x
-        return found, share
+    def noise_in(self, x: Tensor, t: int, bar: float, wanted: Tensor, *, mix: bool = False) -> Tensor:
+        """The noise that the UNet sees in `x` at level `t`, whatever it was trained to predict.
 
-    def _score(self, x: Tensor, t: int, wanted: Tensor) -> Tensor:
-        """Gradient of the noisy classifier's log p(wanted | x_t, t) by x_t."""
+        With `mix`, of each class of a row of `wanted` apart, then added with the row's weights.
+        """
+        level = torch.full((len(x),), t, device=x.device, dtype=torch.int64)
+        if mix:
+            most = max(1, int((wanted != 0).sum(dim=1).max()))
+            classes = wanted.abs().topk(most, dim=1).indices
+            shares = wanted.gather(1, classes)[..., None, None, None]
+            unet = self.nets_["unet"]
+            output = sum(shares[:, k] * unet(x, level, classes[:, k]) for k in range(most))
+        else:
+            output = self.nets_["unet"](x, level, wanted)
+        if self.settings.prediction == "v_prediction":
+            return math.sqrt(bar) * output + math.sqrt(1 - bar) * x
+        return output
+
+    def score(self, x: Tensor, t: int, wanted: Tensor) -> Tensor:
+        """Gradient by x_t of the noisy classifier's log p(wanted | x_t, t).
+
+        Of mixed conditions, of the sum of the classes' log p with their weights.
+        """
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             level = torch.full((len(x),), t, device=x.device, dtype=torch.int64)
-            logits = self.nets_["classifier"](x, level)
-            chosen = F.log_softmax(logits, dim=1).gather(1, wanted[:, None]).sum()
+            log_p = F.log_softmax(self.nets_["classifier"](x, level), dim=1)
+            if wanted.is_floating_point():
+                chosen = (wanted.to(log_p.dtype) * log_p).sum()
+            else:
+                chosen = log_p.gather(1, wanted[:, None]).sum()
             return torch.autograd.grad(chosen, x)[0]
 
     def _networks(self) -> dict[str, nn.Module]:
-        return {
-            "unet": make_denoiser(self.settings, self.n_classes_),
-            "classifier": make_classifier(self.settings, self.n_classes_),
-        }
+        return new_networks(self.settings, self.n_classes_)

@@ -1,12 +1,17 @@
-"""Settings of the generators, with the reason beside each odd value."""
+"""Settings of the generators, with the reason beside each odd value, and ready ones by profile."""
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 AUGMENTATIONS = ("color", "translation", "cutout")
+SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}  # ours and diffusers' names
+PREDICTIONS = ("epsilon", "v_prediction")
+SAMPLERS = ("ddim", "ancestral")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,8 @@ class RunSettings:
         (see ``fit``); from the last ones otherwise.
     patience_kimg : float, optional
         Stop when that distance has not fallen for so long.
+    watched : int
+        Validation images that a report looks at, at most: as many are sampled each time.
     mixed_precision : bool
         bfloat16 autocast on CUDA; nothing elsewhere (it is slower on a CPU).
     device : str
@@ -47,6 +54,8 @@ class RunSettings:
         Threads of torch while fitting and sampling; as torch has it by default. Results are the
         same bytes for the same number of threads.
     """
+
+    RETIRED: ClassVar[frozenset[str]] = frozenset()  # names that older files hold and nothing uses
 
     resolution: int = 32
     batch: int = 32
@@ -61,6 +70,7 @@ class RunSettings:
     checkpoint_kimg: float = 5.0
     keep_best: bool = True
     patience_kimg: float | None = None
+    watched: int = 1000
     mixed_precision: bool = False
     device: str = "cpu"
     seed: int = 0
@@ -70,10 +80,9 @@ class RunSettings:
         for field in fields(self):
             if isinstance(value := getattr(self, field.name), list):  # from JSON
                 object.__setattr__(self, field.name, tuple(value))
-        wanted = int(math.log2(self.resolution)) - 1 if self.resolution >= 8 else 0
-        if wanted < 2 or 2 ** (wanted + 1) != self.resolution:
+        if self.resolution < 8 or self.resolution & (self.resolution - 1):
             raise ValueError(f"resolution={self.resolution}; give a power of two of at least 8")
-        self._positive("batch", "kimg", "lr", "ema_kimg", "report_kimg", "checkpoint_kimg")
+        self._positive("batch", "kimg", "lr", "ema_kimg", "report_kimg", "checkpoint_kimg", "watched")
         if self.patience_kimg is not None:
             self._positive("patience_kimg")
 
@@ -100,10 +109,10 @@ class RunSettings:
         ValueError
             If a name is unknown.
         """
-        unknown = set(values) - {field.name for field in fields(cls)}
+        unknown = set(values) - {field.name for field in fields(cls)} - cls.RETIRED
         if unknown:
             raise ValueError(f"unknown settings {sorted(unknown)}; known: {[f.name for f in fields(cls)]}")
-        return cls(**values)
+        return cls(**{key: value for key, value in values.items() if key not in cls.RETIRED})
 
 
 def lambda_t(kimg: float, *, ts: float, te: float) -> float:
@@ -121,7 +130,7 @@ def lambda_t(kimg: float, *, ts: float, te: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class TransitionalCGANSettings(RunSettings):
-    """Everything that decides what a training run computes; `PROFILES` holds ready ones.
+    """Everything that decides what a training run of the cGAN computes.
 
     The defaults are the method's, but for the size of the networks and of the run.
 
@@ -140,19 +149,19 @@ class TransitionalCGANSettings(RunSettings):
         Default 0.0002 resolution^2 / batch, StyleGAN2-ADA's rule: see `gamma`.
     r1_every : int
         Steps from one R1 penalty to the next; the penalty is weighted by it.
-    path_length : float
-        Weight of path length regularisation (StyleGAN2: 2); 0 does without.
-    path_every : int
-        Steps from one path length penalty to the next; weighted alike.
-    style_mixing : float
-        Share of images whose later layers follow another z (StyleGAN2: 0.9); 0 does without.
     minibatch_std : int
         Images in a group of the minibatch standard deviation; divides `batch`.
     augment : tuple of {"color", "translation", "cutout"}
         Differentiable augmentation of all that the discriminator sees; empty for none.
     **run
         As :class:`RunSettings` has them.
+
+    Notes
+    -----
+    Path length regularisation and style mixing are left out, as StyleGAN2-ADA does at small sizes.
     """
+
+    RETIRED: ClassVar[frozenset[str]] = frozenset({"path_length", "path_every", "style_mixing"})
 
     channels: tuple[int, ...] = (64, 64, 32, 16)
     z_dim: int = 64
@@ -165,9 +174,6 @@ class TransitionalCGANSettings(RunSettings):
     betas: tuple[float, float] = (0.0, 0.99)  # no momentum: the game turns
     r1_gamma: float | None = None
     r1_every: int = 16
-    path_length: float = 0.0  # StyleGAN2-ADA leaves both out at small sizes
-    path_every: int = 4
-    style_mixing: float = 0.0
     minibatch_std: int = 4
     augment: tuple[str, ...] = AUGMENTATIONS
 
@@ -181,15 +187,9 @@ class TransitionalCGANSettings(RunSettings):
             raise ValueError(f"ts={self.ts}, te={self.te}; give 0 <= ts <= te <= 1, shares of the run")
         if self.batch % self.minibatch_std:
             raise ValueError(f"batch={self.batch} is not a multiple of minibatch_std={self.minibatch_std}")
-        unknown = set(self.augment) - set(AUGMENTATIONS)
-        if unknown:
+        if unknown := set(self.augment) - set(AUGMENTATIONS):
             raise ValueError(f"augment: unknown {sorted(unknown)}; known: {', '.join(AUGMENTATIONS)}")
-        if not 0 <= self.style_mixing <= 1 or self.path_length < 0:
-            raise ValueError(
-                f"style_mixing={self.style_mixing}, path_length={self.path_length}; give a share in [0, 1] "
-                "and a weight of at least 0"
-            )
-        self._positive("z_dim", "w_dim", "mapping_layers", "r1_every", "path_every")
+        self._positive("z_dim", "w_dim", "mapping_layers", "r1_every")
 
     @property
     def gamma(self) -> float:
@@ -201,8 +201,150 @@ class TransitionalCGANSettings(RunSettings):
         return lambda_t(kimg, ts=self.ts * self.kimg, te=self.te * self.kimg) if self.transitional else 1.0
 
 
-# What the compact settings share, found on the garden at 32 px with two cores; the pictures were
-# looked at, and the class accuracy and diversity of samples measured on images drawn for it.
+@dataclass(frozen=True, kw_only=True)
+class GuidedDiffusionSettings(RunSettings):
+    """Everything that decides what a training run of the diffusion model and its samples are.
+
+    Parameters
+    ----------
+    patch : int
+        The networks see blocks of ``patch x patch`` pixels as channels (Luhman and Luhman 2022):
+        a quarter of the work for 2. 1 is the plain model.
+    channels : tuple of int
+        Of the UNet at each level; each halves the side.
+    layers : int
+        Residual blocks a level.
+    attention : tuple of bool
+        Self-attention at each level.
+    head_dim, norm_groups : int
+        Channels of an attention head; groups of the group normalisation, dividing `channels`.
+    classifier_channels : tuple of int
+        The same for the noisy classifier, which is the encoder half of such a UNet.
+    classifier_lr, classifier_weight_decay : float
+    classifier_patience_kimg : float, optional
+        The noisy classifier's training stops when its own loss on validation images has not
+        fallen for so long; its weights of the least loss guide in any case.
+    timesteps : int
+        T, noise levels of the training.
+    schedule : {"cosine", "linear"}
+        Of the noise (Nichol and Dhariwal 2021; Ho et al. 2020).
+    prediction : {"epsilon", "v_prediction"}
+        What the UNet is trained on.
+    snr_gamma : float, optional
+        Min-SNR weighting of the loss (Hang et al. 2023); None weights every noise level alike.
+    warmup_kimg : float
+        The learning rate rises linearly for so long.
+    clip : float
+        Largest norm of the gradient of a step.
+    sampler : {"ddim", "ancestral"}
+    sampling_steps : int
+        Noise levels visited in sampling, at most `timesteps`.
+    eta : float
+        Noise that DDIM adds at each step: 0 none, 1 as much as the ancestral sampler.
+    guidance : float
+        Scale of the classifier's gradient; 0 does without. The authors use 0.5.
+    guidance_from : float
+        Signal power alpha-bar below which nothing guides: in pure noise a classifier knows no
+        class, and its gradient, divided by the square root of alpha-bar, throws x_0 out of range.
+    pretrained : str, optional
+        Folder of a ``diffusers`` ``UNet2DModel`` to start from; see :func:`resuming_from`.
+    unet_config : str, optional
+        Its configuration as JSON, in place of `channels`, `layers` and so on.
+    **run
+        As :class:`RunSettings` has them.
+
+    Notes
+    -----
+    The variance of the reverse steps is fixed to its lower bound and not learned; the variance
+    that a pre-trained UNet may predict is not used.
+    """
+
+    patch: int = 1
+    channels: tuple[int, ...] = (64, 128, 128)
+    layers: int = 2
+    attention: tuple[bool, ...] = (False, False, True)
+    head_dim: int = 16
+    norm_groups: int = 8
+    classifier_channels: tuple[int, ...] = (32, 64, 64)
+    classifier_lr: float = 1e-3
+    classifier_weight_decay: float = 0.05  # as Dhariwal and Nichol; it over-fits small sets
+    classifier_patience_kimg: float | None = None
+    timesteps: int = 1000
+    schedule: str = "cosine"
+    prediction: str = "v_prediction"
+    snr_gamma: float | None = None
+    lr: float = 1e-3
+    warmup_kimg: float = 4.0
+    clip: float = 1.0
+    sampler: str = "ddim"
+    sampling_steps: int = 50
+    eta: float = 0.0
+    guidance: float = 0.5
+    guidance_from: float = 1e-3
+    pretrained: str | None = None
+    unet_config: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._positive(
+            "patch", "layers", "head_dim", "norm_groups", "classifier_lr", "timesteps", "clip",
+            "sampling_steps",
+        )  # fmt: skip
+        for name, known in (("schedule", SCHEDULES), ("prediction", PREDICTIONS), ("sampler", SAMPLERS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; use one of {', '.join(known)}")
+        if len(self.attention) != len(self.channels) or len(self.classifier_channels) != len(self.channels):
+            raise ValueError(
+                f"channels={self.channels}, attention={self.attention}, "
+                f"classifier_channels={self.classifier_channels}; give one value a level to each"
+            )
+        for name in ("channels", "classifier_channels"):
+            if any(c % self.norm_groups for c in getattr(self, name)):
+                raise ValueError(
+                    f"{name}={getattr(self, name)}: norm_groups={self.norm_groups} does not divide it"
+                )
+        if self.resolution % (self.patch << (len(self.channels) - 1)):
+            raise ValueError(
+                f"resolution={self.resolution} is not a multiple of patch={self.patch} times "
+                f"{1 << (len(self.channels) - 1)}, for {len(self.channels)} levels; use fewer"
+            )
+        if self.sampling_steps > self.timesteps:
+            raise ValueError(f"sampling_steps={self.sampling_steps} exceed timesteps={self.timesteps}")
+        if self.guidance < 0 or not 0 <= self.eta <= 1 or not 0 <= self.guidance_from <= 1:
+            raise ValueError(
+                f"guidance={self.guidance}, eta={self.eta}, guidance_from={self.guidance_from}; give at "
+                "least 0, and two numbers in [0, 1]"
+            )
+
+
+def resuming_from(folder: str | Path, settings: GuidedDiffusionSettings) -> GuidedDiffusionSettings:
+    """`settings`, to train on from a pre-trained UNet, as the paper does from an ImageNet checkpoint.
+
+    Parameters
+    ----------
+    folder : path
+        As ``diffusers.UNet2DModel.save_pretrained`` writes it (safetensors). Nothing is downloaded.
+    settings : GuidedDiffusionSettings
+        Their resolution is kept; the schedule and `prediction` must be those of the checkpoint.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the folder holds no such UNet, or one for other than RGB images.
+    """
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give the folder of a diffusers UNet2DModel")
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if config.get("_class_name") != "UNet2DModel" or config.get("in_channels") != 3:
+        found = f"{config.get('_class_name')} of {config.get('in_channels')} channels"
+        raise ValueError(f"{path}: a {found}; give a UNet2DModel of 3 channels")
+    config = {key: value for key, value in config.items() if not key.startswith("_")}
+    return replace(settings, patch=1, pretrained=str(folder), unet_config=json.dumps(config, sort_keys=True))
+
+
+# What the compact cGANs share, found on a garden at 32 px with two cores; the pictures were looked
+# at, and the class accuracy and diversity of samples measured on images drawn for it.
 _COMPACT: dict[str, Any] = {
     "batch": 16,  # early on the number of steps counts, not the size of the batch
     "lr": 0.005,  # twice the method's: thousands of steps, not hundreds of thousands
@@ -212,28 +354,132 @@ _COMPACT: dict[str, Any] = {
     # with translation alone one could name the super-classes
     "augment": ("translation",),
 }
+_CGAN = TransitionalCGANSettings(
+    channels=(96, 96, 48, 16),  # width at 4 and 8 px draws the shapes and costs little there
+    kimg=100.0,
+    report_kimg=2.0,
+    **_COMPACT,
+)
+_DIFFUSION = GuidedDiffusionSettings(
+    patch=2,
+    channels=(32, 48, 48),
+    layers=1,
+    classifier_channels=(24, 32, 32),
+    classifier_patience_kimg=20.0,
+    batch=32,
+    kimg=60.0,
+    report_kimg=6.0,
+    checkpoint_kimg=6.0,
+    sampling_steps=25,
+    guidance=1.0,  # the gradient of the classifier as it stands
+)
 
-PROFILES: dict[str, TransitionalCGANSettings] = {
-    # a few seconds: runs every line, learns nothing
-    "smoke": TransitionalCGANSettings(
-        resolution=16, channels=(16, 16, 8), kimg=1.0, report_kimg=0.25, checkpoint_kimg=0.5, **_COMPACT
-    ),
-    # to be watched in a notebook: a few classes at 16 px, recognisable in about a minute
-    "live": TransitionalCGANSettings(resolution=16, channels=(64, 48, 24), kimg=24.0, **_COMPACT),
-    # the recorded run. Width at 4 and 8 px draws the shapes and costs little there
-    "default": TransitionalCGANSettings(channels=(96, 96, 48, 16), kimg=100.0, report_kimg=2.0, **_COMPACT),
-    # a GPU: the method's own numbers at 128 px, 16384 / resolution channels up to 512
-    "paper": TransitionalCGANSettings(
-        resolution=128,
-        channels=(512, 512, 512, 512, 256, 128),
-        z_dim=512,
-        w_dim=512,
-        kimg=8000.0,
-        lr=0.0025,
-        report_kimg=50.0,
-        checkpoint_kimg=200.0,
-        mixed_precision=True,
-        device="auto",
-    ),
+PROFILES: dict[str, dict[str, RunSettings]] = {
+    "cgan": {
+        # a few seconds: runs every line, learns nothing
+        "smoke": TransitionalCGANSettings(
+            resolution=16, channels=(16, 16, 8), kimg=1.0, report_kimg=0.25, checkpoint_kimg=0.5, **_COMPACT
+        ),
+        # to be watched in a notebook: a few classes at 16 px, recognisable in about a minute
+        "live": TransitionalCGANSettings(resolution=16, channels=(64, 48, 24), kimg=24.0, **_COMPACT),
+        # a quarter of an hour of one core
+        "default": _CGAN,
+        # for recordings: until the watched distance stops falling. At 300 kimg it still fell (1.7,
+        # from 7.1 before the transition ended at 150); the transition keeps those 75 and 150 kimg
+        "converged": replace(
+            _CGAN, kimg=900.0, ts=1 / 12, te=1 / 6, report_kimg=6.0, checkpoint_kimg=6.0, patience_kimg=90.0
+        ),
+        # a GPU: the method's own numbers at 128 px, 16384 / resolution channels up to 512
+        "paper": TransitionalCGANSettings(
+            resolution=128,
+            channels=(512, 512, 512, 512, 256, 128),
+            z_dim=512,
+            w_dim=512,
+            kimg=8000.0,
+            lr=0.0025,
+            report_kimg=50.0,
+            checkpoint_kimg=200.0,
+            mixed_precision=True,
+            device="auto",
+        ),
+    },
+    "diffusion": {
+        "smoke": GuidedDiffusionSettings(
+            resolution=16,
+            patch=2,
+            channels=(16, 16),
+            attention=(False, True),
+            layers=1,
+            classifier_channels=(16, 16),
+            kimg=0.5,
+            report_kimg=0.25,
+            checkpoint_kimg=0.25,
+            sampling_steps=4,
+        ),
+        "default": _DIFFUSION,
+        "converged": replace(_DIFFUSION, kimg=1000.0, patience_kimg=90.0),
+        # a GPU: the size of the published ImageNet-128 model's smaller sisters
+        "paper": GuidedDiffusionSettings(
+            resolution=128,
+            channels=(128, 128, 256, 384, 512),
+            attention=(False, False, True, True, True),
+            head_dim=64,
+            norm_groups=32,
+            classifier_channels=(128, 128, 256, 256, 512),
+            classifier_lr=3e-4,
+            classifier_patience_kimg=2000.0,
+            batch=64,
+            kimg=20000.0,
+            lr=1e-4,
+            warmup_kimg=50.0,
+            report_kimg=200.0,
+            checkpoint_kimg=200.0,
+            prediction="epsilon",
+            sampler="ancestral",
+            sampling_steps=250,
+            guidance=0.5,
+            mixed_precision=True,
+            device="auto",
+        ),
+    },
 }
-"""Settings for each profile, and ``live`` for what is trained as one watches."""
+"""Settings by generator and profile; ``live`` and ``converged`` are no profiles of a whole run."""
+
+CHANNELS = (96, 96, 48, 16, 16, 16)  # the compact cGAN's at 4 to 32 px, and for 64 and 128
+
+
+def settings_for(
+    name: str, *, shape: tuple[int, int], profile: str = "default", **changes: Any
+) -> RunSettings:
+    """Settings of a generator for images of a size.
+
+    Parameters
+    ----------
+    name : {"cgan", "diffusion"}
+    shape : (int, int)
+        Height and width of the images: equal, and a power of two of at least 8.
+    profile : {"smoke", "default", "converged", "paper"}
+        Whose settings are taken.
+    **changes
+        Fields to set, such as ``seed``, ``n_classes`` or ``threads``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such generator or profile, or it cannot draw images of this shape.
+    """
+    if name not in PROFILES:
+        known = " or ".join(map(repr, PROFILES))
+        raise ValueError(f"generator={name!r} is unknown; use {known}, or an object of your own")
+    if profile not in PROFILES[name]:
+        raise ValueError(f"profile={profile!r}; generator={name!r} has {', '.join(PROFILES[name])}")
+    side, base = shape[0], PROFILES[name][profile]
+    if shape[1] != side or side < 8 or side & (side - 1):
+        raise ValueError(
+            f"generator={name!r} draws squares whose side is a power of two from 8; the images are "
+            f"{shape[0]} x {shape[1]}: resize them, or give a generator of your own"
+        )
+    if name == "cgan" and side != base.resolution:
+        levels = side.bit_length() - 2
+        changes = {"channels": (CHANNELS + CHANNELS[-1:] * levels)[:levels]} | changes
+    return replace(base, **{"resolution": side} | changes)

@@ -1,18 +1,35 @@
-"""The state of a training run, step by step, and how it is kept for an exact resume."""
+"""One trainer for both generators: batches, averaged weights, reports, exact resume, patience."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gmaug.generators.parallel import Team
+from gmaug.backend import device as choose_device, read_tensors, write_tensors
+from gmaug.generators.base import Budget, check_labels, check_training, check_wanted
+from gmaug.generators.quality import diversity, frechet, joint, pixels
 from gmaug.generators.settings import RunSettings
+from gmaug.progress import bar
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+WORST_LOSS = 1e4  # past it training is no longer a descent, and the next thing is a NaN
+
+
+class Diverged(RuntimeError):
+    """Training has left the numbers; the message says what to change."""
 
 
 @contextmanager
@@ -26,33 +43,92 @@ def threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class Training:
-    """Networks, optimisers, random state and data of a run.
+def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
+    """A network whose first weights are drawn from `seed`; torch's own random state is untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
 
-    Parameters
-    ----------
-    settings : RunSettings
-    images : ndarray of uint8, shape (n, side, side, 3)
-    labels : ndarray of int, shape (n,)
-    n_classes : int
-    device : torch.device
-    team : Team, optional
+
+def under(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors whose keys start with ``name.``, without it."""
+    return {key.removeprefix(f"{name}."): v for key, v in tensors.items() if key.startswith(f"{name}.")}
+
+
+def named(nets: dict[str, nn.Module]) -> dict[str, Tensor]:
+    """All tensors of networks, as ``name.key``."""
+    return {f"{name}.{key}": v for name, net in nets.items() for key, v in net.state_dict().items()}
+
+
+def ema_decay(kimg: float, *, batch: int, half_life: float, rampup: float) -> float:
+    """How much of the average to keep in a step, so that a weight halves every `half_life` kimg.
+
+    Early on the half-life is `rampup` of what has been seen, so that the average follows quickly.
+    """
+    half_life = min(half_life, kimg * rampup)
+    return 0.5 ** (batch / 1000 / max(half_life, 1e-8))
+
+
+@torch.no_grad()
+def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """``average = decay average + (1 - decay) model``, every parameter."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+
+
+class Team:
+    """The processes of one training, through ``accelerate``; a team of one by default.
+
+    Every process draws the same batch from the same random stream and works on its own part of
+    it; gradients are averaged before each step, so all hold the same weights throughout.
+    """
+
+    def __init__(self, accelerator: Accelerator | None = None) -> None:
+        self.accelerator = accelerator
+        self.size = accelerator.num_processes if accelerator else 1
+        self.rank = accelerator.process_index if accelerator else 0
+
+    def part(self, batch: Tensor) -> Tensor:
+        """This process's rows of a batch that all processes hold."""
+        return batch.chunk(self.size)[self.rank] if self.size > 1 else batch
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Give every process the mean of all processes' gradients."""
+        if self.size == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        together = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), reduction="mean")
+        for gradient, mean in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view(gradient.shape))
+
+    def agreed(self, decision: bool) -> bool:
+        """The first process's decision, known to all."""
+        if self.size == 1:
+            return decision
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([decision], from_process=0)[0]
+
+
+class Training:
+    """Networks, optimisers, random state and data of a run; a subclass says what a step is.
 
     Attributes
     ----------
     modules, optimisers : dict
         By name: all that a step changes.
     drawn : dict of str to Module
-        Those of `modules` that images are sampled from.
+        What images are sampled from.
+    numbers : dict of str to float
+        Anything else that the run remembers.
     random : torch.Generator
         The stream that every process of the team draws from alike.
     step_count : int
     """
 
-    LOSSES: ClassVar[tuple[str, ...]]
     modules: dict[str, nn.Module]
     drawn: dict[str, nn.Module]
     optimisers: dict[str, torch.optim.Optimizer]
+    ready = True  # whether the weights of this moment may be kept as the best
 
     def __init__(
         self,
@@ -70,7 +146,7 @@ class Training:
         self.images = torch.from_numpy(np.array(images)).to(device)
         self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
         self.random = torch.Generator(device=device).manual_seed(settings.seed)
-        self.step_count = 0
+        self.step_count, self.numbers = 0, {}
         self._build()
 
     @abstractmethod
@@ -78,24 +154,18 @@ class Training:
         """Set `modules`, `drawn` and `optimisers`."""
 
     @abstractmethod
-    def step(self) -> Tensor:
-        """Train on one batch and count it; the values named in `LOSSES`, as one tensor."""
+    def step(self) -> dict[str, Tensor]:
+        """Train on one batch and count it; losses and whatever else is worth a column of the history."""
 
-    def about(self) -> dict[str, float]:
-        """What a row of the history says of the run besides its losses."""
+    def examine(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """What a report says besides the losses; `images` and `labels` are of validation, or empty."""
         return {}
-
-    @property
-    def ready(self) -> bool:
-        """Whether the weights of this moment may be kept as the best."""
-        return True
 
     @property
     def kimg(self) -> float:
         """Thousands of real images shown so far."""
         return self.step_count * self.settings.batch / 1000
 
-    @property
     def own(self) -> torch.Generator:
         """This process's own stream, for what is drawn inside a network; `random` itself when alone."""
         if self.team.size == 1:
@@ -104,13 +174,14 @@ class Training:
         state = int(np.random.SeedSequence(seed).generate_state(1)[0])
         return torch.Generator(device=self.device).manual_seed(state)
 
-    def _rows(self) -> Tensor:
+    def rows(self) -> Tensor:
+        """A batch of training images, by their numbers."""
         size = (self.settings.batch,)
         return torch.randint(len(self.images), size, generator=self.random, device=self.device)
 
-    def _reals(self) -> tuple[Tensor, Tensor]:
+    def reals(self) -> tuple[Tensor, Tensor]:
         """A batch of real images, float (b, 3, side, side) from -1 to 1, and their labels."""
-        rows = self._rows()
+        rows = self.rows()
         # a batch of NHWC pixels seen as NCHW is channels-last already
         images = self.images[rows].to(torch.float32).div_(127.5).sub_(1).permute(0, 3, 1, 2)
         if self.settings.flip:
@@ -118,12 +189,12 @@ class Training:
             images = torch.where(mirrored, images.flip(3), images)
         return self.team.part(images), self.team.part(self.labels[rows])
 
-    def _autocast(self, *, enabled: bool = True) -> torch.autocast:
+    def autocast(self, *, enabled: bool = True) -> torch.autocast:
         """bfloat16 on CUDA where the settings ask for it."""
-        mixed = self.settings.mixed_precision and self.device.type == "cuda" and enabled
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed)
+        return autocast(self.settings, self.device, enabled=enabled)
 
-    def _descend(self, which: str, loss: Tensor, *, clip: float | None = None) -> None:
+    def descend(self, which: str, loss: Tensor, *, clip: float | None = None) -> None:
+        """One step of an optimiser down the gradient of `loss`."""
         optimiser = self.optimisers[which]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -133,19 +204,25 @@ class Training:
             nn.utils.clip_grad_norm_(weights, clip)
         optimiser.step()
 
+    def average(self, pairs: Iterable[tuple[nn.Module, nn.Module]]) -> None:
+        """Count the step, and let each average follow its network."""
+        self.step_count += 1
+        s = self.settings
+        decay = ema_decay(self.kimg, batch=s.batch, half_life=s.ema_kimg, rampup=s.ema_rampup)
+        for average, model in pairs:
+            update_ema(average, model, decay)
+
     def state(self) -> dict[str, Tensor]:
         """Weights, Adam's moments and the random state: all that the next step depends on."""
-        tensors = {"random": self.random.get_state()}
-        for name, module in self.modules.items():
-            tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+        tensors = {"random": self.random.get_state()} | named(self.modules)
         for name, optimiser in self.optimisers.items():
             for index, moments in optimiser.state_dict()["state"].items():
                 tensors |= {f"adam.{name}.{index}.{key}": value for key, value in moments.items()}
-        return {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        return tensors
 
-    def restore(self, tensors: dict[str, Tensor], step_count: int) -> None:
+    def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Go on from `state`'s tensors."""
-        self.step_count = step_count
+        self.step_count, self.numbers = about["step"], about["numbers"]
         self.random.set_state(tensors["random"])
         for name, module in self.modules.items():
             module.load_state_dict(under(tensors, name))
@@ -160,13 +237,322 @@ class Training:
             optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
 
 
-def under(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The tensors whose keys start with ``name.``, without it."""
-    return {key.removeprefix(f"{name}."): v for key, v in tensors.items() if key.startswith(f"{name}.")}
+def autocast(settings: RunSettings, device: torch.device, *, enabled: bool = True) -> torch.autocast:
+    """bfloat16 on CUDA where the settings ask for it."""
+    mixed = settings.mixed_precision and device.type == "cuda" and enabled
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed)
 
 
-def seeded(seed: int, build: Any) -> nn.Module:
-    """A network whose first weights are drawn from `seed`; torch's own random state is untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build()
+class Watch:
+    """Validation images, the distance of samples to them, and the weights that came nearest."""
+
+    def __init__(
+        self,
+        validation: tuple[np.ndarray, np.ndarray] | None,
+        extractor: Callable[[np.ndarray], np.ndarray] | None,
+        settings: RunSettings,
+    ) -> None:
+        self.best: dict[str, Tensor] = {}
+        self.numbers = {"distance": float("inf"), "kimg": 0.0}  # of the best
+        side = settings.resolution
+        self.images, self.labels = np.empty((0, side, side, 3), np.uint8), np.empty(0, np.int64)
+        if validation is not None:
+            images, labels = check_training(*validation, side=side)
+            rows = np.arange(len(labels))
+            if len(rows) > settings.watched:
+                rows = np.sort(np.random.default_rng(0).permutation(rows)[: settings.watched])
+            self.images, self.labels = images[rows], labels[rows]
+            self.extractor = extractor or pixels(8)
+            self.real = self.extractor(self.images)
+
+    def look(self, model: TrainedGenerator, run: Training) -> dict[str, Any]:
+        """Distance and diversity of samples now, for the history; empty without validation images."""
+        if not len(self.labels):
+            return {}
+        fake = self.extractor(model.sample(self.labels, seed=0))
+        pair = joint(self.real, self.labels, fake, self.labels)
+        distance = frechet(*pair, name="", groups=0).value
+        if run.ready and distance < self.numbers["distance"]:
+            self.numbers = {"distance": distance, "kimg": run.kimg}
+            self.best = {key: value.detach().cpu().clone() for key, value in named(run.drawn).items()}
+        spreads = list(diversity(self.real, self.labels, fake, self.labels).values())
+        return {"distance": distance, "spread": min(spreads, default=float("nan")), "spreads": spreads}
+
+    def waited(self, kimg: float, patience: float | None) -> bool:
+        """Whether the distance has not fallen for `patience` kimg."""
+        return bool(self.best) and patience is not None and kimg - self.numbers["kimg"] >= patience - 1e-9
+
+
+class TrainedGenerator:
+    """Base of the generators that are trained here.
+
+    Parameters
+    ----------
+    settings : RunSettings, optional
+
+    Attributes
+    ----------
+    history_ : list of dict
+        A row every ``report_kimg``: ``kimg``, ``seconds`` (of training), the means of the losses
+        since the last row and, with validation images, ``distance``, ``spread`` and ``spreads``
+        (see :meth:`fit`).
+    n_classes_ : int
+    kimg_ : float
+        Thousands of images after which the weights in use were taken.
+    nets_ : dict of str to torch module
+        What samples are drawn from.
+    """
+
+    FORMAT: ClassVar[str]
+    CHUNK: ClassVar[int] = 64  # images sampled at once; part of what a seed means, so not a setting
+    ADVICE: ClassVar[str] = "lower lr"
+    settings_class: ClassVar[type[RunSettings]]
+    training_class: ClassVar[type[Training]]
+    linear_conditions: ClassVar[bool] = True
+
+    def __init__(self, settings: RunSettings | None = None) -> None:
+        self.settings = settings or self.settings_class()
+        self.history_: list[dict[str, Any]] = []
+        self.kimg_ = 0.0
+
+    @abstractmethod
+    def _networks(self) -> dict[str, nn.Module]:
+        """New networks to load weights into."""
+
+    @abstractmethod
+    def _draw(self, wanted: Tensor, random: torch.Generator, **options: Any) -> Tensor:
+        """Images, float (n, 3, side, side) from -1 to 1 or a little beyond; `wanted` as in `sample`."""
+
+    def fit(
+        self,
+        images: np.ndarray,
+        labels: Sequence[int] | np.ndarray,
+        *,
+        validation: tuple[np.ndarray, np.ndarray] | None = None,
+        budget: Budget | None = None,
+        callback: Callable[[Any, dict[str, Any]], bool | None] | None = None,
+        checkpoint: str | Path | None = None,
+        extractor: Callable[[np.ndarray], np.ndarray] | None = None,
+        accelerator: Accelerator | None = None,
+    ) -> Self:
+        """Train, or go on from `checkpoint`.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (n, resolution, resolution, 3), range 0-255
+        labels : sequence of int, shape (n,)
+        validation : (images, labels), optional
+            Real images that are not trained on. At each report as many are sampled, of the same
+            classes: ``distance`` is the Fréchet distance of their features and classes jointly
+            (:func:`gmaug.generators.quality.joint`), ``spreads`` the diversity of each class
+            relative to the real one (1: as diverse; near 0: collapsed), ``spread`` the least of
+            these. With ``settings.keep_best`` the weights of the least distance are kept (of a
+            cGAN: once the class counts in full), and ``settings.patience_kimg`` ends the run when
+            it no longer falls.
+        budget : Budget, optional
+            Stop early, after so many seconds of this call or at so many kimg. Schedules follow
+            ``settings.kimg`` whatever the budget.
+        callback : callable, optional
+            Called with this object and each new row of the history; a true return stops.
+        checkpoint : path of a folder, optional
+            The run's state is kept there and found again: a killed run goes on from the last state
+            and ends in the same weights, bit for bit, as one that was never stopped.
+        extractor : callable, optional
+            Images to features for `validation`; 8 x 8 pixels by default.
+        accelerator : accelerate.Accelerator, optional
+            Share each batch out among the processes of ``accelerate launch``; its device is used.
+
+        Raises
+        ------
+        ValueError
+            If images or labels do not fit the settings, or the checkpoint is of another run.
+        Diverged
+            If a loss is no longer a number.
+        OSError
+            If the checkpoint cannot be written; the one before is whole.
+        """
+        s = self.settings
+        images, labels = check_training(images, labels, side=s.resolution)
+        self.n_classes_ = s.n_classes or int(labels.max()) + 1
+        check_labels(labels, self.n_classes_)
+        watch = Watch(validation, extractor, s)
+        state = Path(checkpoint) / "state.safetensors" if checkpoint is not None else None
+        identity = {"format": self.FORMAT, "settings": s.to_dict(), "data": fingerprint(images, labels)}
+        with threads(s.threads):
+            device = accelerator.device if accelerator else choose_device(s.device)
+            run = self.training_class(
+                s, images, labels, n_classes=self.n_classes_, device=device, team=Team(accelerator)
+            )
+            self.nets_, self.history_ = run.drawn, []
+            if state is not None and state.exists():
+                self._resume(run, watch, state, identity)
+            self._train(run, watch, budget or Budget(), callback, state, identity)
+            self.nets_, self.kimg_ = {k: deepcopy(net).eval() for k, net in run.drawn.items()}, run.kimg
+            if s.keep_best and watch.best:
+                self.kimg_ = watch.numbers["kimg"]
+                for name, net in self.nets_.items():
+                    net.load_state_dict(under(watch.best, name))
+        return self
+
+    def _train(
+        self,
+        run: Training,
+        watch: Watch,
+        budget: Budget,
+        callback: Callable[[Any, dict[str, Any]], bool | None] | None,
+        state: Path | None,
+        identity: dict[str, Any],
+    ) -> None:
+        s, first, begun = self.settings, run.team.rank == 0, time.perf_counter()
+        before = self.history_[-1]["seconds"] if self.history_ else 0.0
+        every = max(1, round(s.report_kimg * 1000 / s.batch))
+        keep_every = max(1, round(s.checkpoint_kimg * 1000 / s.batch / every)) * every
+        last = s.steps if budget.kimg is None else min(s.steps, round(budget.kimg * 1000 / s.batch))
+        ends = run.step_count >= last or watch.waited(run.kimg, s.patience_kimg)
+        sums: dict[str, Tensor] = {}
+        counted = 0
+        shape = {"total": last, "initial": run.step_count, "unit": "step", "disable": not first}
+        with bar(desc=type(self).__name__, **shape) as shown:
+            while not ends:
+                for key, value in run.step().items():  # no number is read before the report: that would wait
+                    sums[key] = sums.get(key, 0) + value
+                counted += 1
+                shown.update()
+                late = budget.seconds is not None and time.perf_counter() - begun >= budget.seconds
+                ends = run.step_count == last or run.team.agreed(late)
+                if not ends and run.step_count % every:
+                    continue
+                self.kimg_ = run.kimg
+                row = {"kimg": run.kimg, "seconds": before + time.perf_counter() - begun}
+                row |= {key: float(value) / counted for key, value in sums.items()}
+                self._check(row)
+                sums, counted = {}, 0
+                row |= run.examine(watch.images, watch.labels) | watch.look(self, run)
+                self.history_.append(row)
+                shown.set_postfix({k: f"{row[k]:.2f}" for k in ("loss", "loss_g", "distance") if k in row})
+                stops = bool(callback is not None and callback(self, row))
+                ends = ends or run.team.agreed(stops) or watch.waited(run.kimg, s.patience_kimg)
+                if state is not None and first and (ends or run.step_count % keep_every == 0):
+                    about = {"step": run.step_count, "numbers": run.numbers, "history": self.history_}
+                    best = {f"best.{key}": value for key, value in watch.best.items()}
+                    write_tensors(state, run.state() | best, identity | about | {"best": watch.numbers})
+
+    def _check(self, row: dict[str, Any]) -> None:
+        losses = {key: value for key, value in row.items() if key.startswith("loss")}
+        if not all(np.isfinite(v) and v < WORST_LOSS for v in losses.values()):
+            found = ", ".join(f"{key} {value:.3g}" for key, value in losses.items())
+            raise Diverged(
+                f"training diverged at {row['kimg']:.2f} kimg ({found}): {self.ADVICE} "
+                f"(lr is {self.settings.lr:g})"
+            )
+
+    def _resume(self, run: Training, watch: Watch, state: Path, identity: dict[str, Any]) -> None:
+        tensors, found = read_tensors(state)
+        for part in ("format", "settings", "data"):
+            if found.get(part) != identity[part]:
+                raise ValueError(
+                    f"{state}: a checkpoint of another run ({part} differ); delete it or take another folder"
+                )
+        run.restore(tensors, found)
+        watch.best, watch.numbers = under(tensors, "best"), found["best"]
+        self.nets_, self.history_, self.kimg_ = run.drawn, found["history"], run.kimg
+
+    def sample(
+        self,
+        labels: Sequence[int] | np.ndarray | None = None,
+        *,
+        conditions: np.ndarray | None = None,
+        seed: int,
+        **options: Any,
+    ) -> np.ndarray:
+        """Images of the wanted classes, or of mixed conditions.
+
+        Parameters
+        ----------
+        labels : sequence of int, shape (n,)
+        conditions : ndarray of float, shape (n, C), optional
+            In place of labels: a weight for each class, linear before the embedding. One-hot rows
+            give exactly what labels give.
+        seed : int
+            Image i depends on the seed, on i and on what is wanted of it.
+        **options
+            Of the kind of generator.
+
+        Returns
+        -------
+        ndarray of uint8, shape (n, resolution, resolution, 3), range 0-255
+
+        Raises
+        ------
+        ValueError
+            If the generator is not fitted, does not know a class, or conditions do not fit.
+        """
+        self._fitted("call fit or load first")
+        wanted, side = check_wanted(labels, conditions, self.n_classes_), self.settings.resolution
+        where = next(next(iter(self.nets_.values())).parameters()).device
+        random = torch.Generator(device=where).manual_seed(seed)
+        out = np.empty((len(wanted), side, side, 3), dtype=np.uint8)
+        with threads(self.settings.threads), autocast(self.settings, where):
+            for start in range(0, len(wanted), self.CHUNK):
+                part = wanted[start : start + self.CHUNK]
+                # always a full chunk, so that an image does not depend on how many follow it
+                asked = np.zeros((self.CHUNK, *part.shape[1:]), dtype=part.dtype)
+                asked[: len(part)] = part
+                images = self._draw(torch.from_numpy(asked).to(where), random, **options)
+                images = images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255)
+                pixels = images.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+                out[start : start + len(part)] = pixels[: len(part)]
+        return out
+
+    def save(self, path: str | Path, *, half: bool = True) -> None:
+        """Write what samples are drawn from (safetensors), with settings and history as metadata.
+
+        Parameters
+        ----------
+        path : path
+        half : bool
+            Half precision: half the size, and samples that differ in the last grey level.
+        """
+        self._fitted("there is nothing to save")
+        dtype = torch.float16 if half else torch.float32
+        tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in named(self.nets_).items()}
+        about = {
+            "format": self.FORMAT,
+            "settings": self.settings.to_dict(),
+            "n_classes": self.n_classes_,
+            "kimg": self.kimg_,
+            "history": self.history_,
+        }
+        write_tensors(path, tensors, about)
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "cpu", threads: int | None = None) -> Self:
+        """Read what `save` wrote, to sample on this `device` by this many `threads`.
+
+        FileNotFoundError or ValueError if it is missing or no generator of this kind.
+        """
+        tensors, about = read_tensors(path)
+        if about.get("format") != cls.FORMAT:
+            raise ValueError(f"{path}: not a {cls.FORMAT!r} file; save one with {cls.__name__}.save")
+        settings = about["settings"] | {"device": device, "threads": threads}
+        model = cls(cls.settings_class.from_dict(settings))
+        model.n_classes_, model.kimg_, model.history_ = about["n_classes"], about["kimg"], about["history"]
+        model.nets_ = model._networks()
+        for name, net in model.nets_.items():
+            known = net.state_dict().keys()  # older files hold a running mean that nothing uses
+            net.load_state_dict({k: v.float() for k, v in under(tensors, name).items() if k in known})
+            net.requires_grad_(False).eval()
+            net.to(device=choose_device(device), memory_format=torch.channels_last)
+        return model
+
+    def _fitted(self, remedy: str) -> None:
+        if not hasattr(self, "nets_"):
+            raise ValueError(f"this {type(self).__name__} is not fitted; {remedy}")
+
+
+def fingerprint(images: np.ndarray, labels: np.ndarray) -> str:
+    """SHA-256 of the training data."""
+    digest = hashlib.sha256(json.dumps(images.shape).encode())
+    digest.update(np.ascontiguousarray(images).tobytes())
+    digest.update(np.ascontiguousarray(labels).tobytes())
+    return digest.hexdigest()

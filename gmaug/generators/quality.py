@@ -1,0 +1,502 @@
+"""How good generated images are: distances, coverage, diversity, recognition (Table 2).
+
+FID is the Fréchet distance of Inception-V3's features. With other features the same formula is
+another quantity, so here a distance carries the extractor's name, its dimension and the two counts,
+and is never called FID. Neither distance is comparable across extractors or counts: :func:`quality`
+gives what real images score beside each. Do not judge with the classifier that selected the images.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gmaug.generators.base import check_training
+from gmaug.progress import track
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+# ---- distances between sets of features ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A distance between two sets of images.
+
+    Parameters
+    ----------
+    name : str
+        Which distance, of which features.
+    value, se : float
+        The estimate and its standard error over images (nan where it was not asked for).
+    n_real, n_fake, dimension : int
+        Images on each side, and features of each.
+    """
+
+    name: str
+    value: float
+    se: float
+    n_real: int
+    n_fake: int
+    dimension: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}, d = {self.dimension}, N = {self.n_real} real, {self.n_fake} generated: "
+            f"{self.value:.4g} +- {self.se:.2g}"
+        )
+
+
+def frechet(real: np.ndarray, fake: np.ndarray, *, name: str, groups: int = 10, seed: int = 0) -> Distance:
+    """Fréchet distance between Gaussians fitted to two sets of features.
+
+    ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))``, with sample covariances. Biased upwards at
+    finite N; with fewer images than dimensions the covariances are rank-deficient: give KID too.
+
+    Parameters
+    ----------
+    real, fake : ndarray of float, shapes (n_real, d) and (n_fake, d)
+    name : str
+        The extractor's, for the result.
+    groups : int
+        The standard error is a delete-a-group jackknife with so many groups a side; 0 skips it.
+    seed : int
+        Deals the images to groups.
+
+    Raises
+    ------
+    ValueError
+        If the features are not two finite matrices with equal columns and at least 2 rows each.
+    """
+    real, fake = _features(real, fake)
+    value, se = _frechet(real, fake), float("nan")
+    if groups >= 2 and min(len(real), len(fake)) >= 2 * groups:  # a group of each side in turn is left out
+        rng, total = np.random.default_rng(seed), 0.0
+        for side in (0, 1):
+            dealt = rng.permutation(len((real, fake)[side])) % groups
+            sets = ((real[dealt != g], fake) if side == 0 else (real, fake[dealt != g]) for g in range(groups))
+            values = np.array([_frechet(*pair) for pair in sets])
+            total += (groups - 1) / groups * np.square(values - values.mean()).sum()
+        se = float(np.sqrt(total))
+    return Distance(f"Fréchet distance, {name}", value, se, len(real), len(fake), real.shape[1])
+
+
+def _frechet(real: np.ndarray, fake: np.ndarray) -> float:
+    a = (real - real.mean(axis=0)) / np.sqrt(len(real) - 1)
+    b = (fake - fake.mean(axis=0)) / np.sqrt(len(fake) - 1)
+    traces = (a * a).sum() + (b * b).sum()
+    # tr (S1 S2)^(1/2) with S1 = a'a, S2 = b'b is the sum of the singular values of a b': no
+    # matrix square root, nothing complex. Triangular factors first, where they are the smaller.
+    if len(a) > a.shape[1]:
+        a = np.linalg.qr(a, mode="r")
+    if len(b) > b.shape[1]:
+        b = np.linalg.qr(b, mode="r")
+    cross = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    return float(np.square(real.mean(axis=0) - fake.mean(axis=0)).sum() + traces - 2 * cross)
+
+
+def joint(
+    real: np.ndarray, real_labels: np.ndarray, fake: np.ndarray, fake_labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features with the class beside them, so that an image of the wrong class counts as far away.
+
+    The Fréchet distance of these is the joint distance of DeVries et al., *On the evaluation of
+    conditional GANs* (2019): the class is one-hot, scaled to the mean length of the real features.
+
+    Parameters
+    ----------
+    real, fake : ndarray, shapes (n, d) and (m, d)
+    real_labels, fake_labels : ndarray of int, shapes (n,) and (m,)
+        For a generated image the class that was asked for.
+
+    Returns
+    -------
+    (ndarray, ndarray), shapes (n, d + C) and (m, d + C)
+    """
+    classes = np.union1d(real_labels, fake_labels)
+    length = np.linalg.norm(np.asarray(real, dtype=np.float64), axis=1).mean()
+
+    def beside(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return np.hstack([features, length * (np.asarray(labels)[:, None] == classes)])
+
+    return beside(real, real_labels), beside(fake, fake_labels)
+
+
+def kid(real: np.ndarray, fake: np.ndarray, *, name: str) -> Distance:
+    """Kernel distance: the unbiased squared MMD with the kernel ``(x.y / d + 1)^3``.
+
+    Bińkowski et al., *Demystifying MMD GANs* (ICLR 2018). Zero in expectation for two sets of one
+    distribution, at any N; may come out negative. The standard error is a jackknife over images.
+
+    Parameters
+    ----------
+    real, fake : ndarray of float, shapes (n_real, d) and (n_fake, d)
+    name : str
+        The extractor's, for the result.
+    """
+    real, fake = _features(real, fake)
+    n, m, d = len(real), len(fake), real.shape[1]
+    if min(n, m) < 3:
+        raise ValueError(f"{n} real and {m} generated images; the jackknife needs 3 a side")
+    rr, ff, rf = ((x @ y.T / d + 1) ** 3 for x, y in ((real, real), (fake, fake), (real, fake)))
+    np.fill_diagonal(rr, 0)
+    np.fill_diagonal(ff, 0)
+    value = rr.sum() / (n * (n - 1)) + ff.sum() / (m * (m - 1)) - 2 * rf.mean()
+    # leaving out one image takes its row out of each sum
+    within_r = (rr.sum() - 2 * rr.sum(axis=1)) / ((n - 1) * (n - 2))
+    within_f = (ff.sum() - 2 * ff.sum(axis=1)) / ((m - 1) * (m - 2))
+    less_r = within_r - 2 * (rf.sum() - rf.sum(axis=1)) / ((n - 1) * m)
+    less_f = within_f - 2 * (rf.sum() - rf.sum(axis=0)) / (n * (m - 1))
+    variance = (n - 1) / n * np.square(less_r - less_r.mean()).sum()
+    variance += (m - 1) / m * np.square(less_f - less_f.mean()).sum()
+    return Distance(f"KID, {name}", float(value), float(np.sqrt(variance)), n, m, d)
+
+
+def _features(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    real, fake = np.asarray(real, dtype=np.float64), np.asarray(fake, dtype=np.float64)
+    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1] or min(len(real), len(fake)) < 2:
+        raise ValueError(f"features are {real.shape} and {fake.shape}; give (n, d) and (m, d), n, m > 1")
+    if not (np.isfinite(real).all() and np.isfinite(fake).all()):
+        raise ValueError("features hold nan or infinity; check the extractor and the images")
+    return real, fake
+
+
+# ---- fidelity and diversity apart ---------------------------------------------------------
+
+
+def manifold(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> dict[str, float]:
+    """Precision, recall, density and coverage of features.
+
+    Each set is taken for the union of balls around its points, as wide as the distance to the k-th
+    neighbour. Kynkäänniemi et al., *Improved precision and recall metric for assessing generative
+    models* (NeurIPS 2019); Naeem et al., *Reliable fidelity and diversity metrics for generative
+    models* (ICML 2020).
+
+    Parameters
+    ----------
+    real, fake : ndarray, shapes (n, d) and (m, d)
+    k : int
+        Neighbours that set a ball's radius.
+
+    Returns
+    -------
+    dict
+        ``precision`` and ``recall``: shares, in [0, 1], of generated images inside the real
+        manifold and of real ones inside the generated; ``density``: real balls that a generated
+        image lies in, over `k` (1 where both sets are alike; less swayed by one outlier's wide
+        ball); ``coverage``: share, in [0, 1], of real images in whose ball a generated one lies;
+        ``k``, ``n_real``, ``n_fake``.
+
+    Raises
+    ------
+    ValueError
+        If a side has no more than `k` images.
+    """
+    from sklearn.metrics import pairwise_distances
+
+    real, fake = np.asarray(real, dtype=np.float64), np.asarray(fake, dtype=np.float64)
+    if min(len(real), len(fake)) <= k:
+        raise ValueError(f"{len(real)} real and {len(fake)} generated images; k={k} needs more on each side")
+
+    def radii(x: np.ndarray) -> np.ndarray:
+        return np.partition(pairwise_distances(x), k, axis=1)[:, k]  # the nearest is the point itself
+
+    across = pairwise_distances(real, fake)
+    in_real, in_fake = across <= radii(real)[:, None], across <= radii(fake)[None]
+    return {
+        "precision": float(in_real.any(axis=0).mean()),
+        "recall": float(in_fake.any(axis=1).mean()),
+        "density": float(in_real.sum(axis=0).mean() / k),
+        "coverage": float(in_real.any(axis=1).mean()),
+        "k": k,
+        "n_real": len(real),
+        "n_fake": len(fake),
+    }
+
+
+def diversity(
+    real: np.ndarray, real_labels: np.ndarray, fake: np.ndarray, fake_labels: np.ndarray
+) -> dict[int, float]:
+    """Mode-collapse monitor: mean pairwise distance of a class's generated images over that of its real.
+
+    Parameters
+    ----------
+    real, fake : ndarray, shapes (n, ...) and (m, ...)
+        Features or images; each row is flattened, distances are Euclidean.
+    real_labels, fake_labels : ndarray of int, shapes (n,) and (m,)
+
+    Returns
+    -------
+    dict of int to float
+        For each class with at least two images on both sides: near 1 as diverse as real images,
+        near 0 collapsed to one picture.
+    """
+    from scipy.spatial.distance import pdist
+
+    def apart(x: np.ndarray, labels: np.ndarray, c: int) -> float:
+        mine = np.asarray(x, dtype=np.float64).reshape(len(x), -1)[np.asarray(labels) == c]
+        return float(pdist(mine).mean()) if len(mine) > 1 else float("nan")
+
+    found = {}
+    for c in np.intersect1d(real_labels, fake_labels).tolist():
+        one, other = apart(real, real_labels, c), apart(fake, fake_labels, c)
+        if not np.isnan(one + other):
+            found[c] = other / one if one > 0 else float("nan")
+    return found
+
+
+# ---- extractors ---------------------------------------------------------------------------
+
+
+def pixels(side: int = 8) -> Callable[[np.ndarray], np.ndarray]:
+    """An extractor that needs no training: the image's means over a `side` x `side` grid, 0 to 1.
+
+    Sees colours and coarse shapes only. `side` must divide the images' side.
+    """
+
+    def extract(images: np.ndarray) -> np.ndarray:
+        n, height, width, channels = images.shape
+        if height % side or width % side:
+            raise ValueError(f"images of {height} x {width} px do not divide into {side} x {side} cells")
+        cells = images.reshape(n, side, height // side, side, width // side, channels)
+        return cells.mean(axis=(2, 4)).reshape(n, -1) / 255
+
+    extract.name = f"pixels {side}x{side}"
+    return extract
+
+
+class Extractor:
+    """Images to features: the last layer before the class logits of a small convolutional net.
+
+    Called on uint8 images (n, h, w, 3), gives float32 features (n, dimension). Made by
+    :func:`train_extractor`.
+
+    Attributes
+    ----------
+    name : str
+        For the name of a distance.
+    """
+
+    def __init__(self, net: nn.Sequential, *, name: str, threads: int | None) -> None:
+        self.net, self.name, self.threads = net.eval(), name, threads
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self._run(self.net[:-1], images)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Class scores, float32 (n, n_classes): is a generated image of its class?"""
+        return self._run(self.net, images)
+
+    def _run(self, net: nn.Module, images: np.ndarray) -> np.ndarray:
+        import torch
+
+        from gmaug.generators.training import threads
+
+        with torch.inference_mode(), threads(self.threads):
+            parts = (images[start : start + 256] for start in range(0, len(images), 256))
+            return np.concatenate([net(_tensor(part)).numpy() for part in parts])
+
+
+def train_extractor(
+    images: np.ndarray,
+    labels: Sequence[int] | np.ndarray,
+    *,
+    seed: int,
+    dimension: int = 64,
+    epochs: int = 20,
+    threads: int | None = None,
+) -> Extractor:
+    """Train a small in-domain extractor to tell the classes of real images apart.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, side, side, 3)
+        Real images, at best balanced and none of those that a generator is judged against.
+    labels : sequence of int, shape (n,)
+    seed : int
+    dimension : int
+        Of the features. A Fréchet distance wants many more images than dimensions: 64 by default.
+    epochs : int
+    threads : int, optional
+        Of torch; as it has it by default.
+
+    Raises
+    ------
+    ValueError
+        If images and labels do not fit.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    from gmaug.generators.training import threads as using
+
+    images, labels = check_training(images, labels)
+    classes, steps = int(labels.max()) + 1, max(1, len(images) // 64)
+    with torch.random.fork_rng(devices=[]), using(threads):
+        torch.manual_seed(seed)
+        net = _net(classes, dimension).to(memory_format=torch.channels_last)
+        optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-2)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=epochs * steps)
+        wanted = torch.from_numpy(labels)
+        for _ in track(range(epochs), desc="extractor"):
+            order = torch.randperm(len(images))
+            for start in range(0, steps * 64, 64):
+                rows = order[start : start + 64]
+                batch = _tensor(images[rows.numpy()])
+                if torch.rand(()) < 0.5:
+                    batch = batch.flip(3)
+                loss = F.cross_entropy(net(batch), wanted[rows], label_smoothing=0.1)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+    name = f"{dimension}-d net trained on {len(images)} real images of {classes} classes"
+    return Extractor(net, name=name, threads=threads)
+
+
+def _net(classes: int, dimension: int) -> nn.Sequential:
+    """Four convolutions, each halving the side but the first, then one feature per channel."""
+    from torch import nn
+
+    layers: list[nn.Module] = []
+    for n_in, n_out, stride in ((3, 16, 1), (16, 32, 2), (32, 64, 2), (64, dimension, 2)):
+        layers += [nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(n_out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(dimension, classes))
+
+
+def _tensor(images: np.ndarray) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32).div(127.5).sub(1)
+
+
+class Inception:
+    """The extractor of FID proper: Inception-V3 of ``torch-fidelity``, when its weights are at hand.
+
+    With its 2,048 features, and with them alone, the Fréchet distance is the FID. Nothing is
+    downloaded, and no pickle is read.
+
+    Parameters
+    ----------
+    weights : path
+        The weights that ``torch-fidelity`` publishes, as safetensors:
+        ``save_file(torch.load("weights-inception-2015-12-05-6726825d.pth", weights_only=True), path)``
+        writes them.
+    device : str
+        As :func:`gmaug.backend.device` takes it.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there are no weights at `weights`, or not as safetensors.
+    ImportError
+        If ``torch-fidelity`` is not installed.
+    """
+
+    name = "Inception-V3 (FID)"
+
+    def __init__(self, weights: str | Path, *, device: str = "auto") -> None:
+        if not Path(weights).is_file():
+            raise FileNotFoundError(f"{weights}: no Inception weights there; FID needs torch-fidelity's")
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from gmaug import backend
+
+        try:
+            tensors = load_file(weights)
+        except SafetensorError:
+            raise ValueError(f"{weights}: not safetensors; see gmaug.generators.quality.Inception") from None
+        backend.torchvision()
+        try:
+            from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        except ImportError:
+            raise ImportError("FID needs torch-fidelity: pip install torch-fidelity") from None
+        self.device = backend.device(device)
+        with tempfile.TemporaryDirectory() as folder:  # the class loads a file of its own kind only
+            torch.save(tensors, f"{folder}/inception.pth")
+            net = FeatureExtractorInceptionV3(
+                "inception", ["2048"], feature_extractor_weights_path=f"{folder}/inception.pth"
+            )
+        self.net = net.to(self.device).eval()
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Features, float32 (n, 2048), of uint8 images (n, h, w, 3); the net resizes them to 299 px."""
+        import torch
+
+        found = []
+        with torch.inference_mode():
+            for start in track(range(0, len(images), 64), desc="Inception"):
+                batch = torch.from_numpy(images[start : start + 64]).permute(0, 3, 1, 2).to(self.device)
+                found.append(self.net(batch)[0].cpu().numpy())
+        return np.concatenate(found)
+
+
+# ---- all of it ----------------------------------------------------------------------------
+
+
+def quality(
+    images: np.ndarray,
+    labels: np.ndarray,
+    generator: Any,
+    judge: Callable[[np.ndarray], np.ndarray],
+    *,
+    seed: int = 1,
+) -> dict[str, Any]:
+    """Distances, recognition and diversity of a generator's images against real test images.
+
+    Half of the test images are the reference; the other half, as many and as real, shows what a
+    perfect generator would score (the floor).
+
+    Parameters
+    ----------
+    images, labels : ndarray of uint8 (n, h, w, 3) and of int (n,)
+        Real test images: at least four of each class, which count from 0.
+    generator : object with ``sample(labels, seed=)``
+    judge : Extractor
+        Or what is called alike and has ``logits``.
+    seed : int
+        Of the samples.
+
+    Returns
+    -------
+    dict
+        ``frechet``, ``frechet_floor``, ``kid``, ``kid_floor`` (:class:`Distance`); ``manifold`` and
+        ``manifold_floor`` (:func:`manifold`); by class ``recognised`` and ``recognised_real``
+        (shares in [0, 1] that the judge puts in the class asked for), ``spread`` (diversity
+        relative to real images), ``frechet_by_class`` and ``frechet_by_class_floor``.
+    """
+    place = np.zeros(len(labels), dtype=np.int64)  # number of an image within its class
+    for c in np.unique(labels):
+        place[labels == c] = np.arange((labels == c).sum())
+    even = place % 2 == 0
+    wanted, classes = labels[even], range(int(labels.max()) + 1)
+    sets = {
+        "real": (images[even], wanted),
+        "_floor": (images[~even], labels[~even]),
+        "": (generator.sample(wanted, seed=seed), wanted),
+    }
+    features = {key: judge(x) for key, (x, _) in sets.items()}
+    right = {key: judge.logits(x).argmax(axis=1) == y for key, (x, y) in sets.items()}
+    name, real = getattr(judge, "name", "features"), features["real"]
+    found: dict[str, Any] = {}
+    for key in ("", "_floor"):
+        made, asked = features[key], sets[key][1]
+        found[f"frechet{key}"] = frechet(real, made, name=name)
+        found[f"kid{key}"] = kid(real, made, name=name)
+        found[f"manifold{key}"] = manifold(real, made)
+        found[f"frechet_by_class{key}"] = [
+            frechet(real[wanted == c], made[asked == c], name="", groups=0).value for c in classes
+        ]
+    for key, title in (("", "recognised"), ("real", "recognised_real")):
+        found[title] = [float(right[key][sets[key][1] == c].mean()) for c in classes]
+    return found | {"spread": list(diversity(real, wanted, features[""], wanted).values())}
