@@ -9,52 +9,20 @@ from typing import Any
 
 from gmaug.classifiers.settings import GARDEN, PAPER, TrainingSettings
 
-GENERATORS = {
-    "cgan": ("cgan", "TransitionalCGAN", "settings"),
-    "diffusion": ("diffusion", "GuidedDiffusion", "diffusion_settings"),
-}
-"""Module and class of each, and the module of its settings."""
-
 CLASSIFIERS = {
     "resnet18": ("resnet", "ResNet18", "settings", "ResNet18Settings", "GARDEN"),
     "mae": ("mae", "MAE", "mae_settings", "MAESettings", "GARDEN_MAE"),
 }
 """Module and class of each; module and class of its settings, and those of the garden."""
 
-CHANNELS = (96, 96, 48, 16, 16, 16)  # the recorded cGAN's at 4 to 32 px, and for 64 and 128
 PATCHES = 8  # along a side of the masked autoencoder's input, as in the garden's settings
 
 
 def generator(name: str, *, shape: tuple[int, int], profile: str = "default", seed: int = 0) -> Any:
-    """An untrained generator.
+    """An untrained generator, as :func:`gmaug.generators.make_generator` gives it."""
+    from gmaug.generators import make_generator
 
-    Parameters
-    ----------
-    name : {"cgan", "diffusion"}
-    shape : (int, int)
-        Height and width of the images: equal, and a power of two of at least 8.
-    profile : str
-        Whose settings are taken; their resolution is changed.
-    seed : int
-
-    Raises
-    ------
-    ValueError
-        If there is no such generator, or it cannot draw images of this shape.
-    """
-    module, kind, about = _known(GENERATORS, name, "generator")
-    side = shape[0]
-    if shape[1] != side or side < 8 or side & (side - 1):
-        raise ValueError(
-            f"generator={name!r} draws squares whose side is a power of two from 8; the images are "
-            f"{shape[0]} x {shape[1]}: resize them, or give a generator of your own"
-        )
-    base = import_module(f"gmaug.generators.{about}").PROFILES[profile]
-    changes: dict[str, Any] = {"resolution": side, "seed": seed}
-    if name == "cgan" and side != base.resolution:
-        levels = side.bit_length() - 2
-        changes["channels"] = (CHANNELS + CHANNELS[-1:] * levels)[:levels]
-    return getattr(import_module(f"gmaug.generators.{module}"), kind)(replace(base, **changes))
+    return make_generator(name, shape=shape, profile=profile, seed=seed)
 
 
 def classifier(name: str, settings: TrainingSettings) -> Any:

@@ -16,7 +16,7 @@ from gmaug.generators import (
     PipelineGenerator,
     TransitionalCGAN,
 )
-from gmaug.generators.inception import Inception
+from gmaug.generators.quality import Inception
 
 backend.torchvision()  # before diffusers, which imports it
 
@@ -125,4 +125,14 @@ def test_prompts_are_passed_on_in_batches():
 
 def test_inception_needs_its_weights(tmp_path):
     with pytest.raises(FileNotFoundError, match="Inception weights"):
-        Inception(tmp_path / "none.pth")
+        Inception(tmp_path / "none.safetensors")
+    (tmp_path / "pickle.pth").write_bytes(b"\x80\x04 no safetensors")
+    with pytest.raises(ValueError, match="not safetensors"):
+        Inception(tmp_path / "pickle.pth")
+
+
+def test_what_was_brought_takes_labels_alone(data):
+    for generator in (BankGenerator(*data), FunctionGenerator(lambda y, rng: None, name="mine")):
+        with pytest.raises(ValueError, match="labels alone") as caught:
+            generator.sample(conditions=np.eye(3), seed=0)
+        assert "\n" not in str(caught.value)

@@ -7,21 +7,33 @@ import math
 import numpy as np
 import pytest
 import torch
-from small_generators import TINY, flat_classes, tiny, weights
+from small_generators import TINY, flat_classes, tiny, two_processes, weights
 
-from gmaug.generators import Budget, Diverged, TransitionalCGAN
-from gmaug.generators.augment import augment
-from gmaug.generators.cgan_training import CGANTraining
-from gmaug.generators.losses import discriminator_loss, ema_decay, generator_loss, r1_penalty
-from gmaug.generators.settings import lambda_t
-from gmaug.generators.stylegan2 import (
+from gmaug.backend import read_tensors, write_tensors
+from gmaug.generators import (
+    Budget,
+    Diverged,
+    TransitionalCGAN,
+    load_generator,
+    make_generator,
+    require_linear,
+)
+from gmaug.generators.cgan import (
+    CGANTraining,
     Discriminator,
     Generator as Networks,
     Mapping,
     ModulatedConv,
+    augment,
+    discriminator_loss,
+    generator_loss,
     minibatch_std,
+    new_generator,
+    r1_penalty,
     second_moment_norm,
 )
+from gmaug.generators.settings import lambda_t
+from gmaug.generators.training import Watch, ema_decay
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +208,7 @@ def test_cutout_removes_at_most_a_quarter():
 
 def test_fakes_follow_the_training_distribution(data):
     run = CGANTraining(TINY, *data, n_classes=3, device=torch.device("cpu"))
-    drawn = torch.cat([run.labels[run._rows()] for _ in range(500)])
+    drawn = torch.cat([run.labels[run.rows()] for _ in range(500)])
     observed = torch.bincount(drawn, minlength=3).numpy()
     expected = len(drawn) * np.array([40, 16, 8]) / 64
     assert ((observed - expected) ** 2 / expected).sum() < 13.8  # chi-square, 2 df, p = 0.001
@@ -292,6 +304,169 @@ def test_samples(fitted):
     same = fitted.sample([1] * 64, seed=0, psi=0.0).astype(float)
     assert same.std(axis=0).mean() < fitted.sample([1] * 64, seed=0).astype(float).std(axis=0).mean()
     assert len(fitted.sample([], seed=0)) == 0
+
+
+# ---- the least distance -------------------------------------------------------------------
+
+
+def test_the_weights_of_the_least_distance_are_kept(data):
+    taken = {}
+    model = TransitionalCGAN(TINY).fit(
+        *data, validation=data, callback=lambda m, row: taken.update({row["kimg"]: weights(m)}) and None
+    )
+    distances = {row["kimg"]: row["distance"] for row in model.history_ if row["lambda"] == 1}
+    assert len(distances) == 3
+    best = min(distances, key=distances.__getitem__)
+    assert model.kimg_ == best
+    assert weights(model) == taken[best]
+    last = TransitionalCGAN(tiny(keep_best=False)).fit(*data, validation=data)
+    assert last.kimg_ == 0.32
+    assert weights(last) == taken[0.32]
+
+
+def test_resumed_run_keeps_the_same_best(data, tmp_path):
+    whole = TransitionalCGAN(TINY).fit(*data, validation=data)
+
+    class Killed(Exception):
+        pass
+
+    def kill(model, row):
+        if row["kimg"] > 0.2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        TransitionalCGAN(TINY).fit(*data, validation=data, checkpoint=tmp_path, callback=kill)
+    resumed = TransitionalCGAN(TINY).fit(*data, validation=data, checkpoint=tmp_path)
+    assert resumed.kimg_ == whole.kimg_
+    assert weights(resumed) == weights(whole)
+    finished = TransitionalCGAN(TINY).fit(*data, validation=data, checkpoint=tmp_path)  # nothing left to do
+    assert weights(finished) == weights(whole)
+
+
+def test_patience_stops_a_run_that_no_longer_improves(data, monkeypatch):
+    falling = iter([5.0, 3.0, 4.0, 4.0])
+    monkeypatch.setattr(
+        "gmaug.generators.training.frechet", lambda *a, **k: type("D", (), {"value": next(falling)})
+    )
+    model = TransitionalCGAN(tiny(patience_kimg=0.08)).fit(*data, validation=data)
+    assert [row["distance"] for row in model.history_] == [5.0, 3.0, 4.0]
+    assert model.kimg_ == 0.16
+
+
+def test_watch_needs_images_of_the_right_size(data):
+    with pytest.raises(ValueError, match="resolution"):
+        Watch(data, None, tiny(resolution=16, channels=(8, 8, 8)))
+
+
+# ---- several processes --------------------------------------------------------------------
+
+
+def test_two_processes_hold_the_same_weights(data, tmp_path):
+    first, second = two_processes(
+        tmp_path,
+        data,
+        imports="from gmaug.generators import TransitionalCGAN, TransitionalCGANSettings",
+        model=f"TransitionalCGAN(TransitionalCGANSettings.from_dict({tiny(kimg=0.08).to_dict()!r}))",
+    )
+    assert np.array_equal(first, second)
+    start = new_generator(TINY, 3).state_dict().values()
+    assert not np.allclose(first, torch.cat([t.flatten() for t in start]).numpy())
+
+
+def test_a_batch_must_divide(data):
+    team = type("Team", (), {"size": 3, "rank": 0, "first": True})()
+    with pytest.raises(ValueError, match="3 processes"):
+        CGANTraining(TINY, *data, n_classes=3, device=torch.device("cpu"), team=team)
+
+
+# ---- mixed conditions ---------------------------------------------------------------------
+
+
+def test_one_hot_conditions_are_labels(fitted):
+    labels = np.arange(70) % 3
+    by_label = fitted.sample(labels, seed=2)
+    assert np.array_equal(fitted.sample(conditions=np.eye(3)[labels], seed=2), by_label)
+    short = fitted.sample(labels, seed=2, psi=0.5)
+    assert np.array_equal(fitted.sample(conditions=np.eye(3)[labels], seed=2, psi=0.5), short)
+    mixed = fitted.sample(conditions=0.7 * (np.eye(3)[labels] + np.eye(3)[(labels + 1) % 3]), seed=2)
+    assert not np.array_equal(mixed, by_label)
+
+
+def test_the_class_enters_linearly():
+    torch.manual_seed(0)
+    mapping = Mapping(3, 4, 6, layers=1, lr_mul=1.0)  # no layer after the sum
+    z = torch.randn(5, 4)
+    one, other, both = (
+        mapping(z, torch.tensor([row] * 5), 1.0) for row in ([1.0, 0, 0], [0, 1.0, 0], [0.7, 0.2, 0])
+    )
+    none = mapping(z, torch.zeros(5, 3), 1.0)
+    torch.testing.assert_close(both - none, 0.7 * (one - none) + 0.2 * (other - none))
+
+
+def test_conditions_that_do_not_fit(fitted):
+    for wrong, words in (
+        ({"conditions": np.eye(4)}, "3"),
+        ({"conditions": np.full((2, 3), np.nan)}, "finite"),
+        ({"labels": [0], "conditions": np.eye(3)}, "one of the two"),
+        ({}, "one of the two"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            fitted.sample(**wrong, seed=0)
+    require_linear(fitted)
+    with pytest.raises(ValueError, match="labels alone"):
+        require_linear(object())
+
+
+# ---- files, names, behaviour --------------------------------------------------------------
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "one.safetensors"
+    write_tensors(path, {"x": torch.ones(3)}, {"a": 1})
+    with pytest.raises(TypeError):
+        write_tensors(path, {"x": torch.zeros(3)}, {"a": object()})
+    assert read_tensors(path)[0]["x"].sum() == 3
+    assert [one.name for one in tmp_path.iterdir()] == ["one.safetensors"]
+
+
+def test_by_name_and_from_a_file(fitted, tmp_path):
+    model = make_generator("cgan", shape=(64, 64), profile="converged", seed=3, n_classes=9)
+    assert (model.settings.resolution, len(model.settings.channels), model.settings.seed) == (64, 5, 3)
+    assert model.settings.patience_kimg
+    for wrong, words in (
+        ({"name": "vae", "shape": (32, 32)}, "cgan"),
+        ({"name": "cgan", "shape": (32, 48)}, "power of two"),
+        ({"name": "cgan", "shape": (32, 32), "profile": "huge"}, "converged"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            make_generator(**wrong)
+    fitted.save(tmp_path / "g.safetensors", half=False)
+    loaded = load_generator(tmp_path / "g.safetensors", threads=1)
+    assert np.array_equal(loaded.sample([0, 2], seed=1), fitted.sample([0, 2], seed=1))
+    write_tensors(tmp_path / "other.safetensors", {"x": torch.ones(1)}, {"format": "something"})
+    with pytest.raises(ValueError, match="something"):
+        load_generator(tmp_path / "other.safetensors")
+
+
+def test_no_more_than_so_many_validation_images_are_watched(data):
+    seen = []
+
+    def extractor(images):
+        seen.append(len(images))
+        return images.reshape(len(images), -1)[:, :5].astype(float)
+
+    TransitionalCGAN(tiny(watched=20, kimg=0.08)).fit(*data, validation=data, extractor=extractor)
+    assert seen == [20, 20]
+
+
+def test_behaviour_of_a_seeded_run(data, fitted):
+    """These numbers change with whatever changes the training or the sampling: then records are old."""
+    row = fitted.history_[-1]
+    expected = {"loss_g": 1.48218, "loss_d": 2.84102, "r1": 0.03984, "u_real": -0.06170, "c_fake": -0.09639}
+    assert {key: row[key] for key in expected} == pytest.approx(expected, rel=2e-3)
+    images = fitted.sample(np.arange(60) % 3, seed=0).astype(float)
+    assert images.mean(axis=(0, 1, 2)) == pytest.approx([153.701, 90.185, 93.486], abs=0.5)
+    assert images.std() == pytest.approx(86.471, abs=0.5)
 
 
 # ---- bad input ----------------------------------------------------------------------------

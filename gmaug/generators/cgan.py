@@ -284,6 +284,7 @@ class Discriminator(nn.Module):
         conditional = (self.conditional(features) * wanted).sum(dim=1) / math.sqrt(wanted.shape[1])
         return self.unconditional(features)[:, 0], conditional
 
+
 # ---- losses: u is the unconditional logit, c the conditional one, sp the softplus -------------
 
 

@@ -293,7 +293,7 @@ class DiffusionTraining(Training):
             net.to(**to)
         self.live, self.averages, self.best = live, averages, best
         self.modules = {f"live.{name}": net for name, net in live.items()}
-        self.modules |= {f"average.{name}": net for name, net in averages.items()} | {"best": best}
+        self.modules |= {f"average.{name}": net for name, net in averages.items()} | {"kept": best}
         self.drawn = dict(averages)
         options = {"betas": s.betas, "fused": True}
         decay = s.classifier_weight_decay

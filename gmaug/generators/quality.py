@@ -16,12 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gmaug import runs
 from gmaug.generators.base import check_training
 from gmaug.progress import track
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from gmaug.generators.training import TrainedGenerator
+
+Arrays = tuple[np.ndarray, np.ndarray]
+"""Images, uint8 (n, h, w, 3), and labels, int (n,)."""
 
 # ---- distances between sets of features ---------------------------------------------------
 
@@ -81,7 +87,9 @@ def frechet(real: np.ndarray, fake: np.ndarray, *, name: str, groups: int = 10, 
         rng, total = np.random.default_rng(seed), 0.0
         for side in (0, 1):
             dealt = rng.permutation(len((real, fake)[side])) % groups
-            sets = ((real[dealt != g], fake) if side == 0 else (real, fake[dealt != g]) for g in range(groups))
+            sets = (
+                (real[dealt != g], fake) if side == 0 else (real, fake[dealt != g]) for g in range(groups)
+            )
             values = np.array([_frechet(*pair) for pair in sets])
             total += (groups - 1) / groups * np.square(values - values.mean()).sum()
         se = float(np.sqrt(total))
@@ -500,3 +508,77 @@ def quality(
     for key, title in (("", "recognised"), ("real", "recognised_real")):
         found[title] = [float(right[key][sets[key][1] == c].mean()) for c in classes]
     return found | {"spread": list(diversity(real, wanted, features[""], wanted).values())}
+
+
+def record_generator(
+    title: str,
+    generator: TrainedGenerator,
+    *,
+    train: Arrays,
+    validation: Arrays,
+    test: Arrays,
+    judges: Arrays,
+    watchers: Arrays,
+    checkpoints: Path,
+    snapshots: Sequence[float] = (),
+    folder: Path | None = None,
+) -> list[Path]:
+    """Train a generator, and record its weights, its curve and what its samples are worth.
+
+    Parameters
+    ----------
+    title : str
+        ``<set>-cgan`` or ``<set>-diffusion``; a snapshot's ends in ``@<kimg>``.
+    generator : TrainedGenerator
+        Untrained.
+    train, validation, test : (images, labels)
+        What it is trained on, watched on and judged on.
+    judges, watchers : (images, labels)
+        Real images that none of `validation` and `test` holds, for the net that judges samples and
+        for the net that watches the training. The latter are not in `train` either: a net that
+        knows the training images by heart takes images which resemble them for something else.
+    checkpoints : Path
+        Where the run is kept while it goes on; a killed one goes on there.
+    snapshots : sequence of float
+        Thousands of images after which the weights of that moment are recorded as well.
+    folder : Path, optional
+        Of the records; ``notebooks/recorded`` by default.
+
+    Returns
+    -------
+    list of Path
+        The records.
+    """
+    threads = generator.settings.threads
+    judge = train_extractor(*judges, seed=0, threads=threads)
+    data = {"name": title.rpartition("-")[0], "images": len(train[0]), "hash": runs.digest(*train)}
+    written: list[Path] = []
+
+    def record(name: str) -> None:
+        weights = runs.record_path("generators", name, ".safetensors", folder=folder)
+        generator.save(weights)
+        # what is measured is what a reader loads: half-precision weights, not those in memory
+        loaded = type(generator).load(weights, threads=threads)
+        content = {"history": generator.history_, "kept_kimg": generator.kimg_}
+        content["distances"] = quality(*test, loaded, judge)
+        path = runs.write_record(
+            "generators", name, content, settings=generator.settings.to_dict(), data=data,
+            seconds=generator.history_[-1]["seconds"], files=[weights.name], folder=folder,
+        )  # fmt: skip
+        written.append(path)
+
+    def snapshot(_: Any, row: dict[str, Any]) -> None:
+        for kimg in snapshots:
+            name = f"{title}@{kimg:g}"
+            if row["kimg"] >= kimg and not runs.record_path("generators", name, folder=folder).is_file():
+                record(name)
+
+    generator.fit(
+        *train,
+        validation=validation,
+        callback=snapshot,
+        checkpoint=checkpoints / title,
+        extractor=train_extractor(*watchers, seed=1, threads=threads),
+    )
+    record(title)
+    return written
