@@ -3,7 +3,7 @@
 The paper compares `original`, `cb-loss`, `cgan-aug` and `cgan-augcls` at a fixed number of *epochs*, so that
 a filled set also takes more gradient steps. Here all arms take the same number of *steps*, enough for each to
 reach its plateau; what an arm has beyond `oversample` is then due to its images, or to its loss. The paper's
-own comparison is had with ``steps=None``.
+own comparison is had with ``steps=None`` and a training that counts epochs.
 
 A generated arm is named by its generator and by what is done with the images: ``cgan-augcls``,
 ``diffusion-band``, or ``mine-aug`` where the material holds a generator called ``mine``. A new arm is one
@@ -42,8 +42,8 @@ class CellSettings:
     training : ResNet18Settings or MAESettings, optional
         Of the classifier; those that suit images of this size by default.
     steps : int or None
-        Gradient steps of every training of every arm. None fixes the *epochs* instead, as the paper does:
-        then an arm takes as many steps as its classifier's epochs over the arm's own set need.
+        Gradient steps of every training of every arm. None leaves the length to `training`; where that
+        counts *epochs*, as the paper does, an arm takes as many steps as its own set needs.
     target : str or int
         Counts to fill the classes to, as :class:`gmaug.augcls.GMAugCls` takes them. Where the filled set is
         not balanced (an integer below the largest class) its images are drawn class by class in equal
@@ -102,10 +102,15 @@ class CellSettings:
                 f"training is {type(training).__name__}; classifier={self.classifier!r} needs {kind.__name__}"
             )
         if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps={self.steps}: give 1 or more, or None to fix the epochs")
+            raise ValueError(f"steps={self.steps}: give 1 or more, or None for the training's own length")
         object.__setattr__(self, "training", training)
         for name in ("randaugment", "band", "shares"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether a larger set is trained on for more steps."""
+        return self.steps is None and not isinstance(getattr(self.training, "steps", None), int)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +193,11 @@ class Trial:
 
     def steps(self, images: int) -> int:
         """Gradient steps of a training on so many images."""
-        return self.settings.steps or self.settings.training.steps(images)
+        return self.settings.steps or self._own_steps(images)
+
+    def _own_steps(self, images: int) -> int:
+        training = self.settings.training
+        return training.steps_for(images) if hasattr(training, "steps_for") else training.steps(images)
 
     def untrained(self, images: int, **views: Any) -> Any:
         """The arm's classifier before it is trained on so many images.
@@ -198,7 +207,7 @@ class Trial:
         """
         training = replace(self.settings.training, **views)
         if hasattr(training, "pretraining_epochs"):
-            epochs = round(training.pretraining_epochs * self.steps(images) / training.steps(images))
+            epochs = round(training.pretraining_epochs * self.steps(images) / self._own_steps(images))
             training = replace(training, pretraining_epochs=max(1, epochs))
         return named.classifier(self.settings.classifier, training)
 
@@ -214,7 +223,7 @@ class Trial:
     def filled(self, added: tuple[np.ndarray, np.ndarray], **options: Any) -> Outcome:
         """The outcome of training on the set with these images in it."""
         after = self.counts + np.bincount(added[1], minlength=self.classes)
-        balanced = self.settings.steps is not None and len(set(after[after > 0].tolist())) > 1
+        balanced = not self.settings.counts_epochs and len(set(after[after > 0].tolist())) > 1
         return Outcome(self.train(added=added, balanced=balanced, **options), after - self.counts)
 
 
@@ -391,7 +400,7 @@ def augcls(trial: Trial, generator: str) -> Outcome:
     s = trial.settings
     count = int((trial.counts + trial.wanted).sum())
     sampler = GMAugCls(
-        trial.generators[generator], _EvenDraws(trial.untrained(count), s.steps is not None),
+        trial.generators[generator], _EvenDraws(trial.untrained(count), not s.counts_epochs),
         sampling_strategy=s.target, score=s.score, alpha=s.alpha, epsilon=s.epsilon, rounds=s.rounds,
         budget=s.budget, prefit=True, steps=trial.steps(count), seed=trial.seed,
     )  # fmt: skip
