@@ -19,23 +19,13 @@ from gmaug.runs import NotRecorded, read_record
 
 @dataclass(frozen=True)
 class Check:
-    """A number of a record beside the same number now.
-
-    Parameters
-    ----------
-    what : str
-    recorded, now : float
-    scatter : float
-        How far apart the two may be.
-    why : str
-        Where the scatter comes from.
-    """
+    """A number of a record beside the same number now."""
 
     what: str
     recorded: float
     now: float
-    scatter: float
-    why: str
+    scatter: float  # how far apart the two may be
+    why: str  # where the scatter comes from
 
     @property
     def holds(self) -> bool:

@@ -27,83 +27,43 @@ PROFILE_VARIABLE = "GMAUG_PROFILE"
 RUNS_VARIABLE = "GMAUG_RUNS"
 SCREEN_DPI = 110  # sharp in JupyterLab, and small enough to commit
 
-EIGHT = tuple(f"garden-{k}" for k in range(1, 9))
+_GARDENS = tuple(f"garden-{k}" for k in range(1, 9))
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Sizes of a run.
+    """Sizes of a run; the code that runs is the same in all."""
 
-    Attributes
-    ----------
-    name : str
-        ``smoke``, ``default`` or ``paper``.
-    metric_gardens : tuple of str
-        Gardens whose similarity is measured.
-    metric_images : int, optional
-        Training images of a garden that the metric looks at; all of them if None.
-    bootstrap : int
-        Draws of a bootstrap or a simulation.
-    live_kimg : float
-        Thousands of images shown to the 16 px generator that is trained on the spot.
-    live_garden : str
-        The garden that notebook 04 follows.
-    live_arms, live_seeds : tuple
-        Cells of the experiment that are run on the spot in that garden.
-    live_epochs : int
-        Epochs of its classifiers.
-    """
+    name: str = "default"
+    metric_gardens: tuple[str, ...] = _GARDENS  # whose similarity is measured
+    metric_images: int | None = None  # training images of a garden that the metric looks at; None: all
+    bootstrap: int = 2000  # draws of a bootstrap or a simulation
+    live_kimg: float = 24.0  # thousands of images shown to the 16 px generator that is trained on the spot
+    live_garden: str = "garden-1"  # the garden that notebook 04 follows
+    # cells of the experiment that are run on the spot in that garden, and epochs of their classifiers
+    live_arms: tuple[str, ...] = ("original", "cb-loss", "step-matched", "cgan-aug", "cgan-augcls")
+    live_seeds: tuple[int, ...] = (0,)
+    live_epochs: int = 30
 
-    name: str
-    metric_gardens: tuple[str, ...]
-    metric_images: int | None
-    bootstrap: int
-    live_kimg: float
-    live_garden: str
-    live_arms: tuple[str, ...]
-    live_seeds: tuple[int, ...]
-    live_epochs: int
-
-
-_ARMS = ("original", "cb-loss", "step-matched", "cgan-aug", "cgan-augcls")
 
 PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            name="smoke",
-            metric_gardens=("garden-1", "garden-8"),
-            metric_images=90,
-            bootstrap=200,
-            live_kimg=0.5,
-            live_garden="garden-1",
-            live_arms=("original", "cgan-augcls"),
-            live_seeds=(0,),
-            live_epochs=2,
-        ),
-        Profile(
-            name="default",
-            metric_gardens=EIGHT,
-            metric_images=None,
-            bootstrap=2000,
-            live_kimg=24.0,
-            live_garden="garden-1",
-            live_arms=_ARMS,
-            live_seeds=(0,),
-            live_epochs=30,
-        ),
-        Profile(
-            name="paper",
-            metric_gardens=EIGHT,
-            metric_images=None,
-            bootstrap=10_000,
-            live_kimg=400.0,
-            live_garden="garden-1",
-            live_arms=_ARMS,
-            live_seeds=(0, 1, 2),
-            live_epochs=100,  # as the paper trains ResNet18 (section 4.1)
-        ),
-    )
+    "smoke": Profile(  # for tests
+        name="smoke",
+        metric_gardens=("garden-1", "garden-8"),
+        metric_images=90,
+        bootstrap=200,
+        live_kimg=0.5,
+        live_arms=("original", "cgan-augcls"),
+        live_epochs=2,
+    ),
+    "default": Profile(),  # for two CPU cores
+    "paper": Profile(  # for a GPU
+        name="paper",
+        bootstrap=10_000,
+        live_kimg=400.0,
+        live_seeds=(0, 1, 2),
+        live_epochs=100,  # as the paper trains ResNet18 (section 4.1)
+    ),
 }
 
 
