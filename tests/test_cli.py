@@ -19,7 +19,8 @@ def test_json_is_one_object_with_the_promised_keys(tmp_path, capsys):
     assert err == ""
     result = json.loads(out)
     assert result["images"] == 13
-    assert [s["reason"] for s in result["skipped"]] == ["not an image that Pillow reads"]
+    (skipped,) = result["skipped"]
+    assert "not an image" in skipped["reason"]
     for name in ("ssim_merge_cls", "ssim_sup_sub_cls"):
         low, high = result[name]["interval"]
         assert low < result[name]["value"] < high
