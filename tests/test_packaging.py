@@ -1,5 +1,6 @@
 """The three lists of packages agree, and the layout is the one that the README promises."""
 
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -52,3 +53,17 @@ def test_torch_and_torchvision_are_pinned_together_and_to_no_local_build():
     pinned = constraints()
     assert (pinned["torch"].minor, pinned["torchvision"].minor) == (13, 28)
     assert all(version.local is None for version in pinned.values())
+
+
+def test_make_has_the_commands_that_are_promised_and_lists_them():
+    shown = subprocess.run(["make", "-C", ROOT, "help"], capture_output=True, text=True, check=True).stdout
+    for command in ("venv", "reproduce", "notebooks", "test", "lab", "bench", "audit"):
+        assert f"  make {command} " in shown
+
+
+@pytest.mark.parametrize("command", ["reproduce", "notebooks"])
+def test_make_hands_its_parameters_on(command):
+    given = ["PROFILE=smoke", "SEED=3", "JOBS=2", "DATA=photos"]
+    make = ["make", "-n", "-C", ROOT, command, *given]
+    said = subprocess.run(make, capture_output=True, text=True, check=True).stdout
+    assert '--profile "smoke" --seed "3" --jobs "2" --data "photos"' in said
