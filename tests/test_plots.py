@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gmaug.datasets import imbalance
 from gmaug.datasets.garden import FIRST_GARDENS, plant
-from gmaug.hierarchy import Hierarchy
-from gmaug.plots import DOUBLE, hierarchy, images, similarity, ssim
+from gmaug.plots import DOUBLE, images, similarity, ssim
 from gmaug.similarity import measure, probes as metric_probes
 from gmaug.ssim import probes
 from gmaug.ssim.distortions import Distorted
@@ -101,30 +99,6 @@ def test_curves_of_notebook_01_draw_their_tables():
     assert drawn["b, c"][:, 1].tolist() == [0.2, 0.2]
 
 
-def test_a_tree_names_every_class_with_its_count(train):
-    shown = texts(hierarchy.trees({"garden": hierarchy.of_hierarchy(train.hierarchy, train.class_counts)}))
-    assert {f"{name}  ({count})" for name, count in train.class_counts.items()} <= set(shown)
-    assert set(train.hierarchy.super_classes) <= set(shown)
-
-
-def test_the_paper_s_nine_super_classes_are_leaves_of_its_tree():
-    assert hierarchy._leaves(hierarchy.PAPER_BIRDS) == 9
-
-
-def test_bars_are_the_class_counts_largest_first(train):
-    axes = hierarchy.classes_and_counts(train).axes[1]
-    heights = [bar.get_height() for bar in axes.patches[9:18]]
-    assert heights == sorted(train.class_counts.values(), reverse=True)
-
-
-def test_long_tails_draw_every_class():
-    sets = imbalance.published_sets()
-    figure = hierarchy.long_tails(sets, targets={"Birds": 1121})
-    drawn = {axes.get_title(loc="left"): axes.lines[0].get_ydata() for axes in figure.axes if axes.lines}
-    assert {name: len(y) for name, y in drawn.items()} == {name: len(part) for name, part in sets.items()}
-    assert list(drawn["Fungi"]) == sorted(sets["Fungi"].values(), reverse=True)
-
-
 def test_the_running_mean_ends_at_the_measured_value(found):
     figure = similarity.convergence({"all": found.trace()})
     line = lines(figure.axes[0])["running mean"]
@@ -156,12 +130,6 @@ def test_paper_and_record_are_never_one_series():
     )  # fmt: skip
     axes = similarity.side_by_side(table).axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["paper", "recorded"]
-
-
-def test_similar_classes_have_a_row_each(train):
-    figure = hierarchy.similar_classes({"garden": train}, ("parasol", "webcap"), columns=3, size=16)
-    assert set(texts(figure)) == {"garden\nparasol", "garden\nwebcap"}
-    assert Hierarchy.flat(train.classes).super_classes == train.classes
 
 
 def test_every_peer_and_convention_of_the_benchmark_is_shown():

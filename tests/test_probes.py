@@ -93,12 +93,6 @@ def test_pairs_are_counted_exactly():
     assert shares == {"x": pytest.approx(40 * 10 / (50 * 49 / 2)), "y": 0}
 
 
-def test_table_1_agrees_with_the_public_counts():
-    table = imbalance.class_table()
-    assert (table["sub-classes, paper"] == table["sub-classes, published"]).all()
-    assert (table["super-classes, here"] == "not run").sum() == 5
-
-
 def test_exported_images_are_found_again(tmp_path):
     train = plant(FIRST_GARDENS["garden-1"], seed=0).train
     back = open_images(export(train, tmp_path / "garden", size=16, every=40))

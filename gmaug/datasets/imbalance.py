@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from gmaug import published
 from gmaug.datasets.base import ImageSet, printable
-from gmaug.datasets.real import TITLES
 from gmaug.hierarchy import Hierarchy
 
 
@@ -234,83 +231,3 @@ def groups_from_csv(
         lost = printable(paths[groups.index(None)].name)
         raise ValueError(f"{shown}: no {column} for {lost}; add a row")
     return np.array(groups)
-
-
-def published_sets() -> dict[str, dict[str, int]]:
-    """Published images of each class, by the paper's names, in the order of its Table 1."""
-    return {name: dict(TITLES[name].counts) for name in published.load("table1")["dataset"]}
-
-
-def class_table(root: Path | None = None) -> pd.DataFrame:
-    """Table 1 beside what can be counted.
-
-    Parameters
-    ----------
-    root : path, optional
-        A folder that holds real data sets; those found there are counted too.
-
-    Returns
-    -------
-    DataFrame
-        ``data set``; ``super-classes, paper`` and ``sub-classes, paper``; ``sub-classes,
-        published``: classes of the public set; ``sub-classes, here``: those found under `root`,
-        missing where the set is not there; ``super-classes, here``: ``not run`` where the paper's
-        grouping is not public; ``images``, ``smallest``, ``largest``: published counts.
-    """
-    from gmaug.datasets import open_images
-
-    rows = []
-    for row in published.load("table1").itertuples(index=False):
-        entry = TITLES[row.dataset]
-        numbers = describe(entry.counts)
-        here = None
-        if root is not None:
-            try:
-                here = len(open_images(entry.name, root=root).classes)
-            except FileNotFoundError:
-                here = None
-        flat = row.super_classes == row.sub_classes  # section 3.2: each super-class holds one sub-class
-        rows.append(
-            {
-                "data set": row.dataset,
-                "super-classes, paper": row.super_classes,
-                "super-classes, here": numbers["classes"] if flat else "not run",
-                "sub-classes, paper": row.sub_classes,
-                "sub-classes, published": numbers["classes"],
-                "sub-classes, here": here,
-                **{key: numbers[key] for key in ("images", "smallest", "largest")},
-            }
-        )
-    # Whole numbers beside None: a float column would print 5.0.
-    return pd.DataFrame(rows).astype({"sub-classes, here": object})
-
-
-def pair_shares(hierarchy: Hierarchy, counts: Mapping[str, int]) -> pd.DataFrame:
-    """Which pairs a super-class holds: of one sub-class, or of two.
-
-    Parameters
-    ----------
-    hierarchy : Hierarchy
-    counts : mapping of str to int
-        Images of each sub-class.
-
-    Returns
-    -------
-    DataFrame
-        A row per super-class: ``super_class``, ``sub_classes``, ``images``, ``pairs``: how many
-        different ones there are; ``across``: the share of them that joins two sub-classes.
-    """
-    rows = []
-    for name, members in hierarchy.groups.items():
-        n = np.array([counts[member] for member in members], dtype=float)
-        pairs, inside = n.sum() * (n.sum() - 1) / 2, (n * (n - 1) / 2).sum()
-        rows.append(
-            {
-                "super_class": name,
-                "sub_classes": len(n),
-                "images": int(n.sum()),
-                "pairs": int(pairs),
-                "across": float(1 - inside / pairs) if pairs else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
