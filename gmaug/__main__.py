@@ -17,7 +17,7 @@ from gmaug import __version__
 # command that was asked for is imported, so a light command stays light.
 COMMANDS: dict[str, tuple[str, str]] = {
     "similarity": ("gmaug.__main__", "SSIM-mergeCls and SSIM-supSubCls of a folder of images"),
-    "advise": ("gmaug.advice.advise", "what the evidence says about augmenting a folder of images"),
+    "advise": ("gmaug.advice", "what the evidence says about augmenting a folder of images"),
     "record": ("gmaug.studies", "make the recorded runs again"),
     "bench": ("gmaug.bench", "time the metric against its peers"),
     "reproduce": ("gmaug.reproduce", "run every notebook headless and regenerate figures/"),

@@ -5,16 +5,16 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from gmaug import published
+from gmaug import advice, published
 from gmaug.__main__ import main
-from gmaug.advice import forecast
-from gmaug.advice.advise import advise
+from gmaug.advice import advise
 from gmaug.datasets import open_images
 from gmaug.datasets.base import ArrayImages
-from gmaug.similarity.estimates import Estimate
+from gmaug.similarity import Estimate
 
 DATA = Path(os.environ.get("GMAUG_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 
@@ -45,9 +45,9 @@ def by_model(found):
 
 
 def test_forecasts_at_a_published_point():
-    found = by_model(forecast.forecasts(estimate(0.1652), merge=estimate(0.1319), enlargement=3.57))
+    found = by_model(advice.forecasts(estimate(0.1652), merge=estimate(0.1319), enlargement=3.57))
     assert found["Eq. 4 as printed"].expected == pytest.approx(float(published.EQ4(0.1652)))
-    assert found[forecast.REFIT].expected == pytest.approx(20.2, abs=0.1)
+    assert found[advice.REFIT].expected == pytest.approx(20.2, abs=0.1)
     for f in found.values():
         assert f.low < f.expected < f.high, f.model
         assert f.note == ""
@@ -57,9 +57,7 @@ def test_forecasts_at_a_published_point():
 
 def test_an_uncertain_metric_widens_the_forecast():
     sure, unsure = (
-        by_model(forecast.forecasts(estimate(0.12, half), merge=estimate(0.1), enlargement=2.0))[
-            forecast.REFIT
-        ]
+        by_model(advice.forecasts(estimate(0.12, half), merge=estimate(0.1), enlargement=2.0))[advice.REFIT]
         for half in (0.001, 0.03)
     )
     assert sure.expected == unsure.expected
@@ -67,37 +65,43 @@ def test_an_uncertain_metric_widens_the_forecast():
     assert unsure.high > sure.high
 
 
-def test_accuracy_adds_a_rival_and_a_ceiling():
-    found = forecast.forecasts(estimate(0.08), merge=estimate(0.07), enlargement=7, original=90.0)
-    assert any("original accuracy" in f.model for f in found)
-    assert max(f.high for f in found) <= 100 * 10 / 90 + 1e-9
+def test_accuracy_adds_a_rival_and_no_gain_goes_beyond_all_right():
+    given = advise(images((20, 8)), accuracy=90.0, progress=False)
+    assert any("original accuracy" in f.model for f in given.forecasts)
+    assert max(f.high for f in given.forecasts) <= 100 * 10 / 90 + 1e-9
+    unknown = advise(images((20, 8)), progress=False)  # two classes: guessing is right on half
+    assert max(f.high for f in unknown.forecasts) <= 100
+    assert unknown.to_dict()["most_gain_percent"] == 100
 
 
 def test_outside_the_published_range_is_said():
-    found = forecast.forecasts(estimate(0.6), merge=estimate(0.5), enlargement=40.0)
+    found = advice.forecasts(estimate(0.6), merge=estimate(0.5), enlargement=40.0)
     assert all("outside" in f.note for f in found)
 
 
 @pytest.mark.parametrize(
     ("value", "half", "verdict"),
     [
-        (0.08, 0.002, forecast.TRY),
-        (0.1652, 0.002, forecast.TRY),
-        (0.21, 0.01, forecast.UNKNOWN),  # between the published points
-        (0.30, 0.01, forecast.LITTLE),
-        (0.22, 0.08, forecast.UNKNOWN),  # on both sides
+        (0.08, 0.002, advice.TRY),
+        (0.1652, 0.002, advice.TRY),
+        (0.21, 0.01, advice.UNKNOWN),  # between the published points
+        (0.30, 0.01, advice.LITTLE),
+        (0.22, 0.08, advice.UNKNOWN),  # on both sides
+        (0.033, 0.002, advice.UNKNOWN),  # below all published sets
+        (0.975, 0.002, advice.UNKNOWN),  # above them
+        (0.078, 0.002, advice.TRY),  # the interval reaches the lowest
     ],
 )
 def test_verdicts(value, half, verdict):
-    assert forecast.neighbours(estimate(value, half))[0] == verdict
+    assert advice.judge(estimate(value, half))[0] == verdict
 
 
 def test_images_to_see_a_gain():
     """Against the textbook: 50 % against 60 % takes about 385 a side."""
-    assert forecast.images_to_see(50, 20) == pytest.approx(385, abs=3)
-    assert forecast.images_to_see(50, 1) > 50 * forecast.images_to_see(50, 20)
+    assert advice.images_to_see(50, 20) == pytest.approx(385, abs=3)
+    assert advice.images_to_see(50, 1) > 50 * advice.images_to_see(50, 20)
     with pytest.raises(ValueError, match="above 0"):
-        forecast.images_to_see(50, 0)
+        advice.images_to_see(50, 0)
 
 
 def test_advice_adds_up():
@@ -112,11 +116,11 @@ def test_advice_adds_up():
 
 def test_balanced_or_tiny_images_are_not_advised_on():
     balanced = advise(images((12, 12)), progress=False)
-    assert balanced.verdict == forecast.UNKNOWN
+    assert balanced.verdict == advice.UNKNOWN
     assert "balanced" in balanced.recommendation
     assert balanced.to_generate == 0
     tiny = advise(images((20, 8), side=32), progress=False)
-    assert tiny.verdict == forecast.UNKNOWN
+    assert tiny.verdict == advice.UNKNOWN
     assert any("smoother" in warning for warning in tiny.warnings)
 
 
@@ -144,8 +148,12 @@ def test_command_prints_plain_words(folder, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--accuracy", "0"], "between 0 and 100"),
-        (["--accuracy", "120"], "between 0 and 100"),
+        (["--accuracy", "0"], "between 1 and 100"),
+        (["--accuracy", "120"], "between 1 and 100"),
+        (["--accuracy", "0.85"], "is it 85 %?"),
+        (["--html", "advice.txt"], ".html"),
+        (["--html", "missing/advice.html"], "no such folder"),
+        (["--hierarchy", "missing.csv"], "missing.csv"),
         (["--target", "3"], "below the largest"),
         (["--seed", "-1"], "0 or more"),
         (["--figure", "advice.txt"], ".png"),
@@ -187,13 +195,125 @@ def test_flowers_is_advised_by_its_neighbours():
     part = whole.subset(np.sort(rng.permutation(len(whole))[:500]))
     given = advise(part, progress=False)
     assert given.similarity.argmax == "dandelion"
-    assert given.verdict == forecast.TRY
+    assert given.verdict == advice.TRY
     assert given.class_counts.keys() == whole.class_counts.keys()
 
 
-def test_forecasts_of_recorded_measurements():
-    kept = advise(images((20, 8)), progress=False)
-    table = forecast.of_measured({"a": json.loads(json.dumps(kept.similarity.to_dict()))})
-    assert table["verdict"].tolist() == [kept.verdict]
-    assert table["images"].tolist() == [28]
-    assert forecast.of_measured({}).empty
+def test_a_verdict_outside_the_published_range_says_so():
+    assert "below all published sets (0.079 to 0.383)" in advice.judge(estimate(0.033))[1]
+    assert "above all published sets" in advice.judge(estimate(0.975))[1]
+
+
+@pytest.mark.parametrize("accuracy", [50.0, 99.0, 99.9, 99.99])
+def test_images_to_see_stay_a_number_one_can_read(accuracy):
+    given = advise(images((20, 8)), accuracy=accuracy, progress=False)
+    digits = [word for word in given.next_steps[0].replace(",", "").split() if word.isdigit()]
+    assert digits
+    assert all(len(word) < 8 for word in digits)
+
+
+def test_files_that_are_no_images_are_not_counted(folder, tmp_path):
+    import shutil
+
+    copy = tmp_path / "set"
+    shutil.copytree(folder, copy)
+    for k in range(5):
+        (copy / "1" / f"broken-{k}.png").write_bytes(b"no image")
+    given = advise(copy, progress=False)
+    assert given.class_counts == {"0": 20, "1": 8}
+    assert given.to_generate == 12
+    assert len(given.similarity.skipped) == 5
+
+
+def test_small_classes_are_warned_of():
+    given = advise(images((60, 20)), progress=False)
+    assert any("under 50" in warning and "1 20" in warning for warning in given.warnings)
+    assert not any("under 50" in warning for warning in advise(images((60, 50)), progress=False).warnings)
+
+
+def test_what_costs_nothing_comes_first():
+    given = advise(images((60, 20)), progress=False)
+    assert given.recommendation.startswith("try first what costs nothing, oversampling")
+    steps = list(given.next_steps)
+    free, compare = (next(k for k, s in enumerate(steps) if word in s) for word in ("logit", "compare"))
+    assert free < compare < len(steps) - 1
+
+
+def test_intervals_say_what_they_are():
+    given = advise(images((20, 8)), progress=False)
+    assert "jackknife+ interval, nominal 80%, guaranteed 60%" in str(given)
+    prediction = given.to_dict()["predictions"][0]
+    assert prediction["interval_method"] == "jackknife+"
+    assert (prediction["interval_level"], prediction["interval_guaranteed"]) == (0.8, 0.6)
+
+
+def test_hierarchy_from_a_file(folder, tmp_path, capsys):
+    groups = tmp_path / "groups.csv"
+    groups.write_text("super_class,sub_class\nall,0\nall,1\n")
+    assert main(["advise", str(folder), "--json", "--hierarchy", str(groups)]) == 0
+    assert set(json.loads(capsys.readouterr().out)["super_classes"]) == {"all"}
+    groups.write_text("super_class,sub_class\nall,0\n")
+    assert main(["advise", str(folder), "--hierarchy", str(groups)]) == 2
+    assert "no super-class for 1" in capsys.readouterr().err
+
+
+def experiments(monkeypatch, rows):
+    table = pd.DataFrame(rows, columns=list(published.EXPERIMENT_COLUMNS))
+    monkeypatch.setattr(published, "experiments", lambda: table)
+
+
+def test_recorded_experiments_are_quoted_nearest_first(monkeypatch):
+    about = (900, 9, 8.0)
+    experiments(
+        monkeypatch,
+        [
+            ("far", *about, 0.40, "cgan-augcls", 9.0, 8.0, 10.0, 3, "2026-11-24"),
+            ("near", *about, 0.21, "logit-adjusted", 1.5, 0.5, 2.5, 5, "2026-11-24"),
+            ("near", *about, 0.21, "cgan-augcls", -2.0, -4.0, 0.1, 5, "2026-11-24"),
+            ("next", *about, 0.25, "cgan-augcls", 0.5, np.nan, np.nan, 1, "2026-11-24"),
+        ],
+    )
+    found = advice.nearest_recorded(0.2)
+    assert found["set"].tolist() == ["near", "near", "next"]
+    given = advise(images((20, 8)), progress=False)
+    assert "cgan-augcls -2.0 (-4.0 to +0.1)" in str(given)
+    assert "-2.0 to +0.5 points against oversampling; 0 of 2 intervals" in given.recommendation
+    rows = json.loads(json.dumps(given.to_dict(), allow_nan=False))["recorded"]
+    assert rows[2]["low"] is None
+
+
+def test_nothing_recorded_is_said(monkeypatch):
+    experiments(monkeypatch, [])
+    assert "nothing is recorded" in str(advise(images((20, 8)), progress=False))
+
+
+def test_experiments_may_be_missing_and_are_checked(tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "_file", lambda name: tmp_path / name)
+    assert published.experiments().empty
+    (tmp_path / "experiments.csv").write_text("")
+    assert list(published.experiments().columns) == list(published.EXPERIMENT_COLUMNS)
+    (tmp_path / "experiments.csv").write_text("set,arm\na,b\n")
+    with pytest.raises(ValueError, match="gain_over_oversample"):
+        published.experiments()
+
+
+def test_page_stands_alone_and_escapes_names(tmp_path, capsys):
+    root = tmp_path / "set"
+    given = images((12, 5))
+    for k in range(len(given)):
+        path = root / ("<b>&'x" if given.labels[k] else "plain") / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        given.image(k, size=160).save(path)
+    page = tmp_path / "advice.html"
+    assert main(["advise", str(root), "--html", str(page), "--accuracy", "60"]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "<b>&'x" not in text
+    assert "&lt;b&gt;&amp;" in text
+    assert "http" not in text
+    assert "python -m gmaug advise" in text
+    assert text.count("<img") == 1
+
+
+def test_arrays_and_labels_are_taken():
+    given = images((20, 8))
+    assert advise((given.images, given.labels), progress=False).class_counts == {"0": 20, "1": 8}

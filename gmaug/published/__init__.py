@@ -4,6 +4,7 @@ The CSV files beside this one hold the figures exactly as they are printed, trai
 included, so that a check of the last digit can know how many digits there were. A dash in the
 paper is an empty cell. Two further files hold facts about the data that the paper does not print
 (class counts, training-set sizes); their column ``known_by`` says how each is known.
+``experiments.csv`` is ours: a summary of the recorded experiments (:func:`experiments`).
 """
 
 from __future__ import annotations
@@ -136,6 +137,44 @@ def training_sets() -> pd.DataFrame:
     frame["enlargement"] = frame["classes"] * frame["target_per_class"] / frame["images"]
     frame["images_per_class"] = frame["images"] / frame["classes"]
     return frame
+
+
+EXPERIMENT_COLUMNS = (
+    "set", "images", "classes", "imbalance", "ssim_sup_sub_cls", "arm",
+    "gain_over_oversample", "low", "high", "seeds", "recorded",
+)  # fmt: skip
+
+
+def experiments() -> pd.DataFrame:
+    """What our own recorded experiments measured, one row a set and arm; no row if nothing is recorded.
+
+    Returns
+    -------
+    DataFrame
+        ``set`` (the image set's name), ``images`` and ``classes`` of its training part, ``imbalance``
+        (largest class over smallest), ``ssim_sup_sub_cls`` (paper's convention), ``arm``,
+        ``gain_over_oversample`` (percentage points of top-1 accuracy on test images, mean over seeds,
+        paired) with its 95 % interval ``low`` and ``high`` (NaN where one seed was run), ``seeds``, and
+        ``recorded`` (the date).
+
+    Notes
+    -----
+    Notebook 05 writes the file from the records, so that an installed package has it without them.
+
+    Raises
+    ------
+    ValueError
+        If the file lacks a column.
+    """
+    try:
+        with _file("experiments.csv").open(encoding="utf-8") as file:
+            frame = pd.read_csv(file)
+    except (FileNotFoundError, pd.errors.EmptyDataError):
+        return pd.DataFrame(columns=list(EXPERIMENT_COLUMNS))
+    missing = [name for name in EXPERIMENT_COLUMNS if name not in frame]
+    if missing:
+        raise ValueError(f"published/experiments.csv lacks {', '.join(missing)}; run notebook 05 again")
+    return frame[list(EXPERIMENT_COLUMNS)]
 
 
 def claims() -> pd.DataFrame:

@@ -1,1 +1,0 @@
-"""Advice for a folder of images, from the published evidence."""
