@@ -392,3 +392,61 @@ def test_luck_would_give_less_than_one_hit_a_number(found):
 def test_refit_known_beforehand():
     assert law.refit().parameters["amplitude"] == pytest.approx(176.57, abs=0.005)
     assert law.refit().parameters["rate"] == pytest.approx(13.125, abs=0.0005)
+
+
+# --- notebook 06
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory):
+    """The verdicts of notebook 06, whose cells run here as they stand."""
+    import json
+    from pathlib import Path
+
+    import matplotlib
+
+    path = Path(__file__).parents[1] / "notebooks" / "06_curve_fit.ipynb"
+    folder, backend = tmp_path_factory.mktemp("runs"), matplotlib.get_backend()
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
+        patch.setenv("GMAUG_PROFILE", "smoke")
+        patch.setenv("GMAUG_RUNS", str(folder))
+        matplotlib.use("Agg")
+        variables = {}
+        for k, cell in enumerate(cells):
+            source = "".join(cell["source"])
+            if cell["cell_type"] == "code" and "advice.advise(" not in source:
+                exec(compile(source, f"cell {k}", "exec"), variables)
+        matplotlib.use(backend)
+    (left,) = folder.rglob("verdicts/06_curve_fit.json")
+    return {row["id"]: row for row in json.loads(left.read_text(encoding="utf-8"))}
+
+
+def test_every_claim_of_notebook_06_gets_a_verdict(verdicts):
+    expected = published.claims()
+    assert set(verdicts) == set(expected.loc[expected["notebook"] == "06", "id"])
+
+
+def test_what_eight_points_cannot_decide_is_inconclusive(verdicts):
+    for claim in (
+        "abstract.decay", "sec4.3.effective", "sec4.3.enhanced", "sec5.indicator", "fig7.trend",
+        "sec1.easier",
+        "sec3.5.any_classifier", "table3.selection", "table7.gain", "table6.mae.gd.definition",
+    ):  # fmt: skip
+        assert verdicts[claim]["verdict"] == "inconclusive", claim
+
+
+def test_what_differs_is_no_matter_of_chance(verdicts):
+    """Arithmetic, or a test below 5 %; everything else in the list would be a hasty word."""
+    assert {claim for claim, row in verdicts.items() if row["verdict"] == "differs"} == {
+        "table3.whole_images", "eq4.curve", "table6.r2.cgan", "table6.mae.cgan", "table6.r2.gd",
+        "table6.mae.gd", "sec1.predict", "sec5.predict", "sec5.regardless", "sec4.3.comparable",
+    }  # fmt: skip
+
+
+def test_what_was_chosen_to_fit_is_not_counted(verdicts):
+    built = {claim for claim, row in verdicts.items() if row["verdict"] == "holds by construction"}
+    assert built == {
+        "table5.threshold.ssim_merge_cls", "table5.threshold.ssim_sup_sub_cls", "table6.r2.cgan.definition",
+        "table6.mae.cgan.definition", "table6.r2.gd.definition",
+    }  # fmt: skip
