@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "open_images": "datasets",
     "measure": "similarity",
-    "advise": "advice.advise",
+    "advise": "advice",
     "GMAugCls": "augcls",
     "TransitionalCGAN": "generators",
     "GuidedDiffusion": "generators",

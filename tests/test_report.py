@@ -205,12 +205,12 @@ def test_verdicts_are_written_between_the_markers(tmp_path):
     verdicts = [{"id": report.SHOWN[0], "paper": "0.1652", "ours": "0.156", "verdict": "matches", "why": "w"}]
     (tmp_path / "03.json").write_text(json.dumps(verdicts))
     page = tmp_path / "README.md"
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    page.write_text(f"before\n{report.BEGIN}\nformer table\n{report.END}\nafter\n")
     assert report.write_verdicts(tmp_path, page)
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert "old" not in text
+    assert "former" not in text
     assert "| 0.156 | matches |" in text
     assert not report.write_verdicts(tmp_path, page)
 
