@@ -760,16 +760,58 @@ def equivalence_cells(
 
 def fitted(task: Task, generator: str, *, kimg: float, seed: int, checkpoint: Any = None) -> Any:
     """A generator trained on the base of a task, and its extra images if there are any."""
-    from dataclasses import replace
-
-    from gmaug.named import generator as make_generator
+    from gmaug.generators import make_generator
 
     images, labels = task.base
     if task.extra is not None:
         images, labels = (np.concatenate(pair) for pair in zip(task.base, task.extra, strict=True))
-    model = make_generator(generator, shape=images.shape[1:3], seed=seed)
-    model.settings = replace(model.settings, kimg=kimg, n_classes=int(labels.max()) + 1, threads=1)
+    options = {"seed": seed, "kimg": kimg, "n_classes": int(labels.max()) + 1, "threads": 1}
+    model = make_generator(generator, shape=images.shape[1:3], **options)
     return model.fit(images, labels, checkpoint=checkpoint)
+
+
+def recorded_cells(*, folder: Path | None = None) -> pd.DataFrame:
+    """All recorded cells, with ``name``, ``generator`` and ``open_set`` of each; empty if there are none."""
+    from gmaug import runs
+
+    rows = []
+    for title in runs.record_names("equivalence", folder=folder):
+        record = runs.read_record("equivalence", title, folder=folder)
+        about = {key: record["settings"][key] for key in ("name", "generator", "open_set")}
+        rows += [about | row for row in record["content"]["cells"]]
+    return pd.DataFrame(rows)
+
+
+def rates(
+    cells: pd.DataFrame, *, seed: int, score: str = "accuracy", **options: Any
+) -> tuple[pd.DataFrame, list[str]]:
+    """Equivalent numbers of every set, generator, base and schedule of a table of cells.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        As :func:`recorded_cells` gives it.
+    seed, **options
+        As :func:`equivalents` has them.
+
+    Returns
+    -------
+    (DataFrame, list of str)
+        Rows of :func:`equivalents` with ``name``, ``generator``, ``open_set`` and ``schedule``; and why
+        others are missing.
+    """
+    found, missing = [], []
+    keys = ["name", "generator", "open_set", "base"]
+    for about, part in cells.groupby(keys) if len(cells) else ():
+        for schedule in sorted(set(part["schedule"]) - {"both"}):
+            try:
+                pair = curves(part, base=about[-1], schedule=schedule, score=score)
+                table = equivalents(*pair, seed=seed, **options)
+            except ValueError as error:
+                missing.append(f"{about[0]}, {about[1]}, base {about[-1]}, {schedule} fixed: {error}")
+                continue
+            found.append(table.assign(**dict(zip(keys, about, strict=True)), schedule=schedule))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(), missing
 
 
 # How real and generated images differ
@@ -807,7 +849,7 @@ def told_apart(real: np.ndarray, fake: np.ndarray, *, seed: int, steps: int = 12
         folds = StratifiedKFold(5, shuffle=True, random_state=seed)
         scores = cross_val_predict(linear, x, y, cv=folds, method="decision_function")
     else:
-        from gmaug.generators.extractor import train_extractor
+        from gmaug.generators.quality import train_extractor
 
         scores, epochs = np.empty(2 * n), -(-steps // max(1, n // 64))
         for train, test in StratifiedKFold(2, shuffle=True, random_state=seed).split(x, y):
@@ -880,17 +922,13 @@ def differences(task: Task, fake: np.ndarray, *, seed: int) -> dict[str, Any]:
         features of a classifier of the real classes), ``frechet`` and ``frechet_floor`` (real against
         real), ``precision``, ``recall``, ``density``, ``coverage`` and ``memorisation``.
     """
-    from dataclasses import asdict
-
-    from gmaug.generators.distance import frechet
-    from gmaug.generators.extractor import train_extractor
-    from gmaug.generators.manifold import manifold
+    from gmaug.generators.quality import frechet, manifold, train_extractor
 
     judge = train_extractor(*task.test, seed=seed, threads=1)
     n = min(len(fake), len(task.further[0]), len(task.base[0]))
     real, base, made = (judge(images[:n]) for images in (task.further[0], task.base[0], fake))
     apart = told_apart(task.further[0][:n], fake[:n], seed=seed), told_apart(real, made, seed=seed)
-    found = asdict(manifold(real, made))
+    found = manifold(real, made)
     known = memorisation(base, real, made, seed=seed)
     return {
         "images": n,

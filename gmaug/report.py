@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PRINT_DPI = 200
-OURS = re.compile(r"(fig|table)\d+_")
-"""Names of the paper's figures and tables, the only files of ``figures/`` that a run touches."""
+OURS = re.compile(r"(fig|table)(\d+|_s\d+)_")
+"""Figures and tables of the paper (``fig1_``) and of the two further systems (``fig_s1_``): the only files of
+``figures/`` that a run touches."""
 
 # Figures and tables
 

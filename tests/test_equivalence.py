@@ -408,6 +408,13 @@ def test_a_killed_run_goes_on_and_other_settings_are_refused(tmp_path, monkeypat
     assert whole["content"]["differences"]
     equivalence.equivalence_cells("blobs", score=dies, **options)
     assert len(calls) == 18  # nothing is left to do
+    found, missing = equivalence.rates(equivalence.recorded_cells(folder=tmp_path), seed=0)
+    assert not len(found)
+    assert all("one seed" in line for line in missing)
+    equivalence.equivalence_cells("blobs", score=nearest_mean, **(options | {"seed": 1}))
+    found, missing = equivalence.rates(equivalence.recorded_cells(folder=tmp_path), seed=0, draws=20)
+    assert not missing
+    assert len(found) == 2 * 4
     with pytest.raises(ValueError, match="other settings"):
         equivalence.equivalence_cells("blobs", score=dies, **(options | {"steps": 10}))
 
