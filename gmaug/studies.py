@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from gmaug.experiment.cells import Arrays
 
 SIZE = 32  # pixels a side in training
-FRESH_SEED = 1000  # of a garden's further images; below it lie those of judges
+FRESH_SEED = 1000  # of a garden's further images; a hundred for each repetition
+KINDS = ("cgan", "diffusion")
+SNAPSHOTS = (12, 30, 60, 100, 150, 200, 300, 450)  # kimg; the rungs of the ladder of quality
+LADDERS = ("middle-cgan", "middle-diffusion")
 
 
 # The sets
@@ -248,7 +251,7 @@ def generator_titles(name: str, seed: int = 0) -> dict[str, str]:
     start = f"{base_of(name)[0]}{f'.{repetition}' if repetition else ''}-"
     found = [title for title in runs.record_names("generators") if title.startswith(start)]
     kinds = {title.removeprefix(start): title for title in found}
-    return {kind: title for kind, title in kinds.items() if kind.partition("@")[0] in ("cgan", "diffusion")}
+    return {kind: title for kind, title in kinds.items() if kind.partition("@")[0] in KINDS}
 
 
 @dataclass(frozen=True)
@@ -264,12 +267,50 @@ class RecordedGenerator:
 
 @cache
 def _loaded(title: str) -> Any:
-    from gmaug import generators
+    from gmaug.generators import generator_class
 
     runs.read_record("generators", title)  # refuses weights that do not fit their digest
     kind = title.rpartition("-")[2].partition("@")[0]
-    model = {"cgan": generators.TransitionalCGAN, "diffusion": generators.GuidedDiffusion}[kind]
-    return model.load(runs.record_path("generators", title, ".safetensors"), threads=1)
+    return generator_class(kind).load(runs.record_path("generators", title, ".safetensors"), threads=1)
+
+
+def record_generator(
+    name: str, kind: str, *, repetition: int = 0, data: Path | None = None, checkpoints: Path
+) -> list[Path]:
+    """Train a generator on a set's training images until its watched distance stops falling, and record it.
+
+    Parameters
+    ----------
+    name : str
+        Of the set; of a garden this repetition is drawn.
+    kind : {"cgan", "diffusion"}
+    repetition : int
+        Of a garden's images; also the seed of the training.
+    data : Path, optional
+        Folder of the photographs.
+    checkpoints : Path
+        Where the run is kept while it goes on; a killed one goes on there.
+    """
+    from gmaug.generators import make_generator
+    from gmaug.generators.quality import record_generator as record
+
+    source = material(name, repetition, data)
+    base, shape = base_of(name)[0], source.train[0].shape[1:3]
+    title = f"{base}{f'.{repetition}' if repetition else ''}-{kind}"
+    if base in GARDENS:
+        even = np.ones(len(source.classes), dtype=np.int64)
+        judges, watchers = source.reserve(400 * even, -2), source.reserve(200 * even, -1)
+    elif source.reserve is not None:
+        watchers = source.reserve(source.counts.max() - source.counts + 1, 0)
+        judges = tuple(np.concatenate(pair) for pair in zip(source.train, watchers, strict=True))
+    else:  # natural counts leave nothing over: both nets know the training images
+        judges = watchers = source.train
+    about = {"seed": repetition, "threads": 1, "n_classes": len(source.classes)}
+    model = make_generator(kind, shape=shape, profile="converged", **about)
+    return record(
+        title, model, train=source.train, validation=source.validation, test=source.test, judges=judges,
+        watchers=watchers, checkpoints=checkpoints, snapshots=SNAPSHOTS if title in LADDERS else (),
+    )  # fmt: skip
 
 
 # The cells
@@ -294,6 +335,9 @@ FAMILIES = {
     "paper": "the paper's comparison: epochs fixed",
     "mae": "the second classifier",
 }
+
+
+OTHERS = ("similarity", "generators")  # what is recorded and is no cell
 
 
 def settings_of(name: str, **changes: Any) -> CellSettings:
@@ -427,12 +471,15 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "record", help="make the recorded runs again", description=__doc__, epilog=told
     )
-    parser.add_argument("what", nargs="+", choices=(*FAMILIES, "similarity"), metavar="WHAT",
-                        help=f"one or more of {', '.join((*FAMILIES, 'similarity'))}")  # fmt: skip
+    parser.add_argument("what", nargs="+", choices=(*OTHERS, *FAMILIES), metavar="WHAT",
+                        help=f"one or more of {', '.join((*OTHERS, *FAMILIES))}")  # fmt: skip
     parser.add_argument("--sets", nargs="+", metavar="NAME", help=f"of {', '.join(SETS)}")
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="default: those of the study")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="K", help="default: those of the study")
     parser.add_argument("--steps", type=int, metavar="N", help="gradient steps, instead of each set's own")
+    parser.add_argument("--generators", nargs="+", choices=KINDS, default=KINDS, help="which to train")
+    parser.add_argument("--checkpoints", type=Path, default=Path("runs/generators"), metavar="FOLDER",
+                        help="of generators in training (default runs/generators)")  # fmt: skip
     parser.add_argument("--jobs", type=int, default=1, help="cells at once, a thread each (default 1)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster to run the cells on")
     parser.add_argument("--data", type=Path, help="folder that holds flowers/, cifar10/, ...")
@@ -451,6 +498,8 @@ def _main(options: argparse.Namespace) -> int:
     if "similarity" in options.what:
         for name in options.sets or SETS:
             print(similarity(name, options.data), flush=True)
+    if "generators" in options.what:
+        _record_generators(options)
     chosen = {"sets": options.sets, "arms": options.arms, "seeds": options.seeds, "steps": options.steps}
     for what in FAMILIES:
         if what not in options.what:
@@ -473,3 +522,18 @@ def _main(options: argparse.Namespace) -> int:
             failed += len(error.failures)
     print(f"{(time.perf_counter() - begun) / 60:.1f} minutes")
     return 1 if failed else 0
+
+
+def _record_generators(options: argparse.Namespace) -> None:
+    """Train those that are not recorded yet, first repetitions first."""
+    for repetition in options.seeds or (0,):
+        for name in options.sets or SETS:
+            if repetition and base_of(name)[0] not in GARDENS:
+                continue  # photographs are always the same
+            for kind in options.generators:
+                there = kind in generator_titles(name, repetition)
+                state = "recorded" if there and not options.again else "to be trained"
+                print(f"{name} {kind} repetition {repetition}: {state}", flush=True)
+                if state != "recorded" and not options.list:
+                    where = {"data": options.data, "checkpoints": options.checkpoints}
+                    print(*record_generator(name, kind, repetition=repetition, **where), sep="\n", flush=True)
