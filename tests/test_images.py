@@ -134,6 +134,9 @@ def test_hugging_faces_datasets(tmp_path):
     assert (theirs.classes, theirs.labels.tolist()) == (ours.classes, ours.labels.tolist())
     assert np.array_equal(theirs.arrays(size=8), ours.arrays(size=8))
     assert np.array_equal(theirs.subset([2, 0]).arrays(size=8), ours.arrays([2, 0], size=8))
+    words = table.remove_columns("label").add_column("label", ["oak", "elm 10", "elm 9"])
+    assert open_images(words).classes == ("elm 9", "elm 10", "oak")
+    assert open_images(words).labels.tolist() == [2, 1, 0]
     bad = datasets.Dataset.from_dict(
         {"image": [{"bytes": b"%!PS", "path": None}, None], "label": [0, 1]},
         features=datasets.Features({key: features[key] for key in ("image", "label")}),

@@ -7,11 +7,12 @@ from pictures import photographs, textures, write_folder
 from PIL import Image
 
 from gmaug.datasets import open_images
-from gmaug.datasets.real import REAL, open_real
+from gmaug.datasets.imbalance import groups_from_csv, split
+from gmaug.datasets.real import OTHERS, REAL, open_real
 
 
 def test_every_set_says_where_it_is_from_and_what_it_holds(tmp_path):
-    for name, entry in REAL.items():
+    for name, entry in (REAL | OTHERS).items():
         assert entry.url.startswith("https://")
         assert entry.licence
         with pytest.raises(FileNotFoundError) as error:
@@ -82,6 +83,27 @@ def test_inaturalist_lies_as_torchvision_lays_it(tmp_path):
     files = [{"file_name": f"train_val2019/Birds/{name}"} for name in ("0/0.png", "0/2.png", "1/1.png")]
     (root / "train2019.json").write_text(json.dumps({"images": files}))
     assert open_images("inat2019-birds", root=tmp_path).class_counts == {"0": 2, "1": 1}
+
+
+def test_other_sets_lie_in_class_folders(tmp_path):
+    for name, folder in (("cifar10", "cifar10/train"), ("cifar10-test", "cifar10/test"), ("fish", "fish"),
+                         ("ham10000", "ham10000"), ("lfw", "lfw")):  # fmt: skip
+        write_folder(tmp_path / folder, {"a": 2, "b": 1})
+        (tmp_path / folder / "SOURCE.md").write_text("words")
+        found = open_images(name, root=tmp_path)
+        assert found.class_counts == {"a": 2, "b": 1}
+        assert found.name == OTHERS[name].title
+
+
+def test_the_copies_of_other_sets_here():
+    lesions = open_images("ham10000", root=photographs("ham10000").parent)
+    assert (len(lesions), len(lesions.classes)) == (7470, 7)
+    groups = groups_from_csv(lesions, photographs("ham10000") / "meta.csv", column="lesion_id")
+    train, test = split(lesions, [0.8, 0.2], groups=groups.tolist())
+    assert abs(test.class_counts["df"] - 0.2 * 73) < 1
+    assert len(train) + len(test) == 7470
+    assert len(open_images("lfw", root=photographs("lfw").parent).classes) == 158
+    assert len(open_images("fish", root=photographs("fish").parent).classes) == 16
 
 
 def test_the_copy_of_flowers_here_has_the_published_counts():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -159,24 +160,21 @@ def split_rows(
     if groups is not None and len(groups) != len(labels):
         raise ValueError(f"groups holds {len(groups)} names for {len(labels)} images; give one each")
     rng = np.random.default_rng(seed)
-    wanted = {
-        c: _quotas(int(n), shares, rng) for c, n in zip(*np.unique(labels, return_counts=True), strict=True)
-    }
+    names = labels.tolist()
+    wanted = {name: _quotas(n, shares, rng) for name, n in sorted(Counter(names).items())}
     together: dict[Any, list[int]] = {}
     for row in rng.permutation(len(labels)).tolist():
         together.setdefault(row if groups is None else groups[row], []).append(row)
     parts: list[list[int]] = [[] for _ in shares]
     # Large groups first: small ones even out what they leave. The order is random among equals.
     for rows in sorted(together.values(), key=len, reverse=True):
-        found, counts = np.unique(labels[rows], return_counts=True)
-        # Where the group's classes are most wanting, each in proportion to how rare it is.
-        need = sum(
-            n * wanted[c] / max(wanted[c].clip(0).sum(), 1) for c, n in zip(found, counts, strict=True)
-        )
+        held = Counter(names[row] for row in rows)
+        # To where its classes are most wanting, each in proportion to how rare it is.
+        need = sum(n * wanted[name] / max(wanted[name].clip(0).sum(), 1) for name, n in held.items())
         best = int(np.argmax(need))
         parts[best] += rows
-        for c, n in zip(found, counts, strict=True):
-            wanted[c][best] -= n
+        for name, n in held.items():
+            wanted[name][best] -= n
     return [np.sort(np.array(part, dtype=np.int64)) for part in parts]
 
 
