@@ -55,7 +55,7 @@ lab: venv  ## JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab notebooks
 
 bench: venv  ## benchmarks against peers, as ratios in one run
-	$(python) -m pytest tests/benchmarks --benchmark-only
+	$(python) -m pytest tests/benchmarks -s --benchmark-columns=min,median,rounds
 
 audit: venv  ## one cheap record of each kind run again and compared; DATA=
 	$(python) -m gmaug audit $(if $(DATA),--data "$(DATA)")

@@ -19,7 +19,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "similarity": ("gmaug.__main__", "SSIM-mergeCls and SSIM-supSubCls of a folder of images"),
     "advise": ("gmaug.advice", "what the evidence says about augmenting a folder of images"),
     "record": ("gmaug.studies", "make the recorded runs again"),
-    "bench": ("gmaug.bench", "time the metric against its peers"),
     "reproduce": ("gmaug.reproduce", "run every notebook headless and regenerate figures/"),
     "audit": ("gmaug.audit", "run one cheap record of each kind again and compare"),
 }
@@ -27,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def add_parser(subparsers: Any) -> None:
     """Add ``similarity`` to the command line."""
-    from gmaug.ssim.conventions import CONVENTIONS
+    from gmaug.ssim import CONVENTIONS
 
     parser = subparsers.add_parser(
         "similarity",
@@ -45,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
         "--pairs", default="2n", help="2n: the paper's random pairs (or 10n, ...); balanced; all (default 2n)"
     )
     parser.add_argument(
-        "--target-se", type=float, default=None, help="draw pairs until the error is so small"
+        "--target-se", type=float, default=None, help="draw pairs until the error is so small; says if it is"
     )
     parser.add_argument("--jobs", type=int, default=None, help="threads (default: all cores)")
     parser.set_defaults(function=_similarity)

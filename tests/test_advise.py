@@ -178,7 +178,7 @@ def test_bad_folders_are_one_line(folder, tmp_path, capsys):
         (tmp_path / "missing", "no such"),
         (tmp_path / "empty", ""),
         (tmp_path / "one", "nothing to balance"),
-        (two, "two usable images"),
+        (two, "three usable images"),
     ):
         assert main(["advise", str(path), "--json"]) == 2, path
         captured = capsys.readouterr()

@@ -19,7 +19,7 @@ ORDER = (
     ("studies",),
     ("law", "equivalence"),
     ("advice", "balance", "compare", "plots"),
-    ("report", "claims", "notebook", "reproduce", "audit", "bench"),
+    ("report", "claims", "notebook", "reproduce", "audit"),
     ("__main__",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

@@ -5,9 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from gmaug.similarity.designs import random_pairs
-from gmaug.similarity.estimates import Estimate, Sample
-from gmaug.similarity.maximum import argmax_probability, bias_of_maximum, simultaneous_interval, split_half
+from gmaug.similarity import (
+    Estimate,
+    Sample,
+    argmax_probability,
+    random_pairs,
+    simultaneous_interval,
+    split_half,
+)
 
 
 def estimates(values, errors, images=10_000):
@@ -30,13 +35,6 @@ def test_two_equal_means_are_even_and_far_ones_certain():
     assert argmax_probability(estimates([0.1, 0.1], [0.02, 0.001]))["1"] == pytest.approx(0.5, abs=1e-3)
     assert argmax_probability(estimates([0.1, 0.9], [0.01, 0.01]))["1"] == pytest.approx(1)
     assert argmax_probability({"x": Estimate(math.nan, math.nan, math.nan, math.nan, 1, 0)}) == {}
-
-
-@pytest.mark.parametrize(("k", "excess"), [(5, 1.163), (9, 1.485)])
-def test_the_bias_of_the_largest_of_equal_means(k, excess):
-    assert bias_of_maximum(np.full(k, 0.2), np.full(k, 0.01), seed=0) == pytest.approx(
-        excess * 0.01, rel=0.03
-    )
 
 
 def test_the_simultaneous_interval_covers_the_largest_true_mean():
