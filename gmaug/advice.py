@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from gmaug import law, published
+from gmaug.datasets import open_images
 from gmaug.datasets.base import ArrayImages, ImageSet
 from gmaug.hierarchy import Hierarchy
 from gmaug.similarity import Estimate, Similarity, measure
@@ -189,7 +190,8 @@ class Advice:
 
 
 def advise(
-    images: ImageSet | str | os.PathLike[str] | tuple[np.ndarray, np.ndarray],
+    images: ImageSet | np.ndarray | str | os.PathLike[str],
+    labels: Sequence[int] | None = None,
     *,
     hierarchy: Hierarchy | None = None,
     accuracy: float | None = None,
@@ -202,9 +204,11 @@ def advise(
 
     Parameters
     ----------
-    images : ImageSet, path, or (images, labels)
-        The imbalanced training set: an image set, a folder or the name of a known set, or an array of
-        uint8, shape (n, height, width[, 3]), with labels, shape (n,).
+    images : ImageSet, path, name or array
+        The imbalanced training set: a folder or a name as :func:`gmaug.datasets.open_images` takes them,
+        or uint8 of shape (n, h, w[, 3]) with `labels`.
+    labels : sequence of int, shape (n,), optional
+        Class of each image of an array.
     hierarchy : Hierarchy, optional
         Super-classes; the image set's own by default.
     accuracy : float, optional
@@ -222,7 +226,7 @@ def advise(
         If there is one class only, too few images to measure, a class without a super-class, `accuracy`
         is outside (1, 100), or `target` is below the largest class.
     """
-    images = _opened(images)
+    images = _image_set(images, labels)
     if accuracy is not None and not 1 < accuracy < 100:
         fraction = f"; is it {100 * accuracy:g} %?" if 0 < accuracy <= 1 else ""
         raise ValueError(f"accuracy={accuracy:g}; give percent between 1 and 100{fraction}")
@@ -574,12 +578,14 @@ def _gain_head(given: Advice) -> str:
     return f"Expected gain, in percent of the original accuracy, at most {given.most_gain:.3g} ({INTERVAL})"
 
 
-def _opened(images: Any) -> ImageSet:
+def _image_set(images: Any, labels: Sequence[int] | None) -> ImageSet:
     if isinstance(images, (str, os.PathLike)):
-        from gmaug.datasets import open_images
-
-        return open_images(images)
-    return ArrayImages(*images) if isinstance(images, tuple) else images
+        images = open_images(images)
+    if isinstance(images, ImageSet):
+        return images
+    if labels is None:
+        raise ValueError("images are an array without labels; give labels=, one for each image")
+    return ArrayImages(images, labels)
 
 
 def _two_classes(name: str, counts: Mapping[str, int]) -> dict[str, int]:
@@ -712,6 +718,9 @@ def _main(options: argparse.Namespace) -> int:
         raise ValueError(f"--figure {options.figure}: end it in .png, .svg or .pdf")
     if options.html and options.html.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--html {options.html}: end it in .html")
+    for path in filter(None, (options.figure, options.html)):  # said before the work, not after it
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name} in")
     result = advise(
         options.folder,
         hierarchy=Hierarchy.from_csv(options.hierarchy) if options.hierarchy else None,

@@ -316,4 +316,6 @@ def test_page_stands_alone_and_escapes_names(tmp_path, capsys):
 
 def test_arrays_and_labels_are_taken():
     given = images((20, 8))
-    assert advise((given.images, given.labels), progress=False).class_counts == {"0": 20, "1": 8}
+    assert advise(given.images, given.labels, progress=False).class_counts == {"0": 20, "1": 8}
+    with pytest.raises(ValueError, match="labels="):
+        advise(given.images)
