@@ -24,6 +24,8 @@ from gmaug.datasets.base import Splits
 from gmaug.datasets.garden import GARDENS, more, plant
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gmaug.experiment import Cell, CellSettings, Material
     from gmaug.experiment.cells import Arrays
 
@@ -337,7 +339,7 @@ FAMILIES = {
 }
 
 
-OTHERS = ("similarity", "generators")  # what is recorded and is no cell
+OTHERS = ("similarity", "generators", "summary")  # what is recorded and is no cell
 
 
 def settings_of(name: str, **changes: Any) -> CellSettings:
@@ -462,6 +464,34 @@ def similarity(name: str, data: Path | None = None, *, seed: int = 0) -> Path:
     )
 
 
+def experiment_table(folder: Path | None = None) -> pd.DataFrame:
+    """What the recorded cells say of each set and arm, as :func:`gmaug.published.experiments` has it."""
+    import pandas as pd
+
+    from gmaug.experiment import contrasts, frame, load_cells
+    from gmaug.published import EXPERIMENT_COLUMNS
+
+    records = load_cells(folder=folder)
+    cells_of = frame(records)
+    table = contrasts(cells_of[cells_of["variant"] == ""], scores=["balanced_accuracy"])
+    counts = {r["settings"]["dataset"]: np.array(r["content"]["counts_before"]) for r in records}
+    dates: dict[tuple[str, str], str] = {}
+    for r in records:
+        key = r["settings"]["dataset"], r["settings"]["arm"]
+        dates[key] = max(dates.get(key, ""), r["made"]["date"])
+    rows = []
+    for row in table.itertuples():
+        try:
+            metric = runs.read_record("similarity", row.dataset, folder=folder)["content"]
+            similar = metric["ssim_sup_sub_cls"]["value"]
+        except runs.NotRecorded:
+            similar = np.nan
+        n = counts[row.dataset]
+        rows.append([row.dataset, int(n.sum()), len(n), round(float(n.max() / n.min()), 2), similar, row.arm,
+                     row.difference, row.low, row.high, row.pairs, dates[row.dataset, row.arm]])  # fmt: skip
+    return pd.DataFrame(rows, columns=list(EXPERIMENT_COLUMNS)).round(4)
+
+
 # The command
 
 
@@ -520,6 +550,10 @@ def _main(options: argparse.Namespace) -> int:
         except CellsFailed as error:  # the other families can still be run
             print(f"{what}: {error}", flush=True)
             failed += len(error.failures)
+    if "summary" in options.what:
+        path = runs.PACKAGE / "published" / "experiments.csv"
+        runs.write_text(path, experiment_table(options.folder).to_csv(index=False))
+        print(path)
     print(f"{(time.perf_counter() - begun) / 60:.1f} minutes")
     return 1 if failed else 0
 

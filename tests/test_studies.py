@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gmaug import __main__, runs, studies
+from gmaug import __main__, published, runs, studies
 from gmaug.datasets.garden import GARDENS
 from gmaug.experiment import ARMS, GENERATED, find
 
@@ -148,3 +148,23 @@ def test_a_mistyped_set_is_one_line(capsys):
     assert __main__.main(["record", "controls", "--sets", "midle"]) == 2
     assert "midle: unknown set" in capsys.readouterr().err
     assert "middle" in GARDENS
+
+
+def test_the_summary_has_a_row_a_set_and_arm(data, capsys, monkeypatch):
+    out = data / "out"
+    asked = ["record", "controls", "--sets", "made", "--arms", "original", "oversample", "--seeds", "0", "1"]
+    assert __main__.main([*asked, "--data", str(data), "--folder", str(out)]) == 0
+    table = studies.experiment_table(out)
+    assert tuple(table.columns) == published.EXPERIMENT_COLUMNS
+    [row] = table.to_dict("records")
+    assert (row["set"], row["arm"], row["images"], row["imbalance"], row["seeds"]) == (
+        "made",
+        "original",
+        28,
+        4.0,
+        2,
+    )
+    assert row["low"] < row["gain_over_oversample"] < row["high"]
+    monkeypatch.setattr(runs, "PACKAGE", data)
+    assert __main__.main(["record", "summary", "--folder", str(out)]) == 0
+    assert (data / "published" / "experiments.csv").read_text().startswith("set,images,classes")

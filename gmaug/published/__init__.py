@@ -153,13 +153,14 @@ def experiments() -> pd.DataFrame:
     DataFrame
         ``set`` (the image set's name), ``images`` and ``classes`` of its training part, ``imbalance``
         (largest class over smallest), ``ssim_sup_sub_cls`` (paper's convention), ``arm``,
-        ``gain_over_oversample`` (percentage points of top-1 accuracy on test images, mean over seeds,
+        ``gain_over_oversample`` (percentage points of balanced accuracy on test images, mean over seeds,
         paired) with its 95 % interval ``low`` and ``high`` (NaN where one seed was run), ``seeds``, and
         ``recorded`` (the date).
 
     Notes
     -----
-    Notebook 05 writes the file from the records, so that an installed package has it without them.
+    ``python -m gmaug record summary`` writes the file from the records, so that an installed package has it
+    without them; notebook 05 shows it.
 
     Raises
     ------
@@ -173,7 +174,11 @@ def experiments() -> pd.DataFrame:
         return pd.DataFrame(columns=list(EXPERIMENT_COLUMNS))
     missing = [name for name in EXPERIMENT_COLUMNS if name not in frame]
     if missing:
-        raise ValueError(f"published/experiments.csv lacks {', '.join(missing)}; run notebook 05 again")
+        raise ValueError(
+        raise ValueError(
+            f"published/experiments.csv lacks {', '.join(missing)}; write it by: python -m gmaug record summary"
+        )
+        )
     return frame[list(EXPERIMENT_COLUMNS)]
 
 
