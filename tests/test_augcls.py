@@ -54,7 +54,7 @@ def test_the_second_round_draws_anew_with_the_new_classifier(balanced, first):
     assert two.before == one.after
     again = draw(Generator(wrong=0.3), first, [0, 30, 50], budget=5.0, seed=(0, 1))
     assert np.array_equal(again.images, one.pool.images), "round 1 is not C's choice"
-    assert one.steps == two.steps == SMALL.steps(180)
+    assert one.steps == two.steps == SMALL.steps_for(180)
 
 
 def test_rounds_stop_when_validation_gains_too_little(first):

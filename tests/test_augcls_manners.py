@@ -11,7 +11,7 @@ from sklearn.base import clone
 from gmaug import named
 from gmaug.augcls import GMAugCls
 from gmaug.classifiers import GARDEN, ResNet18
-from gmaug.classifiers.mae_settings import GARDEN_MAE
+from gmaug.classifiers.settings import GARDEN_MAE
 
 TRAIN = blobs([12, 7, 4], seed=0)
 

@@ -157,14 +157,14 @@ def test_a_pickle_judges_alike(fitted):
 @pytest.mark.parametrize(
     ("images", "labels", "says"),
     [
-        (X[:0], Y[:0], "none"),
+        (X[:0], Y[:0], "at least one"),
         (X[0], Y[:1], "height, width, 3"),
         (X.astype(np.float32) / 255, Y, "uint8"),
         (X[..., :1], Y, "height, width, 3"),
         (X.reshape(len(X), -1), Y, "height, width, 3"),
         ([X[0], X[1][:8]], Y[:2], "different sizes"),
-        (X, Y[:-1], "one label"),
-        (X, Y[:, None], "one label"),
+        (X, Y[:-1], "one each"),
+        (X, Y[:, None], "one each"),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused_in_one_line(model, images, labels, says):

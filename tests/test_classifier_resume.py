@@ -10,13 +10,13 @@ import torch
 from blobs import SMALL, blobs
 from safetensors import SafetensorError
 
-from gmaug.classifiers import Loss, ResNet18, balancing_weights, resume
-from gmaug.classifiers.base import TorchClassifier
+from gmaug.classifiers import Loss, ResNet18, balancing_weights, training
+from gmaug.classifiers.training import TorchClassifier
 
 TRAIN = blobs([30, 15, 6], seed=0)
 HELD = blobs([6, 6, 6], seed=1)
 TEST = blobs([10, 10, 10], seed=2)
-SETTINGS = replace(SMALL, epochs=5, randaugment=(1, 5), mixup=0.4)
+SETTINGS = replace(SMALL, epochs=5, randaugment=(1, 5), erasing=0.3)
 OPTIONS = {"loss": Loss(beta=0.9), "sampling_weights": balancing_weights(TRAIN[1])}
 
 
@@ -99,6 +99,7 @@ def test_a_finished_run_is_not_repeated(whole, monkeypatch, tmp_path):
         ({"steps": 7}, "steps"),
         ({"held": None}, "validation"),
         ({"sampling_weights": None}, "sampling_weights"),
+        ({"image_weights": np.ones(51)}, "image_weights"),
     ],
 )
 def test_another_runs_checkpoint_is_refused(options, says, tmp_path):
@@ -129,17 +130,16 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error: (os error 28)")],
 )
 def test_a_full_disk_says_what_to_do_and_loses_nothing(error, whole, monkeypatch, tmp_path):
-    original, calls = resume.write_tensors, []
+    original, calls = training.write_tensors, []
 
     def write(path, *rest):
         calls.append(path)
         if len(calls) == 3:
-            path.with_name(f"{path.name}.1.part").write_bytes(b"half")
             raise error
         original(path, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(resume, "write_tensors", write)
+        patch.setattr(training, "write_tensors", write)
         with pytest.raises(OSError, match="disk is full; free some space") as raised:
             fit(tmp_path)
     path = tmp_path / "training.safetensors"
@@ -154,7 +154,7 @@ def test_other_errors_of_the_disk_pass_through(monkeypatch, tmp_path):
     def write(path, *rest):
         raise PermissionError(errno.EACCES, "no", str(path))
 
-    monkeypatch.setattr(resume, "write_tensors", write)
+    monkeypatch.setattr(training, "write_tensors", write)
     with pytest.raises(PermissionError):
         fit(tmp_path)
 

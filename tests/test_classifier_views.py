@@ -8,7 +8,7 @@ import torch
 from blobs import SMALL, blobs
 
 from gmaug.classifiers import Loss, ResNet18
-from gmaug.classifiers.augment import Mixer, Views, lent
+from gmaug.classifiers.views import Mixer, Views, lent
 
 TRAIN = blobs([20, 15, 5], seed=0)
 TEST = blobs([10, 10, 10], seed=2)

@@ -10,10 +10,18 @@ import torch
 from blobs import SMALL, blobs
 from sklearn.base import clone
 
-from gmaug.classifiers import GARDEN, PAPER, Loss, ResNet18, balancing_weights
-from gmaug.classifiers.augment import Views, centre, mirrored
+from gmaug.classifiers import (
+    GARDEN,
+    PAPER,
+    Loss,
+    ResNet18,
+    balancing_weights,
+    make_classifier,
+    settings_for,
+)
 from gmaug.classifiers.resnet import resnet18
 from gmaug.classifiers.training import Batches
+from gmaug.classifiers.views import Views, centre, mirrored
 
 TRAIN = blobs([60, 30, 10], seed=0)
 HELD = blobs([15, 15, 15], seed=1)
@@ -40,7 +48,7 @@ def test_the_best_epoch_is_kept(trained):
 
 def test_history(trained):
     assert [h["epoch"] for h in trained.history_] == list(range(1, SMALL.epochs + 1))
-    assert trained.history_[-1]["step"] == trained.steps_ == SMALL.steps(100) == 50
+    assert trained.history_[-1]["step"] == trained.steps_ == SMALL.steps_for(100) == 50
     assert trained.history_[0]["rate"] == SMALL.lr
     assert trained.history_[-1]["rate"] == pytest.approx(SMALL.lr * 0.1**3)
 
@@ -126,8 +134,9 @@ def test_batches():
 
 
 def test_steps_and_rate():
-    assert PAPER.steps(2248) == -(-100 * 2248 // 256)
-    assert GARDEN.steps(3) == GARDEN.epochs  # a set smaller than a batch: one step an epoch
+    assert PAPER.steps_for(2248) == -(-100 * 2248 // 256)
+    assert PAPER.steps_for(3) == 100  # a set smaller than a batch: one step an epoch
+    assert GARDEN.steps_for(3) == GARDEN.steps_for(3000) == GARDEN.steps
     rates = [PAPER.rate(epoch / 100) for epoch in (0, 29, 30, 60, 90, 99)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 1e-3, 1e-4, 1e-4])
 
@@ -225,7 +234,7 @@ def test_sklearn_manners(trained):
     [
         (TRAIN[0].astype(float), TRAIN[1], {}, "uint8"),
         (TRAIN[0][..., 0], TRAIN[1], {}, "height, width, 3"),
-        (TRAIN[0], TRAIN[1][:-1], {}, "one label"),
+        (TRAIN[0], TRAIN[1][:-1], {}, "one each"),
         (TRAIN[0], TRAIN[1], {"classes": [0, 1]}, "classes="),
         (TRAIN[0], TRAIN[1], {"steps": 0}, "steps=0"),
         (TRAIN[0], TRAIN[1], {"validation": (HELD[0], HELD[1] + 5)}, "validation labels"),
@@ -256,3 +265,93 @@ def test_bad_use(trained, tmp_path):
 def test_settings_refuse(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         replace(SMALL, **wrong)
+
+
+# The recipe
+
+
+def test_one_cycle_cosine_and_the_papers_steps():
+    cycle = replace(SMALL, schedule="cycle", warmup=0.2, lr=0.4)
+    assert [cycle.rate(p) for p in (0, 0.1, 0.2, 0.6)] == pytest.approx([0, 0.2, 0.4, 0.2])
+    assert cycle.rate(799 / 800) == pytest.approx(0.4 / 800 / 0.8)
+    cosine = replace(SMALL, schedule="cosine", lr=0.4)
+    assert [cosine.rate(p) for p in (0, 0.5, 0.999)] == pytest.approx([0.4, 0.2, 0], abs=1e-5)
+    step = replace(SMALL, warmup=0.1, lr=0.4)
+    assert [step.rate(p) for p in (0.05, 0.1, 0.31)] == pytest.approx([0.2, 0.4, 0.04])
+
+
+def test_a_length_in_steps_or_in_epochs_but_not_both():
+    steps = replace(SMALL, steps=7, epochs=None)
+    assert steps.steps_for(10) == steps.steps_for(10_000) == 7
+    assert (steps.validations_of(7), GARDEN.validations_of(800), PAPER.validations_of(900)) == (7, 8, 100)
+    model = ResNet18(replace(steps, steps=20, validations=3), device="cpu").fit(*TRAIN, validation=HELD)
+    assert [row["step"] for row in model.history_] == [7, 14, 20]
+    for wrong in ({"steps": 7}, {"epochs": None}, {"steps": 0, "epochs": None}, {"validations": 0}):
+        with pytest.raises(ValueError, match=r"steps=|validations="):
+            replace(SMALL, **wrong)
+
+
+def test_decay_spares_biases_and_norms_if_asked(trained):
+    for every, expected in ((True, {1: 0.1, 2: 0.1, 4: 0.1}), (False, {1: 0.0, 2: 0.1, 4: 0.1})):
+        model = ResNet18(replace(SMALL, weight_decay=0.1, decay_all=every, nesterov=True))
+        optimizer = model._optimizer(trained.net_)
+        found = {w.ndim: group["weight_decay"] for group in optimizer.param_groups for w in group["params"]}
+        assert found == expected
+        assert all(group["nesterov"] for group in optimizer.param_groups)
+
+
+def test_smoothing_of_the_settings_reaches_a_loss_that_states_none():
+    settings = replace(SMALL, smoothing=0.1)
+    fit = ResNet18(settings, device="cpu").fit
+    assert fit(*TRAIN, steps=1).loss_ == Loss(smoothing=0.1)
+    assert fit(*TRAIN, steps=1, loss=Loss(tau=1.0)).loss_ == Loss(tau=1.0, smoothing=0.1)
+    assert fit(*TRAIN, steps=1, loss=Loss(smoothing=0.0)).loss_.smoothing == 0
+    assert fit(*TRAIN, steps=1, loss=Loss("focal")).loss_ == Loss("focal", smoothing=0.0)
+
+
+def test_image_weights_are_what_each_images_loss_counts():
+    settings = replace(SMALL, epochs=2)
+    fit = ResNet18(settings, device="cpu").fit
+    plain = fit(*TRAIN).logits(TEST[0])
+    assert fit(*TRAIN, image_weights=np.ones(100)).logits(TEST[0]).tobytes() == plain.tobytes()
+    weights = np.where(TRAIN[1] == 0, 1.0, 0.0)  # as if there were class 0 alone
+    assert (fit(*TRAIN, image_weights=weights, steps=30).predict(TEST[0]) == 0).mean() > 0.9
+    with pytest.raises(ValueError, match="image_weights: give 100 numbers"):
+        fit(*TRAIN, image_weights=np.ones(99))
+    with pytest.raises(ValueError, match="turn mixup and cutmix off"):
+        ResNet18(replace(settings, mixup=0.2), device="cpu").fit(*TRAIN, image_weights=weights)
+
+
+def test_a_file_is_written_whole_or_not_at_all(trained, monkeypatch, tmp_path):
+    path = tmp_path / "net.safetensors"
+    trained.save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(
+        "safetensors.torch.save_file", lambda *a, **k: (_ for _ in ()).throw(OSError(28, "full"))
+    )
+    with pytest.raises(OSError, match="full"):
+        trained.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_by_name():
+    model = make_classifier("resnet18", settings_for("resnet18", shape=(64, 64)), device="cpu")
+    assert isinstance(model, ResNet18)
+    assert model.settings.stem_stride == 2
+    with pytest.raises(ValueError, match=r"classifier='vgg' is unknown; use 'resnet18' or 'mae'"):
+        make_classifier("vgg", GARDEN)
+
+
+def test_numbers_of_a_tiny_run():
+    """Twelve steps of the garden's recipe on one thread: who changes them changes every recorded training.
+
+    The tolerance is for another processor's order of summation, whose rounding twelve steps enlarge.
+    """
+    torch.set_num_threads(1)
+    settings = replace(GARDEN, steps=12, batch=16, validations=3, lr=0.05)
+    model = ResNet18(settings, device="cpu").fit(*TRAIN, validation=HELD, seed=0)
+    losses = [(row["train_loss"], row["validation_loss"]) for row in model.history_]
+    assert np.array(losses) == pytest.approx(
+        np.array([(1.16081, 2.04429), (0.95653, 1.19253), (0.70421, 1.22723)]), rel=2e-3
+    )

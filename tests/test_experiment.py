@@ -184,6 +184,7 @@ AUROC = {
     "smote": 0.8467,
     "more-real": 0.8858,
     "cgan-aug": 0.63,
+    "cgan-weighted": 0.7054,
     "cgan-augcls": 0.8375,
     "cgan-confident": 0.7846,
     "cgan-band": 0.6883,

@@ -106,6 +106,29 @@ def test_gradients_flow():
         assert logits.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.3, 0.5, 1.0, 2.0])
+def test_gradients_of_the_focal_loss_are_numbers_where_an_answer_is_certain(gamma):
+    logits = torch.tensor([[200.0, -200.0, 0.0], [-200.0, 200.0, 40.0]], requires_grad=True)
+    Loss("focal", gamma=gamma).value(logits, torch.tensor([0, 2]), counts=COUNTS).backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("tau", [0.0, 1.0])
+def test_smoothing_is_torchs(tau):
+    prior = torch.tensor(np.log(COUNTS / COUNTS.sum()), dtype=torch.float32)
+    expected = F.cross_entropy(LOGITS + tau * prior, LABELS, label_smoothing=0.1)
+    value = Loss(tau=tau, smoothing=0.1).value(LOGITS, LABELS, counts=COUNTS)
+    assert float(value) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_image_weights_over_the_number_of_images():
+    weights = torch.tensor([1.0, 0.3, 0.0, 2.0])
+    each = Loss(beta=0.9).each(LOGITS, LABELS, counts=COUNTS).numpy()
+    each = each * class_balanced_weights(COUNTS, beta=0.9)[LABELS]
+    value = Loss(beta=0.9).value(LOGITS, LABELS, counts=COUNTS, weights=weights)
+    assert float(value) == pytest.approx((each * weights.numpy()).mean(), rel=1e-6)
+
+
 def test_probabilities():
     sharp = np.array([[1000.0, 0.0, -1000.0], [0.0, 0.0, 0.0]])
     for kind in ("softmax", "sigmoid", "focal"):
@@ -116,7 +139,15 @@ def test_probabilities():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"kind": "hinge"}, {"beta": 1.0}, {"gamma": -1.0}, {"kind": "focal", "tau": 1.0}]
+    "wrong",
+    [
+        {"kind": "hinge"},
+        {"beta": 1.0},
+        {"gamma": -1.0},
+        {"kind": "focal", "tau": 1.0},
+        {"smoothing": 1.0},
+        {"kind": "sigmoid", "smoothing": 0.1},
+    ],
 )
 def test_settings_refuse(wrong):
     with pytest.raises(ValueError, match=r"loss|logit adjustment"):

@@ -8,8 +8,8 @@ import pytest
 import torch
 from blobs import blobs
 
-from gmaug.classifiers import GARDEN_MAE, MAE, PAPER_MAE, Loss, vit
-from gmaug.classifiers.base import TorchClassifier
+from gmaug.classifiers import GARDEN_MAE, MAE, PAPER_MAE, Loss, mae
+from gmaug.classifiers.training import TorchClassifier
 
 TRAIN = blobs([60, 30, 10], seed=0)
 HELD = blobs([15, 15, 15], seed=1)
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
     """What save_pretrained leaves, of other weights."""
     path = tmp_path_factory.mktemp("published")
     torch.manual_seed(5)
-    vit.autoencoder(QUICK, side=16).save_pretrained(path)
+    mae.autoencoder(QUICK, side=16).save_pretrained(path)
     return path
 
 
@@ -87,7 +87,7 @@ def test_same_seed_same_bytes(drop_path):
 
 
 def test_drop_path_skips_branches_in_training_alone():
-    net = vit.classifier(replace(QUICK, drop_path=0.99, depth=3), side=16, classes=3, bias=0.0)
+    net = mae.vit_classifier(replace(QUICK, drop_path=0.99, depth=3), side=16, classes=3, bias=0.0)
     assert [getattr(layer.dropout, "p", None) for layer in net.model.vit.layers] == [0, 0.495, 0.99]
     pixels = torch.randn(8, 3, 16, 16)
     nn_out = [net.eval().pooled(pixels) for _ in range(2)]
@@ -96,7 +96,7 @@ def test_drop_path_skips_branches_in_training_alone():
 
 
 def test_the_mean_of_the_patches_is_read_not_the_class_token():
-    net = vit.classifier(replace(QUICK, depth=1), side=16, classes=3, bias=0.0).eval()
+    net = mae.vit_classifier(replace(QUICK, depth=1), side=16, classes=3, bias=0.0).eval()
     pixels = torch.randn(4, 3, 16, 16)
     with torch.no_grad():
         tokens = net.model.vit(pixels).last_hidden_state
@@ -107,8 +107,8 @@ def test_the_mean_of_the_patches_is_read_not_the_class_token():
 
 def test_rates_fall_with_the_layers():
     settings = replace(QUICK, depth=3, layer_decay=0.5, weight_decay=0.1)
-    net = vit.classifier(settings, side=16, classes=3, bias=0.0)
-    groups = vit.groups(net, settings)
+    net = mae.vit_classifier(settings, side=16, classes=3, bias=0.0)
+    groups = mae.layer_decay_groups(net, settings)
     scale = {id(w): g["lr_scale"] for g in groups for w in g["params"]}
     decay = {id(w): g["weight_decay"] for g in groups for w in g["params"]}
     named = dict(net.named_parameters())
@@ -147,12 +147,12 @@ def test_the_schedule():
     full = 1e-3 * 64 / 256
     assert [settings.rate(p) for p in (0, 0.05, 0.1, 0.55)] == pytest.approx([0, full / 2, full, full / 2])
     assert settings.rate(0.999) < 1e-5 * full
-    assert replace(TINY, warmup=0.0).schedule(0) == 1
+    assert replace(settings, warmup=0.0).rate(0) == full
 
 
 def test_fine_tuning_starts_from_the_pretrained_encoder(monkeypatch):
     taken = {}
-    original = vit.take_encoder
+    original = mae.take_encoder
 
     def take(net, encoder):
         before = {k: v.clone() for k, v in net.state_dict().items()}
@@ -160,7 +160,7 @@ def test_fine_tuning_starts_from_the_pretrained_encoder(monkeypatch):
         taken.update(before=before, net={k: v.clone() for k, v in net.state_dict().items()})
         taken["encoder"] = {k: v.clone() for k, v in encoder.state_dict().items()}
 
-    monkeypatch.setattr(vit, "take_encoder", take)
+    monkeypatch.setattr(mae, "take_encoder", take)
     MAE(QUICK, device="cpu").fit(*TRAIN, steps=1)
     for name, value in taken["encoder"].items():
         if not name.startswith("layernorm."):
@@ -179,9 +179,9 @@ def test_pretraining_sees_no_label():
 
 def test_published_weights(folder):
     settings = replace(QUICK, weights=str(folder))
-    encoder = vit.published(settings, side=16)
+    encoder = mae.published(settings, side=16)
     torch.manual_seed(5)
-    for name, value in vit.autoencoder(QUICK, side=16).vit.state_dict().items():
+    for name, value in mae.autoencoder(QUICK, side=16).vit.state_dict().items():
         assert torch.equal(encoder.state_dict()[name], value), name
     model = MAE(settings, device="cpu").fit(*TRAIN, steps=2)
     assert model.pretraining_ == []
@@ -218,7 +218,7 @@ def test_published_weights_with_tensors_missing(folder, tmp_path):
     assert len(left) < len(tensors)
     save_file(left, str(tmp_path / "model.safetensors"), metadata={"format": "pt"})
     with pytest.raises(ValueError, match="missing or of another shape"):
-        vit.published(replace(QUICK, weights=str(tmp_path)), side=16)
+        mae.published(replace(QUICK, weights=str(tmp_path)), side=16)
 
 
 @pytest.mark.parametrize("stage", ["pretraining", "training"])
@@ -256,7 +256,7 @@ def test_losses_and_weights_reach_the_training():
 
 def test_the_papers_network_has_its_size():
     with torch.device("meta"):
-        net = vit.classifier(PAPER_MAE, side=224, classes=5, bias=0.0)
+        net = mae.vit_classifier(PAPER_MAE, side=224, classes=5, bias=0.0)
     # patches 3 * 14 * 14 + 1, positions 257, class token, 32 layers, two norms less one, last layer
     w = 1280
     layer = 4 * (w * w + w) + 2 * 4 * w * w + 5 * w + 4 * w

@@ -1,35 +1,126 @@
 """The classifiers that select generated images and are judged on the balanced set (section 3.5).
 
+``fit(images, labels, validation=)``, ``predict_proba``, ``logits``, ``features``, ``save`` and ``load``;
+images are uint8 (n, height, width, 3).
+
+- :class:`ResNet18`, :class:`MAE`: the paper's two; :func:`make_classifier` and :func:`settings_for`
+  give them by name.
+- :class:`Loss`: class-balanced, focal and logit-adjusted losses.
+- :class:`Calibrated`: a classifier whose scores are brought nearer to chances.
+
 Names are looked up when they are first used, so that reading settings costs no import of torch.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
-_HOMES = {
+from gmaug.classifiers.settings import (
+    GARDEN,
+    GARDEN_MAE,
+    PAPER,
+    PAPER_MAE,
+    MAESettings,
+    ResNet18Settings,
+    TrainingSettings,
+)
+
+_LAZY = {
     "Calibrated": "calibration",
-    "GARDEN": "settings",
-    "GARDEN_MAE": "mae_settings",
-    "MAE": "mae",
-    "PAPER": "settings",
-    "PAPER_MAE": "mae_settings",
     "Loss": "losses",
-    "MAESettings": "mae_settings",
+    "MAE": "mae",
     "ResNet18": "resnet",
-    "ResNet18Settings": "settings",
-    "TorchClassifier": "base",
-    "TrainingSettings": "settings",
+    "TorchClassifier": "training",
     "balancing_weights": "training",
     "class_balanced_weights": "losses",
     "reliability": "calibration",
     "temperature": "calibration",
 }
-__all__ = sorted(_HOMES)
+
+KINDS = {
+    "resnet18": ("ResNet18", ResNet18Settings, GARDEN),
+    "mae": ("MAE", MAESettings, GARDEN_MAE),
+}
+"""The classifiers by name: class, class of its settings, settings for images of 32 px."""
+
+PATCHES = 8  # along a side of the masked autoencoder's input, as in the garden's settings
+
+__all__ = [
+    "GARDEN",
+    "GARDEN_MAE",
+    "KINDS",
+    "PAPER",
+    "PAPER_MAE",
+    "MAESettings",
+    "ResNet18Settings",
+    "TrainingSettings",
+    "make_classifier",
+    "settings_class",
+    "settings_for",
+    *_LAZY,
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"gmaug.classifiers has no {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(f"gmaug.classifiers.{_HOMES[name]}"), name)
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"gmaug.classifiers.{_LAZY[name]}"), name)
+
+
+def make_classifier(name: str, settings: TrainingSettings, *, device: str = "auto") -> Any:
+    """An untrained classifier.
+
+    Parameters
+    ----------
+    name : {"resnet18", "mae"}
+    settings : TrainingSettings
+        Its own, as :func:`settings_for` gives them.
+    device : str
+        As :func:`gmaug.backend.device` takes it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such classifier.
+    """
+    kind = _known(name)[0]
+    return __getattr__(kind)(settings, device=device)
+
+
+def settings_class(name: str) -> type[TrainingSettings]:
+    """The class of a classifier's settings; ``ValueError`` with the known names if there is none."""
+    return _known(name)[1]
+
+
+def settings_for(name: str, *, shape: tuple[int, int] = (32, 32)) -> TrainingSettings:
+    """A classifier's settings for images of a size: the garden's at its own, and from there on.
+
+    Parameters
+    ----------
+    name : {"resnet18", "mae"}
+    shape : (int, int)
+        Height and width of the images.
+
+    Raises
+    ------
+    ValueError
+        If there is no such classifier.
+    """
+    garden, side = _known(name)[2], min(shape)
+    if name == "mae":
+        sides = [d for d in range(1, max(1, side // PATCHES) + 1) if side % d == 0]
+        return replace(garden, patch=sides[-1])
+    if side <= 48:
+        return garden
+    if side <= 96:  # maps as large as the garden's, and twice as wide
+        return replace(garden, width=16, stem_stride=2)
+    return replace(PAPER, crop_size=None, batch=GARDEN.batch)
+
+
+def _known(name: str) -> tuple[str, type[TrainingSettings], TrainingSettings]:
+    if name not in KINDS:
+        known = " or ".join(map(repr, KINDS))
+        raise ValueError(f"classifier={name!r} is unknown; use {known}, or an object of your own")
+    return KINDS[name]

@@ -9,7 +9,7 @@ ICCV 2017. Menon et al.: *Long-tail learning via logit adjustment*, ICLR 2021.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,6 +67,9 @@ class Loss:
     tau : float
         Logit adjustment: ``tau * log(prior)`` is added to the logits in training alone. 1 is
         the consistent choice (and equals the balanced softmax); 0 is none. Softmax only.
+    smoothing : float, optional
+        Label smoothing, in [0, 1): the share of the target spread evenly over all classes. Softmax
+        only. By default that of the classifier's settings.
 
     Raises
     ------
@@ -78,6 +81,7 @@ class Loss:
     beta: float | None = None
     gamma: float = 2.0  # the value Lin et al. found best
     tau: float = 0.0
+    smoothing: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -86,8 +90,19 @@ class Loss:
             raise ValueError(f"loss beta={self.beta} is outside [0, 1); Cui et al. use 0.9 to 0.9999")
         if self.gamma < 0:
             raise ValueError(f"loss gamma={self.gamma} is negative; focal loss needs 0 or more")
-        if self.tau and self.kind != "softmax":
-            raise ValueError(f"logit adjustment (tau={self.tau}) needs kind='softmax', not {self.kind!r}")
+        if self.smoothing is not None and not 0 <= self.smoothing < 1:
+            raise ValueError(f"loss smoothing={self.smoothing} is outside [0, 1)")
+        if self.kind != "softmax" and (self.tau or self.smoothing):
+            raise ValueError(
+                f"logit adjustment (tau={self.tau}) and label smoothing ({self.smoothing}) need "
+                f"kind='softmax', not {self.kind!r}"
+            )
+
+    def with_smoothing(self, smoothing: float) -> Loss:
+        """This loss, with the settings' label smoothing where it is a softmax and states none."""
+        if self.smoothing is not None:
+            return self
+        return replace(self, smoothing=smoothing if self.kind == "softmax" else 0.0)
 
     def value(
         self,
@@ -96,6 +111,7 @@ class Loss:
         *,
         counts: np.ndarray,
         shares: torch.Tensor | None = None,
+        weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Mean loss of a batch: the weighted losses over the *number* of images.
 
@@ -111,16 +127,19 @@ class Loss:
         shares : float tensor, shape (n, k), optional
             Of an image mixed from k others: its loss is the sum, by share, of the losses of its
             k labels, each with the weight of its own class.
+        weights : float tensor, shape (n,), optional
+            Of the images, besides those of their classes.
 
         Returns
         -------
         float tensor, shape ()
         """
-        if shares is not None:
+        if shares is None:
+            losses = self._weighted(logits, labels, counts)
+        else:
             pairs = zip(labels.T, shares.T, strict=True)
             losses = sum(share * self._weighted(logits, label, counts) for label, share in pairs)
-            return losses.mean()
-        return self._weighted(logits, labels, counts).mean()
+        return (losses if weights is None else losses * weights).mean()
 
     def _weighted(self, logits: torch.Tensor, labels: torch.Tensor, counts: np.ndarray) -> torch.Tensor:
         losses = self.each(logits, labels, counts=counts)
@@ -139,13 +158,14 @@ class Loss:
                 if prior.min() <= 0:
                     raise ValueError("logit adjustment needs at least one training image in every class")
                 logits = logits + self.tau * logits.new_tensor(np.log(prior))
-            return F.cross_entropy(logits, labels, reduction="none")
+            return F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing or 0.0)
         truth = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
-        binary = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        signed = (2 * truth - 1) * logits
+        losses = -F.logsigmoid(signed)  # -log p_t
         if self.kind == "focal":
-            # binary = -log p_t, so the factor (1 - p_t)**gamma needs no second sigmoid
-            binary = binary * (1 - (-binary).exp()) ** self.gamma
-        return binary.sum(dim=1)
+            # (1 - p_t)**gamma by its logarithm: the power itself has no slope where p_t rounds to 1
+            losses = losses * (self.gamma * F.logsigmoid(-signed)).exp()
+        return losses.sum(dim=1)
 
     def start_bias(self, classes: int) -> float:
         """Bias to start the last layer at: for the binary losses, each class begins at 1 in `classes`.

@@ -11,22 +11,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from gmaug.classifiers import vit
-from gmaug.classifiers.augment import Views
-from gmaug.classifiers.base import TorchClassifier
-from gmaug.classifiers.mae_settings import PAPER_MAE, MAESettings
-from gmaug.classifiers.resume import Checkpoint
-from gmaug.classifiers.training import Batches, Run, descend
+from gmaug import backend
+from gmaug.classifiers.settings import PAPER_MAE, MAESettings
+from gmaug.classifiers.training import Batches, Checkpoint, Run, TorchClassifier, decay_groups, descend
+from gmaug.classifiers.views import Views
 
 # colours that published weights expect: of ImageNet, range 0-255
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 REPORTS = 20  # entries of the pre-training's history
+HIDDEN = 4  # the hidden part of a layer is so many times as wide as the layer
+ALIKE = {
+    "patch_size": "patch",
+    "hidden_size": "width",
+    "num_hidden_layers": "depth",
+    "num_attention_heads": "heads",
+}  # transformers' names of what published weights and the settings must have alike
 
 
 class MAE(TorchClassifier):
@@ -75,7 +81,7 @@ class MAE(TorchClassifier):
 
     def _network(self, classes: int) -> nn.Module:
         bias = self.loss_.start_bias(classes)
-        return vit.classifier(self.settings, side=self._input_side(), classes=classes, bias=bias)
+        return vit_classifier(self.settings, side=self._input_side(), classes=classes, bias=bias)
 
     def _input_side(self) -> int:
         side = self.settings.crop_size or self.side_[0]
@@ -87,23 +93,25 @@ class MAE(TorchClassifier):
         return net.pooled(batch)
 
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(vit.groups(net, self.settings), lr=self.settings.base_lr, betas=(0.9, 0.999))
+        return torch.optim.AdamW(
+            layer_decay_groups(net, self.settings), lr=self.settings.base_lr, betas=(0.9, 0.999)
+        )
 
     def _prepare(self, images: np.ndarray, keep: Callable[[str], Checkpoint | None], desc: str) -> None:
         self.pretraining_: list[dict[str, Any]] = []
         s = self.settings
         if s.weights is not None:
             self.mean_, self.std_ = (np.array(v, dtype=np.float32) for v in IMAGENET)
-            vit.take_encoder(self.net_, vit.published(s, side=self._input_side()))
+            take_encoder(self.net_, published(s, side=self._input_side()))
         elif s.pretraining_epochs:
             net = self._pretrained(images, keep("pretraining"), f"{desc}, pre-training")
-            vit.take_encoder(self.net_, net.vit)
+            take_encoder(self.net_, net.vit)
 
     def _pretrained(self, images: np.ndarray, checkpoint: Checkpoint | None, desc: str) -> nn.Module:
         s = self.settings
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed_)
-            net = vit.autoencoder(s, side=self._input_side()).to(self._device)
+            net = autoencoder(s, side=self._input_side()).to(self._device)
         random = torch.Generator().manual_seed(self.seed_)
         batch = min(s.pretraining_batch, len(images))
         batches = Batches(len(images), batch, random=random)
@@ -116,11 +124,7 @@ class MAE(TorchClassifier):
             noise = torch.rand(len(index), patches, generator=random).to(self._device)
             return net(self.normalised(views.draw(index, random)), noise=noise).loss, None
 
-        weights = [w for w in net.parameters() if w.requires_grad]
-        groups = [
-            {"params": [w for w in weights if w.ndim > 1], "weight_decay": s.pretraining_weight_decay},
-            {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
-        ]
+        groups = decay_groups(net, s.pretraining_weight_decay)
         # 0.95: the method's own; the loss changes less from batch to batch than a classifier's
         optimizer = torch.optim.AdamW(groups, lr=s.pretraining_lr, betas=(0.9, 0.95))
         total = max(1, -(-s.pretraining_epochs * len(images) // batch))
@@ -130,3 +134,188 @@ class MAE(TorchClassifier):
         )  # fmt: skip
         self.pretraining_ = run.history
         return net
+
+
+class PooledViT(nn.Module):
+    """transformers' ViT classifier that reads the mean of the patches, not the class token.
+
+    As the recipe of He et al. has it, the mean is normed and the norm before it is left out.
+
+    Parameters
+    ----------
+    model : transformers.ViTForImageClassification
+    drop_path : float
+        Chance to skip a branch of the last layer; it grows from 0 along the depth.
+    """
+
+    def __init__(self, model: nn.Module, *, drop_path: float) -> None:
+        super().__init__()
+        self.norm, model.vit.layernorm = model.vit.layernorm, nn.Identity()
+        self.model = model
+        if drop_path:
+            backend.torchvision()
+            from torchvision.ops import StochasticDepth
+
+            layers = model.vit.layers
+            for depth, layer in enumerate(layers):
+                # both branches of a layer end in this module, which is empty otherwise
+                layer.dropout = StochasticDepth(drop_path * depth / max(len(layers) - 1, 1), mode="row")
+
+    def pooled(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Input of the last layer, float, shape (b, width)."""
+        tokens = self.model.vit(pixels).last_hidden_state
+        return self.norm(tokens[:, 1:].mean(dim=1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Logits, float, shape (b, C)."""
+        return self.model.classifier(self.pooled(pixels))
+
+
+def vit_classifier(settings: MAESettings, *, side: int, classes: int, bias: float) -> PooledViT:
+    """A new network for square images of `side` pixels.
+
+    Parameters
+    ----------
+    settings : MAESettings
+    side, classes : int
+    bias : float
+        Where the last layer's bias starts.
+
+    Raises
+    ------
+    ValueError
+        If `side` is no multiple of the patch.
+    ImportError
+        If transformers is missing.
+    """
+    library = transformers()
+    config = library.ViTConfig(**_encoder(settings, side), num_labels=classes)
+    net = PooledViT(library.ViTForImageClassification(config), drop_path=settings.drop_path)
+    # almost nothing to unlearn: with layer decay the last layer learns by far the fastest
+    nn.init.trunc_normal_(net.model.classifier.weight, std=2e-5)
+    nn.init.constant_(net.model.classifier.bias, bias)
+    return net
+
+
+def autoencoder(settings: MAESettings, *, side: int) -> nn.Module:
+    """transformers' new ViTMAEForPreTraining, whose loss is that of the hidden patches' normed pixels."""
+    library = transformers()
+    config = library.ViTMAEConfig(
+        **_encoder(settings, side),
+        mask_ratio=settings.mask,
+        norm_pix_loss=True,
+        decoder_hidden_size=settings.decoder_width,
+        decoder_num_hidden_layers=settings.decoder_depth,
+        decoder_num_attention_heads=settings.decoder_heads,
+        decoder_intermediate_size=HIDDEN * settings.decoder_width,
+    )
+    return library.ViTMAEForPreTraining(config)
+
+
+def take_encoder(net: PooledViT, encoder: nn.Module) -> None:
+    """Give the classifier the weights of a pre-trained encoder (a ViTMAEModel), its last norm apart."""
+    state = {k: v for k, v in encoder.state_dict().items() if not k.startswith("layernorm.")}
+    net.model.vit.load_state_dict(state)
+
+
+def published(settings: MAESettings, *, side: int) -> nn.Module:
+    """The encoder of ``settings.weights``, a folder that transformers' ``save_pretrained`` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the folder is missing, is no masked autoencoder, is damaged, or has other sizes.
+    """
+    folder, library = Path(str(settings.weights)), transformers()
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"weights={folder}: there is no config.json; give a folder made by save_pretrained")
+    try:
+        config = library.AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"weights={folder}: its config.json cannot be read ({_line(error)})") from None
+    if config.model_type != "vit_mae":
+        raise ValueError(f"weights={folder}: holds a {config.model_type}, not a vit_mae (masked autoencoder)")
+    wanted = {key: getattr(settings, name) for key, name in ALIKE.items()} | {"image_size": side}
+    differ = [
+        f"{ALIKE.get(key, 'the input side')} is {getattr(config, key)} there, {value} here"
+        for key, value in wanted.items()
+        if getattr(config, key) != value
+    ]
+    if differ:
+        raise ValueError(f"weights={folder}: {'; '.join(differ)}; change the settings to fit")
+    config.mask_ratio = 0.0
+    try:
+        encoder, found = library.ViTMAEModel.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
+    except Exception as error:  # damaged files raise errors of several libraries
+        raise ValueError(f"weights={folder}: cannot be loaded ({_line(error)}); fetch it again") from None
+    missing = sorted(found["missing_keys"]) + sorted(map(str, found["mismatched_keys"]))
+    if missing:
+        raise ValueError(f"weights={folder}: {len(missing)} tensors are missing or of another shape, "
+                         f"{missing[0]} first; fetch it again")  # fmt: skip
+    return encoder
+
+
+def layer_decay_groups(net: PooledViT, settings: MAESettings) -> list[dict[str, Any]]:
+    """The optimiser's groups: the rate falls by `layer_decay` a layer downwards from the last one.
+
+    Biases, norms, the class token and the positions are not decayed towards 0.
+    """
+    top = settings.depth + 1
+    found: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, weight in net.named_parameters():
+        if not weight.requires_grad:
+            continue
+        if name.startswith("model.vit.embeddings."):
+            layer = 0
+        elif name.startswith("model.vit.layers."):
+            layer = int(name.split(".")[3]) + 1
+        else:  # the norm of the mean, and the last layer
+            layer = top
+        decayed = weight.ndim > 1 and not name.endswith(("cls_token", "position_embeddings"))
+        group = found.setdefault((layer, decayed), {
+            "params": [],
+            "lr_scale": settings.layer_decay ** (top - layer),
+            "weight_decay": settings.weight_decay if decayed else 0.0,
+        })  # fmt: skip
+        group["params"].append(weight)
+    return list(found.values())
+
+
+def transformers() -> ModuleType:
+    """The library, silent about what it would rather be given.
+
+    Raises
+    ------
+    ImportError
+        If it is missing.
+    """
+    backend.torchvision()
+    try:
+        import transformers as library
+    except ImportError as error:
+        raise ImportError("MAE needs transformers: pip install 'transformers>=5.23'") from error
+    return library
+
+
+def _encoder(settings: MAESettings, side: int) -> dict[str, Any]:
+    if side % settings.patch:
+        raise ValueError(f"patch={settings.patch} does not divide the images' side {side}; change either")
+    return {
+        "image_size": side,
+        "patch_size": settings.patch,
+        "hidden_size": settings.width,
+        "num_hidden_layers": settings.depth,
+        "num_attention_heads": settings.heads,
+        "intermediate_size": HIDDEN * settings.width,
+    }
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from gmaug import backend
-from gmaug.classifiers.base import TorchClassifier
 from gmaug.classifiers.settings import PAPER, ResNet18Settings
+from gmaug.classifiers.training import TorchClassifier, decay_groups
 
 
 class ResNet18(TorchClassifier):
@@ -46,7 +46,10 @@ class ResNet18(TorchClassifier):
 
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         s = self.settings
-        return torch.optim.SGD(net.parameters(), lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay)
+        weights = net.parameters() if s.decay_all else decay_groups(net, s.weight_decay)
+        return torch.optim.SGD(
+            weights, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay, nesterov=s.nesterov
+        )
 
 
 def resnet18(classes: int, settings: ResNet18Settings) -> nn.Module:

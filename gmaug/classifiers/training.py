@@ -1,88 +1,339 @@
-"""The training loop of every classifier."""
+"""The classifiers' base and the training loop of both: train, choose weights on validation, give scores."""
 
 from __future__ import annotations
 
+import errno
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
 from torch import nn
-from torch.utils.data import WeightedRandomSampler
 
-from gmaug import progress
-from gmaug.classifiers.augment import Mixer, Views, lent
-from gmaug.classifiers.resume import Checkpoint, optimizer_tensors, restore_optimizer, under
+from gmaug import backend, progress
+from gmaug.backend import read_tensors, write_tensors
+from gmaug.classifiers.losses import Loss
+from gmaug.classifiers.views import Mixer, Views, centre, lent
+from gmaug.datasets.base import as_images, labelled
+from gmaug.runs import digest, plain
 
-if TYPE_CHECKING:
-    from gmaug.classifiers.base import TorchClassifier
+AT_ONCE = 256  # images scored at a time: bounds memory, and fixes the rounding
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def train(
-    model: TorchClassifier,
-    images: np.ndarray,
-    truth: np.ndarray,
-    *,
-    total: int,
-    weights: np.ndarray | None = None,
-    checkpoint: Checkpoint | None = None,
-    desc: str = "classifier",
-) -> None:
-    """Take `total` steps, then go back to the best weights seen at a validation.
+class TorchClassifier(ClassifierMixin, BaseEstimator):
+    """A network over uint8 images, with scikit-learn's manners.
 
-    Sets ``history_`` and ``best_epoch_`` of the model.
-
-    Parameters
+    Attributes
     ----------
-    model : TorchClassifier
-        With its network built and its colours, counts and loss set.
-    images : ndarray of uint8, shape (n, h, w, 3)
-    truth : ndarray of int64, shape (n,)
-        Columns of the scores.
-    total : int
-        Gradient steps; the run is validated after each of `epochs` equal parts.
-    weights : array of float, shape (n,), optional
-        Sampling weights.
-    checkpoint : Checkpoint, optional
-        Where the run is kept at each validation, and gone on from.
-    desc : str
-        Name of the progress bar.
-
-    Raises
-    ------
-    ValueError
-        If the loss stops being a number.
-    OSError
-        If the checkpoint's disk is full.
+    classes_ : ndarray, shape (C,)
+        Labels, in the order of the columns of the scores.
+    history_ : list of dict
+        One entry a validation: ``epoch`` (its number, from 1), ``step``, ``rate``, ``train_loss``,
+        ``train_accuracy`` (of mixed images: on the larger share's label), and with validation
+        images ``validation_loss``, ``validation_accuracy`` (balanced: the mean over classes) and
+        ``validation_top1``.
+    best_epoch_ : int
+        The validation whose weights were kept: the highest balanced accuracy, the lower loss among
+        equals; the last without validation images.
+    steps_ : int
+        Gradient steps taken.
     """
-    settings, net = model.settings, model.net_
-    device = next(net.parameters()).device
-    random = torch.Generator().manual_seed(model.seed_)
-    batches = Batches(len(images), min(settings.batch, len(images)), weights=weights, random=random)
-    views = Views(torch.tensor(images).to(device), settings)
-    mixer = Mixer(settings, len(model.classes_))
-    target = torch.from_numpy(truth).to(device)
 
-    def loss_of(index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        pixels = model.normalised(views.draw(index, random))
-        pixels, goal, shares = mixer(pixels, target[index.to(device)], random)
-        if model.stochastic:
-            with lent(random, device):
+    settings_class: ClassVar[type]
+    stochastic: ClassVar[bool] = False  # whether the network draws random numbers in training
+
+    @abstractmethod
+    def _network(self, classes: int) -> nn.Module:
+        """A new network; torch's global generator has been seeded."""
+
+    @abstractmethod
+    def _features(self, net: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        """Input of the last layer, shape (b, d)."""
+
+    @abstractmethod
+    def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
+        """What takes the steps."""
+
+    def _prepare(self, images: np.ndarray, keep: Callable[[str], Checkpoint | None], desc: str) -> None:
+        """What is done to the new network before it is trained; nothing by default.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (n, h, w, 3)
+            The training images.
+        keep : callable
+            The checkpoint of a stage, by name, or None.
+        desc : str
+        """
+
+    def fit(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        validation: tuple[np.ndarray, np.ndarray] | None = None,
+        classes: np.ndarray | None = None,
+        seed: int = 0,
+        steps: int | None = None,
+        sampling_weights: np.ndarray | None = None,
+        image_weights: np.ndarray | None = None,
+        loss: Loss | None = None,
+        checkpoint: str | Path | None = None,
+        desc: str = "classifier",
+    ) -> TorchClassifier:
+        """Train from scratch.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (n, h, w, 3)
+        labels : array, shape (n,)
+        validation : (images, labels), optional
+            Choose the best weights; never trained on.
+        classes : array, optional
+            All labels, for a training set that may lack some; those that occur by default.
+        seed : int
+            Of the weights, the order and the views.
+        steps : int, optional
+            Gradient steps to take, whatever the size of the set; as many as the settings say by
+            default. The run is validated as often either way.
+        sampling_weights : array of float, shape (n,), optional
+            Draw images with replacement, each in proportion to its weight (oversampling);
+            every image once an epoch by default.
+        image_weights : array of float, shape (n,), optional
+            What each image's loss counts, such as 0.3 for generated images among real ones of
+            1 (DiffuLT); all 1 by default. Not together with MixUp or CutMix.
+        loss : Loss, optional
+            Softmax cross-entropy by default; with the settings' label smoothing if it states none.
+        checkpoint : path, optional
+            A folder where the run is kept at each validation. The same call goes on from there
+            after an interruption, to the same weights bit for bit; after the end, it gives them
+            at once. Delete the folder when it is of no more use.
+        desc : str
+            Name of the progress bar.
+
+        Raises
+        ------
+        ValueError
+            If shapes, types or labels do not fit together, the loss stops being a number, or the
+            checkpoint is of another run.
+        OSError
+            If the checkpoint's disk is full; what was kept before still serves.
+        """
+        images, labels = labelled(images, labels, name="images")
+        self.classes_ = np.unique(labels) if classes is None else np.asarray(classes)
+        if len(set(self.classes_.tolist())) < len(self.classes_):
+            raise ValueError("classes= names one of them twice; name each once")
+        truth = self._encode(labels, "labels")
+        self._watch = None
+        if validation is not None:
+            held, held_labels = labelled(*validation, name="validation images")
+            self._watch = held, self._encode(held_labels, "validation labels")
+        self.loss_ = (Loss() if loss is None else loss).with_smoothing(self.settings.smoothing)
+        self.seed_, self.side_ = seed, tuple(images.shape[1:3])
+        self.counts_ = np.bincount(truth, minlength=len(self.classes_))
+        self.mean_ = images.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
+        self.std_ = np.maximum(images.std(axis=(0, 1, 2), dtype=np.float64), 1.0).astype(np.float32)
+        total = self.settings.steps_for(len(images)) if steps is None else steps
+        if total < 1:
+            raise ValueError(f"steps={steps}: give 1 or more")
+        weights = {"sampling_weights": sampling_weights, "image_weights": image_weights}
+        weights = {name: _weights(name, value, len(images)) for name, value in weights.items()}
+        if image_weights is not None and (self.settings.mixup or self.settings.cutmix):
+            raise ValueError("image_weights= say what one image counts; turn mixup and cutmix off")
+        about = self._about_run(images, truth, total, weights) if checkpoint is not None else None
+
+        def keep(stage: str) -> Checkpoint | None:
+            return None if about is None else Checkpoint(Path(checkpoint) / f"{stage}.safetensors", about)
+
+        self._build(seed)
+        self._prepare(images, keep, desc)
+        self._train(images, truth, total=total, **weights, checkpoint=keep("training"), desc=desc)
+        self.steps_ = total
+        del self._watch
+        return self
+
+    def _train(
+        self,
+        images: np.ndarray,
+        truth: np.ndarray,
+        *,
+        total: int,
+        sampling_weights: np.ndarray | None,
+        image_weights: np.ndarray | None,
+        checkpoint: Checkpoint | None,
+        desc: str,
+    ) -> None:
+        """Take `total` steps, then go back to the best weights seen at a validation."""
+        settings, net, device = self.settings, self.net_, self._device
+        random = torch.Generator().manual_seed(self.seed_)
+        batch = min(settings.batch, len(images))
+        batches = Batches(len(images), batch, weights=sampling_weights, random=random)
+        views = Views(torch.tensor(images).to(device), settings)
+        mixer = Mixer(settings, len(self.classes_))
+        target = torch.from_numpy(truth).to(device)
+        counting = None if image_weights is None else torch.from_numpy(image_weights).float().to(device)
+
+        def loss_of(index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            pixels = self.normalised(views.draw(index, random))
+            index = index.to(device)
+            pixels, goal, shares = mixer(pixels, target[index], random)
+            if self.stochastic:
+                with lent(random, device):
+                    logits = net(pixels)
+            else:
                 logits = net(pixels)
-        else:
-            logits = net(pixels)
-        main = goal if shares is None else goal[:, 0]  # of a mixed image, the larger share's label
-        right = (logits.argmax(1) == main).sum()
-        return model.loss_.value(logits, goal, counts=model.counts_, shares=shares), right
+            main = goal if shares is None else goal[:, 0]  # of a mixed image, the larger share's label
+            weights = None if counting is None else counting[index]
+            value = self.loss_.value(logits, goal, counts=self.counts_, shares=shares, weights=weights)
+            return value, (logits.argmax(1) == main).sum()
 
-    run = descend(
-        Run(net, model._optimizer(net), batches), loss_of,
-        total=total, parts=min(settings.epochs, total), rate=settings.rate, validate=model.validated,
-        checkpoint=checkpoint, desc=desc,
-    )  # fmt: skip
-    model.history_, model.best_epoch_ = run.history, run.best_epoch
+        run = descend(
+            Run(net, self._optimizer(net), batches), loss_of,
+            total=total, parts=settings.validations_of(total), rate=settings.rate, validate=self.validated,
+            checkpoint=checkpoint, desc=desc,
+        )  # fmt: skip
+        self.history_, self.best_epoch_ = run.history, run.best_epoch
+
+    def _about_run(
+        self, images: np.ndarray, truth: np.ndarray, total: int, weights: dict[str, np.ndarray | None]
+    ) -> dict[str, Any]:
+        """What tells this training from others, for its checkpoint."""
+        return {
+            "kind": type(self).__name__,
+            "settings": plain(self.settings),
+            "loss": plain(self.loss_),
+            "seed": self.seed_,
+            "steps": total,
+            "classes": self.classes_.tolist(),
+            "images": digest(images, truth),
+            "validation": digest(*(() if self._watch is None else self._watch)),
+            **{name: None if value is None else digest(value) for name, value in weights.items()},
+        }
+
+    def _build(self, seed: int) -> None:
+        self._device = backend.device(self.device)
+        with torch.random.fork_rng(devices=[]):  # leave the caller's random state as it was
+            torch.default_generator.manual_seed(seed)
+            self.net_ = self._network(len(self.classes_)).to(self._device)
+
+    def validated(self) -> dict[str, float]:
+        """Scores on the validation images of the fit in progress; empty without them."""
+        if self._watch is None:
+            return {}
+        images, truth = self._watch
+        logits = self.logits(images)
+        chance = self.loss_.probabilities(logits)[np.arange(len(truth)), truth]
+        right = logits.argmax(axis=1) == truth
+        return {
+            "validation_loss": float(-np.log(np.maximum(chance, 1e-12)).mean()),
+            "validation_accuracy": float(np.mean([right[truth == c].mean() for c in np.unique(truth)])),
+            "validation_top1": float(right.mean()),
+        }
+
+    def normalised(self, batch: torch.Tensor) -> torch.Tensor:
+        """Pixels 0-255 of a batch (b, 3, h, w) to mean 0 and deviation 1 by the training set's colours."""
+        mean, std = (torch.from_numpy(v).to(batch.device)[:, None, None] for v in (self.mean_, self.std_))
+        return (batch - mean) / std
+
+    def _encode(self, labels: np.ndarray, name: str) -> np.ndarray:
+        place = {label: k for k, label in enumerate(self.classes_.tolist())}
+        unknown = set(labels.tolist()) - place.keys()
+        if unknown:
+            first = sorted(unknown)[0]
+            raise ValueError(f"{name} hold {first!r}, which is not among the classes; name it in classes=")
+        return np.array([place[label] for label in labels.tolist()], dtype=np.int64)
+
+    @torch.no_grad()
+    def _forward(self, images: np.ndarray, layer: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+        if not hasattr(self, "net_"):
+            raise NotFittedError(f"this {type(self).__name__} is not trained; call fit or load first")
+        images = as_images(images)
+        if tuple(images.shape[1:3]) != tuple(self.side_):
+            side = images.shape[1:3]
+            raise ValueError(f"images are {side} pixels, training images were {self.side_}; resize them")
+        self.net_.eval()
+        out = []
+        for start in range(0, len(images), AT_ONCE):
+            batch = torch.from_numpy(images[start : start + AT_ONCE]).to(self._device)
+            batch = centre(batch, self.settings.crop_size).permute(0, 3, 1, 2).float()
+            out.append(layer(self.normalised(batch)).float().cpu().numpy())
+        return np.concatenate(out) if out else np.empty((0, len(self.classes_)), np.float32)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Raw scores, float32, shape (n, C), of uint8 images of shape (n, h, w, 3)."""
+        return self._forward(images, lambda batch: self.net_(batch))
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """What the last layer sees, float32, shape (n, d); for distances between image sets."""
+        return self._forward(images, lambda batch: self._features(self.net_, batch))
+
+    def predict_proba(self, images: np.ndarray) -> np.ndarray:
+        """Class probabilities, float64, shape (n, C), as the loss reads the logits."""
+        logits = self.logits(images)  # first: it says so if nothing is trained
+        return self.loss_.probabilities(logits)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Label of each image, shape (n,)."""
+        top = self.logits(images).argmax(axis=1)
+        return self.classes_[top]
+
+    def save(self, path: str | Path) -> None:
+        """Write weights, settings and history to one safetensors file, whole or not at all."""
+        about = {
+            "kind": type(self).__name__,
+            "settings": asdict(self.settings),
+            "loss": asdict(self.loss_),
+            "classes": self.classes_.tolist(),
+            "counts": self.counts_.tolist(),
+            "mean": self.mean_.tolist(),
+            "std": self.std_.tolist(),
+            "side": list(self.side_),
+            "seed": self.seed_,
+            "steps": self.steps_,
+            "best_epoch": self.best_epoch_,
+            "history": self.history_,
+        }
+        write_tensors(path, self.net_.state_dict(), about)
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "auto") -> TorchClassifier:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, it is damaged, or it was not written by this class.
+        """
+        tensors, about = read_tensors(path)
+        if about.get("kind") != cls.__name__:
+            kind = about.get("kind", "file of something else")
+            raise ValueError(f"{path}: holds a {kind}, not a {cls.__name__}; load it with its own class")
+        self = cls(cls.settings_class(**about["settings"]), device=device)
+        self.loss_, self.seed_, self.side_ = Loss(**about["loss"]), about["seed"], tuple(about["side"])
+        self.classes_, self.counts_ = np.array(about["classes"]), np.array(about["counts"])
+        self.mean_, self.std_ = (np.array(about[name], dtype=np.float32) for name in ("mean", "std"))
+        self.steps_, self.best_epoch_, self.history_ = (about[k] for k in ("steps", "best_epoch", "history"))
+        self._build(self.seed_)
+        self.net_.load_state_dict(tensors)
+        self.net_.eval()
+        return self
+
+
+def decay_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Groups of an optimiser: matrices and filters are decayed towards 0, biases and norms are not."""
+    weights = [w for w in net.parameters() if w.requires_grad]
+    return [
+        {"params": [w for w in weights if w.ndim > 1], "weight_decay": weight_decay},
+        {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 @dataclass(eq=False)
@@ -98,7 +349,7 @@ class Run:
         One entry a validation.
     best_epoch : int
     merit : tuple, optional
-        Of the best epoch: balanced validation accuracy, then the validation loss, negative.
+        Of the best validation: balanced accuracy, then the loss, negative.
     kept : dict, optional
         Its weights; None without validation images.
     """
@@ -123,15 +374,21 @@ class Run:
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Keep all of it."""
+        memory = self.optimizer.state_dict()["state"]
         groups = {
             "net": self.net.state_dict(),
-            "optimizer": optimizer_tensors(self.optimizer),
+            "optimizer": {
+                f"{k}.{name}": value
+                for k, kept in memory.items()
+                for name, value in kept.items()
+                if value is not None
+            },
             "best": self.kept or {},
             "order": {"random": self.batches.random.get_state(), "left": self.batches.left.clone()},
         }
         tensors = {f"{name}.{key}": v for name, group in groups.items() for key, v in group.items()}
-        plain = {"step": self.step, "best_epoch": self.best_epoch, "merit": self.merit}
-        checkpoint.write(tensors, {**plain, "history": self.history})
+        about = {"step": self.step, "best_epoch": self.best_epoch, "merit": self.merit}
+        checkpoint.write(tensors, {**about, "history": self.history})
 
     def read(self, checkpoint: Checkpoint) -> None:
         """Go on from what was kept, if anything was."""
@@ -139,12 +396,20 @@ class Run:
         if found is None:
             return
         tensors, about = found
+        groups: dict[str, dict[str, torch.Tensor]] = {"best": {}, "optimizer": {}}
+        for key, value in tensors.items():
+            group, name = key.split(".", 1)
+            groups.setdefault(group, {})[name] = value
+        memory: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in groups["optimizer"].items():
+            k, name = key.split(".", 1)
+            memory.setdefault(int(k), {})[name] = value
         device = next(self.net.parameters()).device
-        self.net.load_state_dict(under(tensors, "net"))
-        restore_optimizer(self.optimizer, under(tensors, "optimizer"))
-        self.kept = {key: value.to(device) for key, value in under(tensors, "best").items()} or None
-        self.batches.random.set_state(tensors["order.random"])
-        self.batches.left = tensors["order.left"]
+        self.net.load_state_dict(groups["net"])
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": memory})
+        self.kept = {key: value.to(device) for key, value in groups["best"].items()} or None
+        self.batches.random.set_state(groups["order"]["random"])
+        self.batches.left = groups["order"]["left"]
         self.step, self.best_epoch, self.history = (about[k] for k in ("step", "best_epoch", "history"))
         self.merit = tuple(about["merit"])
 
@@ -183,7 +448,7 @@ def descend(
     Returns
     -------
     Run
-        At the weights of the best epoch.
+        At the weights of the best validation.
     """
     net, optimizer = run.net, run.optimizer
     if checkpoint is not None:
@@ -248,11 +513,9 @@ class Batches:
     def __init__(
         self, count: int, batch: int, *, weights: np.ndarray | None = None, random: torch.Generator
     ) -> None:
-        if weights is not None:
-            weights = np.asarray(weights, dtype=np.float64)
-            if weights.shape != (count,) or not weights.min() >= 0 or not 0 < weights.sum() < np.inf:
-                raise ValueError(f"sampling_weights: give {count} numbers >= 0, not all 0")
-        self.count, self.batch, self.weights, self.random = count, batch, weights, random
+        weights = _weights("sampling_weights", weights, count)
+        self.weights = None if weights is None else torch.from_numpy(weights)
+        self.count, self.batch, self.random = count, batch, random
         self.left = torch.empty(0, dtype=torch.int64)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
@@ -267,11 +530,75 @@ class Batches:
     def _more(self) -> torch.Tensor:
         if self.weights is None:
             return torch.randperm(self.count, generator=self.random)
-        sampler = WeightedRandomSampler(self.weights.tolist(), self.count, generator=self.random)
-        return torch.tensor(list(sampler))
+        return torch.multinomial(self.weights, self.count, replacement=True, generator=self.random)
 
 
 def balancing_weights(labels: np.ndarray) -> np.ndarray:
     """Sampling weights, shape (n,), that draw every class equally often."""
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return 1.0 / counts[inverse]
+
+
+def _weights(name: str, values: np.ndarray | None, count: int) -> np.ndarray | None:
+    if values is None:
+        return None
+    values = np.array(values, dtype=np.float64)
+    if values.shape != (count,) or not values.min() >= 0 or not 0 < values.sum() < np.inf:
+        raise ValueError(f"{name}: give {count} numbers >= 0, not all 0")
+    return values
+
+
+class Checkpoint:
+    """The kept state of one training in progress: one file, replaced as a whole.
+
+    Parameters
+    ----------
+    path : Path
+        A safetensors file; its folder is made when first needed.
+    run : dict
+        JSON values that tell this training from others: its kind, settings, seed, data.
+    """
+
+    def __init__(self, path: Path, run: dict[str, Any]) -> None:
+        self.path, self.run = path, run
+
+    def read(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        """The kept tensors and values; None if there are none yet.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, or another training's.
+        """
+        if not self.path.is_file():
+            return None
+        tensors, about = read_tensors(self.path)
+        kept = about.get("run", {})
+        differ = [name for name in self.run if kept.get(name) != self.run[name]]
+        if differ:
+            raise ValueError(
+                f"checkpoint {self.path} is of another training (its {', '.join(differ)} differ); "
+                "give another folder, or delete the file to start afresh"
+            )
+        return tensors, about
+
+    def write(self, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
+        """Replace the file.
+
+        Raises
+        ------
+        OSError
+            If the disk is full, and says what to do; what was kept before is still there.
+        """
+        try:
+            write_tensors(self.path, tensors, {**about, "run": self.run})
+        except (OSError, SafetensorError) as error:
+            # safetensors tells the number in its text alone
+            if not any(getattr(error, "errno", 0) == n or f"(os error {n})" in str(error) for n in FULL):
+                raise
+            raise OSError(
+                errno.ENOSPC,
+                "the disk is full; free some space and run the same again: it goes on from the last "
+                "validation that was kept, or name a folder on another disk in checkpoint=",
+                str(self.path),
+            ) from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmaug import records
-from gmaug.classifiers.mae_settings import GARDEN_MAE, MAESettings
+from gmaug.classifiers.settings import GARDEN_MAE, MAESettings
 from gmaug.study.sets import data_of, study_set
 
 if TYPE_CHECKING:

@@ -18,20 +18,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmaug import records
-from gmaug.classifiers.mae_settings import GARDEN_MAE, MAESettings
-from gmaug.classifiers.settings import GARDEN, ResNet18Settings
+from gmaug.classifiers.settings import GARDEN, GARDEN_MAE, MAESettings, ResNet18Settings
 from gmaug.provenance import digest
 from gmaug.study.sets import SIZE, Arrays, study_set
 
 if TYPE_CHECKING:
-    from gmaug.classifiers.base import TorchClassifier
+    from gmaug.classifiers.training import TorchClassifier
 
 KIND = "soundness"
 MODULES = ("study.soundness",)
 TRAINING_SEED = 10  # of `more`; 2, 3 and 4 are drawn elsewhere
-BALANCED = replace(GARDEN, epochs=20)  # fewer than for the long-tailed garden, over more images
+BALANCED = replace(GARDEN, epochs=20, steps=None)  # fewer than for the long-tailed garden, over more images
 BALANCED_MAE = replace(GARDEN_MAE, epochs=80, pretraining_epochs=40)  # a transformer learns slowly
-CIFAR10 = replace(GARDEN, epochs=8)
+CIFAR10 = replace(
+    GARDEN, epochs=8, steps=None, lr=0.1, schedule="step", warmup=0.0, decay_every=0.5, nesterov=False,
+    weight_decay=1e-4, decay_all=True, smoothing=0.0,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def against_plain(train: Arrays, test: Arrays, settings: SoundnessSettings = REC
     return {
         **scores,
         "images": [len(train[0]), len(test[0])],
-        "steps": settings.cifar10.steps(len(train[0])),
+        "steps": settings.cifar10.steps_for(len(train[0])),
         "difference": float(np.mean(scores["ours"]) - np.mean(scores["plain"])),
         "se": float(np.sqrt(sum(spread))),
     }
