@@ -92,8 +92,8 @@ class Section:
         A numbered list.
     table : DataFrame
         Shown without its index; floats with four digits, missing values as empty cells.
-    figure : Figure
-        Drawn into the page.
+    figure : Figure or Path
+        Drawn into the page, or a PNG that is copied into it.
     caption : str
         Of the figure.
     pictures : sequence of (str, ndarray of uint8, shape (height, width[, 3]))
@@ -105,7 +105,7 @@ class Section:
     warnings: Sequence[str] = ()
     steps: Sequence[str] = ()
     table: pd.DataFrame | None = None
-    figure: Figure | None = None
+    figure: Figure | Path | None = None
     caption: str = ""
     pictures: Sequence[tuple[str, np.ndarray]] = ()
 
@@ -191,7 +191,9 @@ def _cell(value: Any) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else _text(value)
 
 
-def _drawn(figure: Figure) -> str:
+def _drawn(figure: Figure | Path) -> str:
+    if isinstance(figure, Path):
+        return _address(io.BytesIO(figure.read_bytes()))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     return _address(buffer)

@@ -11,7 +11,6 @@ calls :func:`judge`; :func:`table` lists every claim, judged or not.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import shutil
@@ -303,69 +302,9 @@ def summary(folder: Path) -> str:
 
 # One page with everything
 
-COLOURS = {
-    MATCHES: "#009E73",
-    DIFFERS: "#D55E00",
-    INCONCLUSIVE: "#9A6700",
-    ITSELF: "#CC79A7",
-    NOT_RUN: "#7F7F7F",
-    CONSTRUCTION: "#7F7F7F",
-}
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>gmaug report</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; }
-figure { margin: 1.5rem 0; } img { max-width: 100%; } figcaption, caption { font-style: italic; color: #444; }
-div.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; margin: 1rem 0; }
-caption { caption-side: bottom; text-align: left; padding-top: .4rem; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .6rem; border-bottom: 1px solid #eee; }
-th { border-bottom: 2px solid #ccc; } .verdict { font-weight: 600; white-space: nowrap; }
-</style>
-</head>
-<body>
-<h1>gmaug: a paper, rerun</h1>
-<p>Companion to Guo, Benitez-Quiroz, Feng and Martinez, <i>Structural Similarity: When to Use Deep
-Generative Models on Imbalanced Image Dataset Augmentation</i>, arXiv 2303.04854.</p>
-<p>{{ parameters }}</p>
-<h2>Verdicts</h2>
-<p>{{ tally }}.</p>
-<div class="wide"><table>
-<tr><th>section</th><th>claim</th><th>paper</th><th>ours</th><th>verdict</th><th>why</th></tr>
-{% for row in claims -%}
-<tr><td>{{ row.section }}</td><td>{{ row.claim }}</td><td>{{ row.paper }}</td><td>{{ row.ours }}</td>
-<td><span class="verdict" style="color:{{ colours[row.verdict] }}">{{ row.verdict }}</span></td>
-<td>{{ row.why }}</td></tr>
-{% endfor %}</table></div>
-<h2>Figures</h2>
-{% for one in figures -%}
-<figure><img alt="{{ one.caption }}" src="data:image/png;base64,{{ one.picture }}">
-<figcaption><b>{{ one.name }}</b> {{ one.caption }}</figcaption></figure>
-{% endfor -%}
-<h2>Tables</h2>
-{% for one in tables -%}
-<div class="wide"><table><caption><b>{{ one.name }}</b> {{ one.caption }}</caption>
-<tr>{% for column in one.frame.columns %}<th>{{ column }}</th>{% endfor %}</tr>
-{% for row in one.frame.itertuples(index=False) -%}
-<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table></div>
-{% endfor -%}
-<h2>Time and environment</h2>
-<table>
-{% for name, value in about.items() -%}
-<tr><td>{{ name }}</td><td>{{ value }}</td></tr>
-{% endfor %}</table>
-</body>
-</html>
-"""
-
 
 def write_page(folder: Path, *, seconds: Mapping[str, float], parameters: Mapping[str, Any]) -> Path:
-    """Write ``report.html`` into the folder of a run.
+    """Write ``report.html`` into the folder of a run: every verdict, figure and table on one page.
 
     The page carries its pictures and its style, so it reads the same with no network and can be sent
     to a reviewer as one file.
@@ -384,33 +323,47 @@ def write_page(folder: Path, *, seconds: Mapping[str, float], parameters: Mappin
     Path
         The page.
     """
-    import jinja2
+    from gmaug.page import Section, write_page
 
-    def sidecars(pattern: str) -> list[tuple[Path, dict[str, Any]]]:
-        found = sorted((folder / "figures").glob(pattern))
-        return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in found]
-
-    pictures, frames = sidecars("fig*.json"), sidecars("table*.json")
-    origin, claims = environment(), table(read_verdicts(folder / "verdicts"))
+    claims, origin = table(read_verdicts(folder / "verdicts")), environment()
     versions = {name: version for name, version in origin.pop("versions").items() if version}
-    template = jinja2.Environment(autoescape=True).from_string(PAGE)
-    text = template.render(
-        parameters=", ".join(f"{name} {value}" for name, value in parameters.items()),
-        tally=tally(claims),
-        claims=claims.to_dict("records"),
-        colours=COLOURS,
-        figures=[
-            {**about, "picture": base64.b64encode(path.with_suffix(".png").read_bytes()).decode()}
-            for path, about in pictures
+    about = {**{name: f"{value:.0f} s" for name, value in seconds.items()}, **origin, **versions}
+    figures = [
+        Section(heading=sidecar["name"], figure=path.with_suffix(".png"), caption=sidecar["caption"])
+        for path, sidecar in _sidecars(folder / "figures", "fig*.json")
+    ]
+    tables = [
+        Section(
+            heading=sidecar["name"],
+            table=pd.read_csv(path.with_suffix(".csv"), dtype=str, keep_default_na=False),
+            text=[sidecar["caption"]],
+        )
+        for path, sidecar in _sidecars(folder / "figures", "table*.json")
+    ]
+    opening = [
+        "Companion to Guo, Benitez-Quiroz, Feng and Martinez, Structural Similarity: When to Use Deep "
+        "Generative Models on Imbalanced Image Dataset Augmentation, arXiv 2303.04854.",
+        ", ".join(f"{name} {value}" for name, value in parameters.items()),
+    ]
+    shown = claims[["section", "claim", "paper", "ours", "verdict", "why"]]
+    return write_page(
+        folder / "report.html",
+        title="gmaug: a paper, rerun",
+        sections=[
+            Section(text=opening),
+            Section(heading="Verdicts", text=[f"{tally(claims)}."], table=shown),
+            *figures,
+            *tables,
+            Section(heading="Time and environment", table=pd.DataFrame(about.items(), columns=["", " "])),
         ],
-        tables=[
-            {**about, "frame": pd.read_csv(path.with_suffix(".csv"), dtype=str, keep_default_na=False)}
-            for path, about in frames
-        ],
-        about={**{name: f"{value:.0f} s" for name, value in seconds.items()}, **origin, **versions},
+        command=" ".join(
+            ["make reproduce", *(f"{name.upper()}={value}" for name, value in parameters.items() if value)]
+        ),
     )
-    write_text(folder / "report.html", text)
-    return folder / "report.html"
+
+
+def _sidecars(folder: Path, pattern: str) -> list[tuple[Path, dict[str, Any]]]:
+    return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob(pattern))]
 
 
 # The verdicts in README.md

@@ -18,8 +18,8 @@ ORDER = (
     ("experiment", "study"),
     ("studies",),
     ("law", "equivalence"),
-    ("advice", "balance", "compare", "plots"),
-    ("report", "claims", "notebook", "reproduce", "audit"),
+    ("advice", "balance", "compare", "plots", "page"),
+    ("report", "notebook", "reproduce", "audit"),
     ("__main__",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

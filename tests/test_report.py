@@ -174,7 +174,7 @@ def page(tmp_path):
 
 
 def test_it_holds_every_claim_and_the_given_verdict(page):
-    assert page.count('class="verdict"') == len(published.claims())
+    assert sum(page.count(f"<td>{name}</td>") for name in report.VERDICTS) == len(published.claims())
     assert "62.4 &lt;points&gt;" in page
     assert "01_x" in page
     assert "12 s" in page

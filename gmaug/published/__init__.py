@@ -183,7 +183,7 @@ def experiments() -> pd.DataFrame:
 
 
 def claims() -> pd.DataFrame:
-    """Every number and claim of the paper, one row each (see :mod:`gmaug.claims`)."""
+    """Every number and claim of the paper, one row each (see :mod:`gmaug.report`)."""
     with _file("claims.csv").open(encoding="utf-8") as file:
         text = pd.read_csv(file, dtype=str, keep_default_na=False)
     text["tolerance"] = pd.to_numeric(text["tolerance"].replace("", np.nan))
