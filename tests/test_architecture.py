@@ -33,7 +33,7 @@ def modules():
 def imported(module):
     """Rooms that a module imports anywhere in its code, lazily too."""
     path = PACKAGE.joinpath(*module.split("."))
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    path = path / "__init__.py" if (path / "__init__.py").is_file() else path.with_suffix(".py")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
         if isinstance(node, ast.Import):
