@@ -326,8 +326,19 @@ REPETITIONS = 6  # of the headline contrasts in gardens; three of all else
 STEPS = (200, 400, 800, 1500, 3000, 6000)
 EPOCHS = 30  # of the paper's comparison; its own 100 would be a night each
 NO_STEPS = {"steps": None} if "steps" in TrainingSettings.__dataclass_fields__ else {}
-TARGETS = (200, 400, 800, 1600)  # images a class; the largest has 400
+TARGETS = (250, 500, 1000, 2000)  # images a class; the largest has 500
+RECIPES: dict[str, dict[str, Any]] = {
+    "lr0.1": {"lr": 0.1},
+    "lr0.2": {"lr": 0.2},
+    "cosine": {"schedule": "cosine"},
+    "unsmoothed": {"smoothing": 0.0},
+    "step": {"schedule": "step", "warmup": 0.0, "lr": 0.1, "nesterov": False, "weight_decay": 1e-4,
+             "decay_all": True, "smoothing": 0.0},
+}  # fmt: skip
+"""Other ways to train for as many steps, by what they have other than the set's own: compared on validation
+images. ``step`` is the paper's."""
 FAMILIES = {
+    "recipe": "ways to train, compared on validation images",
     "controls": "arms without generated images, on every set",
     "photographs": "arms with generated images, on photographs",
     "gardens": "arms with generated images, on gardens",
@@ -350,8 +361,9 @@ def settings_of(name: str, **changes: Any) -> CellSettings:
     photographs = PHOTOGRAPHS.get(base)
     if photographs is not None:
         about = {"steps": photographs.steps, "target": photographs.target}
+    recipe = changes.pop("training", {})
     settings = CellSettings(**(about | changes))
-    training = settings.training
+    training = replace(settings.training, **recipe)
     if photographs is not None and settings.classifier == "resnet18":
         training = replace(training, width=photographs.width)
     if settings.steps is None:
@@ -397,7 +409,11 @@ def _plan(
             for arm in own_arms if arms is None else arms:
                 yield name, arm, count
 
-    if what == "controls":
+    if what == "recipe":
+        for recipe, training in RECIPES.items():
+            for one in crossed(["middle"], ("original", "oversample"), 1):
+                yield *one, {"training": training}, recipe
+    elif what == "controls":
         for name in SETS if sets is None else sets:
             garden = base_of(name)[0] in GARDENS
             for arm in arms or ((*HEADLINE, *SIDE) if garden else ON_PHOTOGRAPHS):

@@ -119,16 +119,16 @@ class GardenSettings:
 
 
 def _paper_regime(shared: float, contrast: float) -> GardenSettings:
-    """Class counts as the paper's iNaturalist sets have them: 50 to 400, not 10 to 200."""
-    return GardenSettings(shared, contrast, largest=400, imbalance=8, validation=50, test=300)
+    """Class counts as the paper's iNaturalist sets have them: 50 to 500, not 10 to 200."""
+    return GardenSettings(shared, contrast, largest=500, imbalance=10, validation=50, test=300)
 
 
 GARDENS: dict[str, GardenSettings] = {
-    "unlike-faint": _paper_regime(shared=0.05, contrast=0.3),
-    "unlike-bold": _paper_regime(shared=0.05, contrast=0.7),
-    "middle": _paper_regime(shared=0.25, contrast=0.5),
-    "alike-faint": _paper_regime(shared=0.5, contrast=0.3),
-    "alike-bold": _paper_regime(shared=0.5, contrast=0.7),
+    "unlike-faint": _paper_regime(shared=0.05, contrast=0.33),
+    "unlike-bold": _paper_regime(shared=0.05, contrast=0.42),
+    "middle": _paper_regime(shared=0.2, contrast=0.37),
+    "alike-faint": _paper_regime(shared=0.4, contrast=0.33),
+    "alike-bold": _paper_regime(shared=0.4, contrast=0.42),
 }
 """Five gardens: images of a super-class unlike or alike, marks faint or bold, and one in the middle."""
 
