@@ -175,7 +175,7 @@ def experiments() -> pd.DataFrame:
     missing = [name for name in EXPERIMENT_COLUMNS if name not in frame]
     if missing:
         raise ValueError(
-            f"published/experiments.csv lacks {', '.join(missing)}; write it by: python -m gmaug record summary"
+            f"published/experiments.csv lacks {', '.join(missing)}; write it: python -m gmaug record summary"
         )
     return frame[list(EXPERIMENT_COLUMNS)]
 
