@@ -17,7 +17,7 @@ ORDER = (
     ("augcls", "mixing"),
     ("experiment", "study"),
     ("studies",),
-    ("law", "equivalence"),
+    ("law", "equivalence", "equivalence_study"),
     ("advice", "balance", "compare", "plots", "page"),
     ("report", "notebook", "reproduce", "audit"),
     ("__main__",),

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gmaug import equivalence, runs
+from gmaug import equivalence, equivalence_study as study, runs
 from gmaug.datasets import garden
-from gmaug.equivalence import FOUND, NEVER, NO_GAIN, Curve, Task
+from gmaug.equivalence import FOUND, NEVER, NO_GAIN, Curve
+from gmaug.equivalence_study import Task
 
 AMOUNTS = np.array([0.0, 0.5, 1.0, 2.0, 4.0])
 
@@ -252,9 +253,9 @@ def test_small_amounts_do_not_bound_c2_but_do_bound_the_rate():
 
 def test_too_few_points_are_refused():
     points = law_points(4e-4, 2.53)
-    with pytest.raises(ValueError, match="at least three"):
+    with pytest.raises(ValueError, match="2 of 2 points"):
         equivalence.fit_law(points.iloc[:2])
-    with pytest.raises(ValueError, match="two of them reached"):
+    with pytest.raises(ValueError, match="0 of 12 points"):
         equivalence.fit_law(points.assign(outcome=NEVER))
     with pytest.raises(ValueError, match="give 'growth'"):
         equivalence.fit_law(points).interval("k")
@@ -314,7 +315,7 @@ def nearest_mean(images, labels, test, *, steps, seed):
 
 def test_cells_are_the_base_and_each_amount_under_each_schedule(task):
     generator = GaussianGenerator().fit(*task.base)
-    rows = pd.DataFrame(equivalence.cells(task, generator, nearest_mean, seed=0, steps=100))
+    rows = pd.DataFrame(study.cells(task, generator, nearest_mean, seed=0, steps=100))
     assert len(rows) == 1 + 2 * 4 * 2
     assert rows["kind"].value_counts().to_dict() == {"real": 8, "synthetic": 8, "base": 1}
     assert set(rows.loc[rows["schedule"] == "steps", "steps"]) == {100}
@@ -323,7 +324,7 @@ def test_cells_are_the_base_and_each_amount_under_each_schedule(task):
 
 def test_real_images_are_offered_as_far_as_there_are_any(task):
     short = Task("short", task.base, tuple(a[:60] for a in task.further), task.test)
-    rows = equivalence.cells(short, GaussianGenerator().fit(*task.base), nearest_mean, seed=0, steps=9)
+    rows = study.cells(short, GaussianGenerator().fit(*task.base), nearest_mean, seed=0, steps=9)
     real = [row["amount"] for row in rows if row["kind"] == "real" and row["schedule"] == "steps"]
     assert real == [20, 40, 60]
 
@@ -335,9 +336,9 @@ def test_cells_that_are_done_are_not_run_again(task):
         calls.append(1)
         return nearest_mean(*args, **options)
 
-    rows = list(equivalence.cells(task, generator, nearest_mean, seed=0, steps=9, schedules=["steps"]))
+    rows = list(study.cells(task, generator, nearest_mean, seed=0, steps=9, schedules=["steps"]))
     done = {(row["kind"], row["amount"], row["schedule"]) for row in rows[:5]}
-    again = list(equivalence.cells(task, generator, counted, seed=0, steps=9, schedules=["steps"], done=done))
+    again = list(study.cells(task, generator, counted, seed=0, steps=9, schedules=["steps"], done=done))
     assert again == rows[5:]
     assert len(calls) == len(rows) - 5
 
@@ -346,20 +347,20 @@ def test_curves_come_out_of_the_table_of_cells_over_complete_seeds(task):
     rows = []
     for seed in range(3):
         generator = GaussianGenerator().fit(*task.base)
-        rows += equivalence.cells(task, generator, nearest_mean, seed=seed, steps=9)
+        rows += study.cells(task, generator, nearest_mean, seed=seed, steps=9)
     table = pd.DataFrame(rows).iloc[:-1]  # the last cell of the last seed is missing
-    real, synthetic = equivalence.curves(table, base=40, schedule="steps")
+    real, synthetic = study.curves(table, base=40, schedule="steps")
     assert real.accuracies.shape == (3, 5)
     assert real.amounts.tolist() == synthetic.amounts.tolist() == [0, 20, 40, 80, 160]
-    _, synthetic = equivalence.curves(table, base=40, schedule="epochs")
+    _, synthetic = study.curves(table, base=40, schedule="epochs")
     assert synthetic.accuracies.shape == (2, 5)
     with pytest.raises(ValueError, match="no seed has all"):
-        equivalence.curves(table, base=41, schedule="steps")
+        study.curves(table, base=41, schedule="steps")
 
 
 def test_every_beginning_of_an_interleaved_order_has_the_shares_of_the_whole():
     labels = np.repeat([0, 1, 2], [600, 300, 30])
-    order = equivalence.interleaved(labels, np.random.default_rng(0))
+    order = study.interleaved(labels, np.random.default_rng(0))
     assert sorted(order.tolist()) == list(range(930))
     for n in (31, 93, 310):
         counts = np.bincount(labels[order[:n]], minlength=3)
@@ -369,25 +370,25 @@ def test_every_beginning_of_an_interleaved_order_has_the_shares_of_the_whole():
 def test_a_garden_task_is_disjoint_and_differs_by_seed(monkeypatch):
     small = garden.GardenSettings(0.25, 0.5, test=2, validation=1, largest=4, imbalance=2)
     monkeypatch.setitem(garden.GARDENS, "middle", small)
-    one = equivalence.open_task("middle", base=27, seed=0, most=1, size=8, open_set=True)
+    one = study.open_task("middle", base=27, seed=0, most=1, size=8, open_set=True)
     assert len(one.base[1]) == len(one.further[1]) == 27
     assert np.all(np.bincount(one.base[1]) == 3)
     both = np.concatenate([one.base[0], one.further[0]]).reshape(54, -1)
     assert len(np.unique(both, axis=0)) == 54
     assert one.extra[1].min() == 9
     assert len(one.extra[1]) == 4 * 27
-    other = equivalence.open_task("middle", base=27, seed=1, most=1, size=8)
+    other = study.open_task("middle", base=27, seed=1, most=1, size=8)
     assert other.extra is None
     assert not np.array_equal(one.base[0], other.base[0])
     np.testing.assert_array_equal(one.test[0], other.test[0])
     with pytest.raises(ValueError, match="base=0"):
-        equivalence.open_task("middle", base=0, seed=0, size=8)
+        study.open_task("middle", base=0, seed=0, size=8)
 
 
 def test_a_killed_run_goes_on_and_other_settings_are_refused(tmp_path, monkeypatch, task):
-    monkeypatch.setattr(equivalence, "open_task", lambda *_, **__: task)
-    monkeypatch.setattr(equivalence, "differences", lambda *_, **__: {"told_apart": 0.9})
-    monkeypatch.setattr(equivalence, "fitted", lambda task, *_, **__: GaussianGenerator().fit(*task.base))
+    monkeypatch.setattr(study, "open_task", lambda *_, **__: task)
+    monkeypatch.setattr(study, "differences", lambda *_, **__: {"told_apart": 0.9})
+    monkeypatch.setattr(study, "fitted", lambda task, *_, **__: GaussianGenerator().fit(*task.base))
     calls = []
 
     def dies(*args, **options):
@@ -398,25 +399,25 @@ def test_a_killed_run_goes_on_and_other_settings_are_refused(tmp_path, monkeypat
 
     options = {"base": 40, "seed": 0, "steps": 9, "folder": tmp_path}
     with pytest.raises(KeyboardInterrupt):
-        equivalence.equivalence_cells("blobs", score=dies, **options)
+        study.equivalence_cells("blobs", score=dies, **options)
     half = runs.read_record("equivalence", "blobs_40_cgan_closed_0", folder=tmp_path)
     assert len(half["content"]["cells"]) == 3
-    equivalence.equivalence_cells("blobs", score=dies, **options)
+    study.equivalence_cells("blobs", score=dies, **options)
     assert len(calls) == 4 + 14
     whole = runs.read_record("equivalence", "blobs_40_cgan_closed_0", folder=tmp_path)
     assert len(whole["content"]["cells"]) == 17
     assert whole["content"]["differences"]
-    equivalence.equivalence_cells("blobs", score=dies, **options)
+    study.equivalence_cells("blobs", score=dies, **options)
     assert len(calls) == 18  # nothing is left to do
-    found, missing = equivalence.rates(equivalence.recorded_cells(folder=tmp_path), seed=0)
+    found, missing = study.rates(study.recorded_cells(folder=tmp_path), seed=0)
     assert not len(found)
     assert all("one seed" in line for line in missing)
-    equivalence.equivalence_cells("blobs", score=nearest_mean, **(options | {"seed": 1}))
-    found, missing = equivalence.rates(equivalence.recorded_cells(folder=tmp_path), seed=0, draws=20)
+    study.equivalence_cells("blobs", score=nearest_mean, **(options | {"seed": 1}))
+    found, missing = study.rates(study.recorded_cells(folder=tmp_path), seed=0, draws=20)
     assert not missing
     assert len(found) == 2 * 4
     with pytest.raises(ValueError, match="other settings"):
-        equivalence.equivalence_cells("blobs", score=dies, **(options | {"steps": 10}))
+        study.equivalence_cells("blobs", score=dies, **(options | {"steps": 10}))
 
 
 # How real and generated images differ
@@ -424,8 +425,8 @@ def test_a_killed_run_goes_on_and_other_settings_are_refused(tmp_path, monkeypat
 
 def test_images_of_one_distribution_cannot_be_told_apart_and_others_can(task):
     other = GaussianGenerator().fit(*task.base).sample(np.resize(task.base[1], 160), seed=0)
-    same = equivalence.told_apart(task.further[0], task.test[0], seed=0, steps=60)
-    apart = equivalence.told_apart(task.further[0], other, seed=0, steps=60)
+    same = study.told_apart(task.further[0], task.test[0], seed=0, steps=60)
+    apart = study.told_apart(task.further[0], other, seed=0, steps=60)
     assert abs(same["accuracy"] - 0.5) < 4 * same["se"]
     assert apart["accuracy"] > 0.9
     assert apart["scores"].shape == (2, 160)
@@ -434,17 +435,17 @@ def test_images_of_one_distribution_cannot_be_told_apart_and_others_can(task):
 def test_features_are_told_apart_by_a_line():
     rng = np.random.default_rng(0)
     real, fake = rng.normal(0, 1, (150, 4)), rng.normal([2, 0, 0, 0], 1, (150, 4))
-    assert equivalence.told_apart(real, fake, seed=0)["accuracy"] == pytest.approx(0.84, abs=0.05)
+    assert study.told_apart(real, fake, seed=0)["accuracy"] == pytest.approx(0.84, abs=0.05)
 
 
 def test_copies_of_training_images_are_found_and_fresh_images_are_not(task):
     train, held = task.base[0], task.further[0]
-    copies = equivalence.memorisation(train, held, train[:30], seed=0)
+    copies = study.memorisation(train, held, train[:30], seed=0)
     assert copies["nearer"] == 1
     assert copies["copies"] == 1
     assert copies["ratio"] == 0
     assert copies["nearest"].tolist() == list(range(30))
-    fresh = equivalence.memorisation(train, held, task.test[0][:200], seed=0)
+    fresh = study.memorisation(train, held, task.test[0][:200], seed=0)
     low, high = fresh["chance"]
     assert low <= fresh["nearer"] <= high
     assert fresh["copies"] == 0
