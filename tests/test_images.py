@@ -134,7 +134,10 @@ def test_hugging_faces_datasets(tmp_path):
     assert (theirs.classes, theirs.labels.tolist()) == (ours.classes, ours.labels.tolist())
     assert np.array_equal(theirs.arrays(size=8), ours.arrays(size=8))
     assert np.array_equal(theirs.subset([2, 0]).arrays(size=8), ours.arrays([2, 0], size=8))
-    words = table.remove_columns("label").add_column("label", ["oak", "elm 10", "elm 9"])
+    words = datasets.Dataset.from_dict(
+        {"image": rows["image"], "label": ["oak", "elm 10", "elm 9"]},
+        features=datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")}),
+    )
     assert open_images(words).classes == ("elm 9", "elm 10", "oak")
     assert open_images(words).labels.tolist() == [2, 1, 0]
     bad = datasets.Dataset.from_dict(

@@ -20,6 +20,7 @@ from PIL import Image
 
 from gmaug.datasets.base import ImageSet, Splits
 from gmaug.datasets.garden_drawing import BODY_PLANS, draw
+from gmaug.datasets.imbalance import exponential_counts
 from gmaug.hierarchy import Hierarchy
 
 LARGEST_SIDE = 1024  # a drawing holds a dozen float32 planes; beyond this they are hundreds of megabytes
@@ -110,11 +111,10 @@ class GardenSettings:
         classes = self.super_classes * self.sub_classes
         groups = list(self.hierarchy.groups.values())
         counts = dict.fromkeys(self.hierarchy.sub_classes, 0)
-        for rank in range(classes):
+        sizes = exponential_counts(classes, largest=self.largest, imbalance=self.imbalance)
+        for rank, size in enumerate(sizes):
             parent = rank % self.super_classes
-            mark = (rank // self.super_classes + parent) % self.sub_classes
-            fraction = rank / max(classes - 1, 1)
-            counts[groups[parent][mark]] = round(self.largest * self.imbalance**-fraction)
+            counts[groups[parent][(rank // self.super_classes + parent) % self.sub_classes]] = size
         return counts
 
 
