@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from pictures import write_folder
 
@@ -102,6 +103,8 @@ def test_the_public_face_is_lazy_and_whole():
     )
     run = run_python("-c", code)
     assert run.returncode == 0, run.stderr
+    image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    assert gmaug.ssim(image, image) == gmaug.ssim.ssim(image, image) == 1.0
     with pytest.raises(AttributeError, match="it has open_images"):
         _ = gmaug.measurement
 

@@ -112,7 +112,6 @@ def literal_verdicts():
                 yield ast.literal_eval(call.args[0])
 
 
-@pytest.mark.xfail(strict=False, reason="notebooks that still write an answer down are being rewritten")
 def test_no_verdict_is_written_down_unless_it_holds_by_construction():
     kinds = published.claims().set_index("id")["kind"]
     assert [claim for claim in literal_verdicts() if kinds[claim] != "construction"] == []

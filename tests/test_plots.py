@@ -2,42 +2,33 @@
 
 import warnings
 
+import matplotlib
 import numpy as np
 import pytest
 
-from gmaug.datasets.garden import FIRST_GARDENS, plant
-from gmaug.plots import DOUBLE, images
-
-
-@pytest.fixture(scope="module")
-def train():
-    return plant(FIRST_GARDENS["garden-4"], seed=0).train.subset(range(0, 620, 12))
+from gmaug import plots
 
 
 def noise(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def texts(figure):
-    return [text.get_text() for axes in figure.axes for text in axes.texts]
-
-
-def lines(axes):
-    return {line.get_label(): line.get_xydata() for line in axes.lines}
-
-
 def test_a_grid_shows_the_pixels_and_says_what_they_are():
     rows = [[noise(8, 8, seed=r * 3 + c) for c in range(3)] for r in range(2)]
-    figure = images.grid(rows, row_labels=["one", "two"], notes=[["a", "b", "c"], ["d", "e", "f"]])
+    labels = {"row_labels": ["one", "two"], "column_labels": ["x", "y", "z"]}
+    figure = plots.grid(rows, **labels, notes=[["a", "b", "c"], ["d", "e", "f"]])
     assert len(figure.axes) == 6
     for axes, expected in zip(figure.axes, (image for row in rows for image in row), strict=True):
         assert np.array_equal(axes.images[0].get_array(), expected)
-    assert {"one", "two", *"abcdef"} <= set(texts(figure))
-    assert figure.get_size_inches()[0] == pytest.approx(DOUBLE)
+    assert [axes.get_xlabel() for axes in figure.axes] == list("abcdef")
+    assert [figure.axes[k].get_ylabel() for k in (0, 3)] == ["one", "two"]
+    assert [axes.get_title() for axes in figure.axes[:3]] == list("xyz")
+    assert figure.get_size_inches()[0] == pytest.approx(plots.DOUBLE)
 
 
-def test_a_grid_can_be_saved_twice_without_a_warning(tmp_path):
-    figure = images.grid([[noise(8, 8, 3)]])
+def test_rows_may_be_of_different_lengths_and_a_grid_be_saved_twice(tmp_path):
+    figure = plots.grid([[noise(8, 8, 3)], [noise(8, 8, 3)] * 2])
+    assert [len(axes.images) for axes in figure.axes] == [1, 0, 1, 1]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure.savefig(tmp_path / "a.svg")
@@ -47,22 +38,29 @@ def test_a_grid_can_be_saved_twice_without_a_warning(tmp_path):
 @pytest.mark.parametrize(("rows", "says"), [([], "no image"), ([[np.zeros((4, 4))]], "uint8")])
 def test_a_grid_refuses_what_is_no_image(rows, says):
     with pytest.raises(ValueError, match=says):
-        images.grid(rows)
+        plots.grid(rows)
 
 
 def test_a_mosaic_keeps_every_pixel_in_its_place():
     stack = noise(5, 4, 6, 3)
-    made = images.mosaic(stack, columns=3, gap=2)
+    made = plots.mosaic(stack, columns=3, gap=2)
     assert made.shape == (2 * 4 + 2, 3 * 6 + 2 * 2, 3)
     assert np.array_equal(made[6:10, 8:14], stack[4])
     assert (made[6:10, 16:] == 255).all()  # the place that is left over
 
 
 def test_coloured_maps_clip_and_keep_the_order():
-    made = images.coloured(np.array([[-1.0, 0.0, 1.0, 2.0]]), low=0, high=1)
+    made = plots.coloured(np.array([[-1.0, 0.0, 1.0, 2.0]]), low=0, high=1)
     assert made.dtype == np.uint8
     assert np.array_equal(made[0, 0], made[0, 1])
     assert np.array_equal(made[0, 2], made[0, 3])
     assert made[0, 2].sum() > made[0, 0].sum()
 
 
+def test_the_style_holds_for_seaborn_too():
+    import seaborn
+
+    with matplotlib.rc_context():
+        plots.use_style()
+        palette = seaborn.color_palette().as_hex()
+    assert [colour.upper() for colour in palette] == [plots.COLOURS[name].upper() for name in plots.CYCLE]
