@@ -237,14 +237,11 @@ class Individuals(_Drawn):
         labels: Iterable[int],
         keys: Sequence[tuple[int, ...]],
     ) -> None:
-        kinds = settings.hierarchy
+        plans = list(settings.hierarchy.groups.items())
+        names = [f"{plans[parent][1][mark]} {k}" for k, (parent, mark, _) in enumerate(bodies)]
         groups: dict[str, list[str]] = {}
-        for k, (parent, mark, _) in enumerate(bodies):
-            plan = kinds.super_classes[parent]
-            groups.setdefault(plan, []).append(f"{kinds.groups[plan][mark]} {k}")
-        names = sorted(
-            (name for part in groups.values() for name in part), key=lambda name: int(name.split()[1])
-        )
+        for name, (parent, _, _) in zip(names, bodies, strict=True):
+            groups.setdefault(plans[parent][0], []).append(name)
         super().__init__("individuals", names, labels, Hierarchy(groups, "the body plans of the individuals"))
         self.settings, self.bodies, self.keys = settings, tuple(bodies), [tuple(key) for key in keys]
 
@@ -305,13 +302,7 @@ def more(settings: GardenSettings, counts: Mapping[str, int], *, seed: int) -> G
 
 
 def individuals(
-    n: int,
-    *,
-    per_identity: int,
-    seed: int = 0,
-    shared: float = 0.25,
-    contrast: float = 1.0,
-    scene: int = 0,
+    n: int, *, per_identity: int, seed: int = 0, shared: float = 0.25, contrast: float = 1.0, scene: int = 0
 ) -> Individuals:
     """Images of `n` individuals, each in many poses, lights and places: what recognition needs.
 
