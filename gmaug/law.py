@@ -530,37 +530,6 @@ def _binomial(
     return new_before, new_after
 
 
-def jackknife(
-    x: np.ndarray, y: np.ndarray, *, names: Sequence[str], model: Model = "exponential"
-) -> pd.DataFrame:
-    """The fit without each point in turn: how much each data set says.
-
-    Returns
-    -------
-    DataFrame
-        ``without``, the parameters of the curve through the others, ``predicted`` (percent, at the
-        point left out), ``actual``, ``error`` (predicted - actual), and ``largest_shift``: how far
-        the curve moves at any of the points when this one is dropped.
-    """
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    whole, rows = fit(x, y, model=model), []
-    for k, name in enumerate(names):
-        others = np.arange(len(x)) != k
-        fitted = fit(x[others], y[others], model=model)
-        predicted = float(fitted(x[k]))
-        rows.append(
-            {
-                "without": name,
-                **fitted.parameters,
-                "predicted": predicted,
-                "actual": y[k],
-                "error": predicted - y[k],
-                "largest_shift": float(np.max(np.abs(fitted(x) - whole(x)))),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def jackknife_plus(
     x: np.ndarray,
     y: np.ndarray,
@@ -752,31 +721,6 @@ def gain_intervals(points: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame
     return pd.DataFrame(
         {"low": np.where(bad, np.nan, low), "high": np.where(bad, np.nan, high)}, points.index
     )
-
-
-def whole_inaturalist() -> pd.DataFrame:
-    """Table 7 with its binomial error on iNaturalist-2019's 3,030 validation images.
-
-    Returns
-    -------
-    DataFrame
-        ``comparison``, ``difference`` (percentage points), ``se``, ``errors`` (wrong images, new over old)
-        and ``p`` (two-sided Fisher).
-    """
-    seven, n = published.load("table7").iloc[0], 3030  # 1,010 classes with 3 each
-    pairs = {
-        "ResNet18: pipeline - original": ("cgan_augcls_resnet18", "original_resnet18"),
-        "MAE: pipeline - original": ("cgan_augcls_mae", "original_mae"),
-        "MAE at 128 px: pipeline - state of the art": ("cgan_augcls_mae", "sota"),
-    }
-    rows = []
-    for name, (new, old) in pairs.items():
-        a, b = float(seven[new]), float(seven[old])
-        right = [round(n * a / 100), round(n * b / 100)]
-        se = float(np.sqrt((a * (100 - a) + b * (100 - b)) / n))
-        p = stats.fisher_exact([[r, n - r] for r in right]).pvalue
-        rows.append((name, a - b, se, (100 - a) / (100 - b), p))
-    return pd.DataFrame(rows, columns=["comparison", "difference", "se", "errors", "p"])
 
 
 # --- rivals ----------------------------------------------------------------------------------------

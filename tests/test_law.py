@@ -158,12 +158,13 @@ def test_threshold_rule_finds_its_threshold_without_the_one_left_out(cgan):
 # --- uncertainty
 
 
-def test_jackknife_of_the_rate_known_beforehand(cgan):
-    table = law.jackknife(cgan["ssim_sup_sub_cls"], cgan["gain"], names=cgan["dataset"])
-    rate = table.set_index("without")["rate"].round(1)
-    assert rate["Amphibians"] == rate.min() == 10.7
-    assert rate["flowers"] == rate.max() == 29.5
-    assert np.allclose(table["predicted"], law.leave_one_out(cgan["ssim_sup_sub_cls"], cgan["gain"]))
+def test_one_data_set_carries_the_rate(cgan):
+    x, y, rates = cgan["ssim_sup_sub_cls"], cgan["gain"], {}
+    for k, name in enumerate(cgan["dataset"]):
+        rates[name] = round(law.fit(x.drop(k), y.drop(k)).parameters["rate"], 1)
+    assert min(rates, key=rates.get) == "Amphibians"
+    assert max(rates, key=rates.get) == "flowers"
+    assert (rates["Amphibians"], rates["flowers"]) == (10.7, 29.5)
 
 
 def test_band_is_repeatable_ordered_and_says_which_source(cgan):
@@ -181,7 +182,7 @@ def test_band_is_repeatable_ordered_and_says_which_source(cgan):
 def test_band_counts_binomial_noise_once():
     """Data sets on one line, with binomial noise alone: the band is as wide as refits on new data scatter.
 
-    Redrawing the images inside the redrawn data sets would make it 1.4 times as wide.
+    Redrawing the images inside the redrawn data sets would make it a third wider.
     """
     import pandas as pd
 
@@ -300,13 +301,6 @@ def test_the_mae_gains_and_the_one_that_is_no_gain():
     row = law.rank_tests({name: whole[name] for name in predictors}, whole["gain"]).iloc[0]
     assert row["predictor"] == "ssim_sup_sub_cls"
     assert (row[["p", "p_any"]].astype(float).round(3) == [0.049, 0.137]).all()
-
-
-def test_table7_differences():
-    table = law.whole_inaturalist()
-    assert table["difference"].round(1).tolist() == [1.0, -0.6, -5.8]
-    assert table["p"].iloc[0] > 0.05 > table["p"].iloc[2]
-    assert round(table["errors"].iloc[2], 1) == 1.5
 
 
 # --- rivals
@@ -442,6 +436,12 @@ def test_what_differs_is_no_matter_of_chance(verdicts):
         "table3.whole_images", "eq4.curve", "table6.r2.cgan", "table6.mae.cgan", "table6.r2.gd",
         "table6.mae.gd", "sec1.predict", "sec5.predict", "sec5.regardless", "sec4.3.comparable",
     }  # fmt: skip
+
+
+def test_table7_differences(verdicts):
+    assert verdicts["table7.gain"]["ours"] == "+1.0 points"
+    assert verdicts["table7.mae_gain"]["verdict"] == "the paper disagrees with itself"
+    assert verdicts["sec4.3.comparable"]["ours"] == "-5.8 points: 1.5 times as many errors"
 
 
 def test_what_was_chosen_to_fit_is_not_counted(verdicts):

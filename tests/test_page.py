@@ -1,5 +1,8 @@
 """Pages: whole or not at all, readable offline, every name escaped."""
 
+import shutil
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,3 +46,21 @@ def test_where_a_page_cannot_go(tmp_path):
         write_page(tmp_path / "page.txt", title="T", sections=[], command="")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         write_page(tmp_path / "missing" / "page.html", title="T", sections=[], command="")
+
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium to open the page in")
+def test_a_browser_shows_it_and_asks_for_nothing(tmp_path):
+    table = pd.DataFrame({"class": ["<script>alert(1)</script>"], "images": [3]})
+    path = write_page(
+        tmp_path / "page.html", title="A & B", sections=[Section("T", table=table)], command="x"
+    )
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--disable-sync",
+               "--disable-background-networking", "--disable-component-update", "--no-first-run"]  # fmt: skip
+    command = [BROWSER, *options, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "<h1>A &amp; B</h1>" in shown.stdout
+    assert "&lt;script&gt;" in shown.stdout
+    assert "CONSOLE" not in shown.stderr
