@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,6 +230,7 @@ def begin(name: str, *, profile: str = "default", seed: int = 0, data: str | Non
     """
     from gmaug.plots import use_style
 
+    warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm.auto, which diffusers imports
     settings = profile_named(os.environ.get(PROFILE_VARIABLE) or profile)
     notebook = Notebook(name, profile=settings, seed=int(seed), data=data)
     use_style()
