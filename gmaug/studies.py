@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmaug import runs
-from gmaug.classifiers.settings import TrainingSettings
 from gmaug.datasets.base import Splits
 from gmaug.datasets.garden import GARDENS, more, plant
 
@@ -325,7 +324,6 @@ REFINED = ("cgan-weighted", "diffusion-weighted", "cgan-confident", "cgan-band",
 REPETITIONS = 6  # of the headline contrasts in gardens; three of all else
 STEPS = (200, 400, 800, 1500, 3000, 6000)
 EPOCHS = 30  # of the paper's comparison; its own 100 would be a night each
-NO_STEPS = {"steps": None} if "steps" in TrainingSettings.__dataclass_fields__ else {}
 TARGETS = (250, 500, 1000, 2000)  # images a class; the largest has 500
 RECIPES: dict[str, dict[str, Any]] = {
     "lr0.1": {"lr": 0.1},
@@ -367,7 +365,7 @@ def settings_of(name: str, **changes: Any) -> CellSettings:
     if photographs is not None and settings.classifier == "resnet18":
         training = replace(training, width=photographs.width)
     if settings.steps is None:
-        training = replace(training, epochs=EPOCHS, **NO_STEPS)
+        training = replace(training, epochs=EPOCHS, steps=None)
     return replace(settings, training=training)
 
 

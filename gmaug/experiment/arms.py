@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from gmaug import named
+from gmaug import classifiers
 from gmaug.classifiers.losses import Loss
 from gmaug.classifiers.settings import TrainingSettings
 from gmaug.classifiers.training import balancing_weights
@@ -94,10 +94,10 @@ class CellSettings:
     shares: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0)
 
     def __post_init__(self) -> None:
-        training = self.training or named.settings_for(self.classifier, shape=(self.size, self.size))
+        training = self.training or classifiers.settings_for(self.classifier, shape=(self.size, self.size))
         if isinstance(training, dict):  # from JSON
-            training = named.settings_class(self.classifier)(**training)
-        if not isinstance(training, kind := named.settings_class(self.classifier)):
+            training = classifiers.settings_class(self.classifier)(**training)
+        if not isinstance(training, kind := classifiers.settings_class(self.classifier)):
             raise ValueError(
                 f"training is {type(training).__name__}; classifier={self.classifier!r} needs {kind.__name__}"
             )
@@ -110,7 +110,7 @@ class CellSettings:
     @property
     def counts_epochs(self) -> bool:
         """Whether a larger set is trained on for more steps."""
-        return self.steps is None and not isinstance(getattr(self.training, "steps", None), int)
+        return self.steps is None and self.training.steps is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,20 +184,15 @@ class Trial:
         images, labels = self.images, self.labels
         if added is not None:
             images, labels = np.concatenate([images, added[0]]), np.concatenate([labels, added[1]])
-        options: dict[str, Any] = {} if image_weights is None else {"image_weights": image_weights}
         return self.untrained(len(labels), **views).fit(
             images, labels, validation=self.validation, classes=np.arange(self.classes), seed=self.seed,
             steps=self.steps(len(labels)), loss=loss,
-            sampling_weights=balancing_weights(labels) if balanced else None, **options,
+            sampling_weights=balancing_weights(labels) if balanced else None, image_weights=image_weights,
         )  # fmt: skip
 
     def steps(self, images: int) -> int:
         """Gradient steps of a training on so many images."""
-        return self.settings.steps or self._own_steps(images)
-
-    def _own_steps(self, images: int) -> int:
-        training = self.settings.training
-        return training.steps_for(images) if hasattr(training, "steps_for") else training.steps(images)
+        return self.settings.steps or self.settings.training.steps_for(images)
 
     def untrained(self, images: int, **views: Any) -> Any:
         """The arm's classifier before it is trained on so many images.
@@ -207,9 +202,9 @@ class Trial:
         """
         training = replace(self.settings.training, **views)
         if hasattr(training, "pretraining_epochs"):
-            epochs = round(training.pretraining_epochs * self.steps(images) / self._own_steps(images))
+            epochs = round(training.pretraining_epochs * self.steps(images) / training.steps_for(images))
             training = replace(training, pretraining_epochs=max(1, epochs))
-        return named.classifier(self.settings.classifier, training)
+        return classifiers.make_classifier(self.settings.classifier, training)
 
     def draw(self, generator: str, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """So many images of each class (C,) from a generator, and their labels, class by class."""
