@@ -254,7 +254,7 @@ class Law:
     c2 : float
         Above 1.
     scatter : float
-        Standard deviation of ``log n_syn`` about the law.
+        Standard deviation of ``log n_syn`` about the law, beyond the points' own errors.
     points : DataFrame
         What it was fitted to; rows that were never reached are censored at ``most``.
     """
@@ -281,6 +281,16 @@ class Law:
         """The c1 that gives this very law with a chosen `k`: any k will do."""
         return float(np.exp(self.growth * k))
 
+    @property
+    def misfit(self) -> float:
+        """p-value of the reached points' distances from the law, given their own errors (chi-square)."""
+        from scipy import stats
+
+        reached = self.points[self.points["outcome"] == FOUND]
+        error = _errors(reached, reached["synthetic"].to_numpy(float))
+        away = np.log(reached["synthetic"] / self(reached["base"], reached["real"])) / np.maximum(error, 1e-9)
+        return float(stats.chi2.sf((away**2).sum(), max(len(reached) - 2, 1)))
+
     def interval(
         self, quantity: str, *, base: float | None = None, real: float = 0.0, level: float = 0.95
     ) -> tuple[float, float]:
@@ -291,8 +301,9 @@ class Law:
         quantity : {"growth", "c2", "rate"}
             For the rate give `base` and, if it is not 0, `real`.
         level : float
-            Nominal coverage, exact for a line with normal errors. The points of one base share their
-            curves, so their errors are not independent, and the interval is rather too narrow.
+            Nominal coverage, exact for a line with normal errors. Each point enters with its own error
+            where it has an interval. The points of one base share their curves, so their errors are not
+            independent: intervals of ``c2`` are rather too wide, those of ``growth`` too narrow.
 
         Returns
         -------
@@ -346,16 +357,17 @@ class _Points:
         self.censored = (points["outcome"] == NEVER).to_numpy()
         found = np.where(self.censored, points["most"], points["synthetic"]).astype(float)
         self.y, self.scale = np.log(found / self.base), float(self.base.mean())
+        self.error = _errors(points, found)
 
     def loss(self, growth: float, log_b: float, log_s: float) -> float:
         from scipy.special import log_ndtr
 
-        b, log_s = _ln_c2(log_b), max(log_s, np.log(1e-4))
+        b, s = _ln_c2(log_b), np.hypot(max(np.exp(log_s), 1e-4), self.error)
         t = b * self.real / self.base
         # log(e^t - 1), without overflow
         expected = growth * self.base / self.scale + t + np.log(-np.expm1(-t))
-        z = (self.y - expected) / np.exp(log_s)
-        return float(np.where(self.censored, -log_ndtr(-z), 0.5 * z**2 + log_s).sum())
+        z = (self.y - expected) / s
+        return float(np.where(self.censored, -log_ndtr(-z), 0.5 * z**2 + np.log(s)).sum())
 
     def best(self, pinned: tuple[str, float, float | None, float] | None) -> Any:
         """The least loss over (growth x scale, log ln c2, log scatter), one quantity pinned or none."""
@@ -379,6 +391,19 @@ class _Points:
             x0 = [log_b if v is None else v for v in start]
             tried.append(minimize(lambda x: self.loss(*free(x)), x0, method="Nelder-Mead", options=options))
         return min(tried, key=lambda result: result.fun)
+
+
+def _errors(points: pd.DataFrame, found: np.ndarray) -> np.ndarray:
+    """Standard errors of ``log n_syn`` from the points' intervals, of 95 %; nought where they have none."""
+    if "low" not in points:
+        return np.zeros(len(points))
+    low, high = (points[name].to_numpy(float) for name in ("low", "high"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = np.where(np.isfinite(high), np.log(high / low) / 2, np.log(found / low)) / 1.96
+    # an interval that is open at both ends says nothing; the infinite end of a censored one is no error
+    half = np.where(np.isfinite(half), half, 1.0)
+    reached = (points["outcome"] == FOUND).to_numpy()
+    return np.where(reached, half, np.median(half[reached]) if reached.any() else 1.0)
 
 
 def _ln_c2(log_b: float) -> float:

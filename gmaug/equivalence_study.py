@@ -9,7 +9,7 @@ By our reading of the abstract of arXiv 2508.09550, whose full text was not at h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,9 @@ def _photographs(name: str, root: Any, size: int) -> tuple[Any, Any, Any]:
 
 # The cells
 
+AMOUNTS = {"steps": (0.5, 1, 2, 4), "epochs": (1, 4)}
+"""Multiples of the base that are added under each schedule; epochs cost up to five times the steps."""
+
 Score = Callable[..., dict[str, float]]
 
 
@@ -176,8 +179,7 @@ def cells(
     *,
     seed: int,
     steps: int,
-    amounts: Sequence[float] = (0.5, 1, 2, 4),
-    schedules: Sequence[str] = ("steps", "epochs"),
+    amounts: Mapping[str, Sequence[float]] = AMOUNTS,
     done: Collection[tuple[str, int, str]] = (),
 ) -> Iterator[dict[str, Any]]:
     """The cells of one base and one seed, one after the other.
@@ -194,10 +196,9 @@ def cells(
         Of the samples and the classifiers.
     steps : int
         Gradient steps on the base alone.
-    amounts : sequence of float
-        Images to add, as multiples of the base; of real ones at most what the task has.
-    schedules : sequence of {"steps", "epochs"}
-        ``"steps"``: every cell trains for `steps`. ``"epochs"``: every image is seen as often, so that a
+    amounts : mapping of {"steps", "epochs"} to sequence of float
+        Images to add under each schedule, as multiples of the base; of real ones at most what the task
+        has. ``"steps"``: every cell trains for `steps`. ``"epochs"``: every image is seen as often, so that a
         set twice as large trains twice as long. A gain under the second may be a gain of training.
     done : collection of (kind, amount, schedule)
         Cells that are not run again.
@@ -209,14 +210,16 @@ def cells(
     """
     x, y = task.base
     n = len(y)
-    amounts = sorted({round(n * a) for a in amounts})
+    if set(amounts) - {"steps", "epochs"}:
+        raise ValueError(f"amounts={dict(amounts)}: name them by 'steps' and 'epochs'")
     # generated images have the labels of the base, over and over, so its shares of the classes
-    wanted = np.resize(y, amounts[-1])
+    wanted = np.resize(y, round(n * max(map(max, amounts.values()))))
     made = generator.sample(wanted, seed=seed), wanted
     todo = [("base", 0, "both")]
-    for schedule in schedules:
-        todo += [("real", m, schedule) for m in sorted({min(m, len(task.further[1])) for m in amounts})]
-        todo += [("synthetic", m, schedule) for m in amounts]
+    for schedule, multiples in amounts.items():
+        added = sorted({round(n * a) for a in multiples})
+        todo += [("real", m, schedule) for m in sorted({min(m, len(task.further[1])) for m in added})]
+        todo += [("synthetic", m, schedule) for m in added]
     for kind, amount, schedule in todo:
         if (kind, amount, schedule) in done:
             continue
@@ -241,10 +244,9 @@ def equivalence_cells(
     base: int,
     seed: int,
     generator: str = "cgan",
-    kimg: float = 150.0,
-    steps: int = 600,
-    amounts: Sequence[float] = (0.5, 1, 2, 4),
-    schedules: Sequence[str] = ("steps", "epochs"),
+    kimg: float = 100.0,
+    steps: int = 400,
+    amounts: Mapping[str, Sequence[float]] = AMOUNTS,
     open_set: bool = False,
     size: int = 32,
     root: Any = "data",
@@ -261,7 +263,7 @@ def equivalence_cells(
     kimg : float
         Thousands of images that it is trained for. No real image but the base is used, to choose its
         best moment neither: the set is closed.
-    steps, amounts, schedules, score
+    steps, amounts, score
         As :func:`cells` has them.
     folder : path, optional
         Of the records; ``notebooks/recorded`` by default.
@@ -276,7 +278,7 @@ def equivalence_cells(
 
     from gmaug import runs
 
-    keys = ("name", "base", "seed", "generator", "kimg", "steps", "amounts", "schedules", "open_set", "size")
+    keys = ("name", "base", "seed", "generator", "kimg", "steps", "amounts", "open_set", "size")
     given = locals()
     settings = runs.plain({key: given[key] for key in keys})
     title = f"{name}_{base}_{generator}_{'open' if open_set else 'closed'}_{seed}"
@@ -293,7 +295,15 @@ def equivalence_cells(
         rows, spent = kept["content"]["cells"], kept["made"]["seconds"]
         if "differences" in kept["content"]:
             return runs.record_path("equivalence", title, folder=folder)
-    task = open_task(name, base=base, seed=seed, most=max(amounts), size=size, root=root, open_set=open_set)
+    task = open_task(
+        name,
+        base=base,
+        seed=seed,
+        most=max(map(max, amounts.values())),
+        size=size,
+        root=root,
+        open_set=open_set,
+    )
     data = {"name": name, "images": base, "hash": runs.digest(*task.base)}
 
     def keep(**content: Any) -> Any:
@@ -304,9 +314,7 @@ def equivalence_cells(
         task, generator, kimg=kimg, seed=seed, checkpoint=runs.root() / "runs" / "equivalence" / title
     )
     done = {(row["kind"], row["amount"], row["schedule"]) for row in rows}
-    for row in cells(
-        task, model, score, seed=seed, steps=steps, amounts=amounts, schedules=schedules, done=done
-    ):
+    for row in cells(task, model, score, seed=seed, steps=steps, amounts=amounts, done=done):
         rows.append(row)
         keep()
     fake = model.sample(np.resize(task.base[1], min(base, 1000)), seed=seed + 1)
@@ -543,18 +551,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bases", type=int, nargs="+", default=[225, 450, 900])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--generator", default="cgan", choices=["cgan", "diffusion"])
-    parser.add_argument("--kimg", type=float, default=150.0, help="length of its training (default 150)")
-    parser.add_argument("--steps", type=int, default=600, help="gradient steps on the base (default 600)")
-    parser.add_argument(
-        "--amounts", type=float, nargs="+", default=[0.5, 1, 2, 4], help="multiples of the base"
-    )
-    parser.add_argument("--schedules", nargs="+", default=["steps", "epochs"], choices=["steps", "epochs"])
+    parser.add_argument("--kimg", type=float, default=100.0, help="length of its training (default 100)")
+    parser.add_argument("--steps", type=int, default=400, help="gradient steps on the base (default 400)")
+    for schedule, multiples in AMOUNTS.items():
+        said = f"multiples of the base added with {schedule} fixed (default {' '.join(map(str, multiples))})"
+        parser.add_argument(f"--{schedule}-fixed", type=float, nargs="*", default=multiples, help=said)
     parser.add_argument("--open", dest="open_set", action="store_true", help="train the generator on more")
     parser.add_argument("--size", type=int, default=32, help="pixels (default 32)")
     parser.add_argument("--data", dest="root", default="data", help="folder of the photographs")
     parser.add_argument("--out", dest="folder", default=None, help="folder of the records")
     options = vars(parser.parse_args(arguments))
     name, bases, seeds = (options.pop(key) for key in ("set", "bases", "seeds"))
+    multiples = {schedule: options.pop(f"{schedule}_fixed") for schedule in AMOUNTS}
+    options["amounts"] = {schedule: tuple(found) for schedule, found in multiples.items() if found}
+    if not options["amounts"]:
+        parser.error("no amounts: give --steps-fixed or --epochs-fixed one number or more")
     if options["folder"] is not None:
         options["folder"] = Path(options["folder"])
     for seed, base in track([(s, b) for s in seeds for b in bases], desc=f"equivalence, {name}"):

@@ -251,6 +251,18 @@ def test_small_amounts_do_not_bound_c2_but_do_bound_the_rate():
     assert 0.2 < low < np.log(1.6) < high < 1.2
 
 
+def test_points_with_wide_intervals_of_their_own_widen_the_laws():
+    points = law_points(4e-4, 2.53, most=50)
+    ends = {"low": points["synthetic"] * 0.7, "high": points["synthetic"] / 0.7}
+    narrow, wide = equivalence.fit_law(points), equivalence.fit_law(points.assign(**ends))
+    assert wide.c2 == pytest.approx(narrow.c2, rel=0.02)
+    assert np.diff(wide.interval("c2"))[0] > 5 * np.diff(narrow.interval("c2"))[0]
+    assert wide.misfit > 0.9
+    bent = points.assign(synthetic=points["synthetic"] * np.where(np.arange(12) % 2, 3, 1))
+    tight = {"low": bent["synthetic"] * 0.95, "high": bent["synthetic"] / 0.95}
+    assert equivalence.fit_law(bent.assign(**tight)).misfit < 0.01
+
+
 def test_too_few_points_are_refused():
     points = law_points(4e-4, 2.53)
     with pytest.raises(ValueError, match="2 of 2 points"):
@@ -269,6 +281,10 @@ def test_the_published_constants_imply_the_rates_that_were_deduced():
 
 
 # The experiment, with a cheap generator and a cheap classifier
+
+
+STEPS = {"steps": (0.5, 1, 2, 4)}
+BOTH = {**STEPS, "epochs": (0.5, 1, 2, 4)}
 
 
 class GaussianGenerator:
@@ -315,7 +331,7 @@ def nearest_mean(images, labels, test, *, steps, seed):
 
 def test_cells_are_the_base_and_each_amount_under_each_schedule(task):
     generator = GaussianGenerator().fit(*task.base)
-    rows = pd.DataFrame(study.cells(task, generator, nearest_mean, seed=0, steps=100))
+    rows = pd.DataFrame(study.cells(task, generator, nearest_mean, seed=0, steps=100, amounts=BOTH))
     assert len(rows) == 1 + 2 * 4 * 2
     assert rows["kind"].value_counts().to_dict() == {"real": 8, "synthetic": 8, "base": 1}
     assert set(rows.loc[rows["schedule"] == "steps", "steps"]) == {100}
@@ -336,9 +352,9 @@ def test_cells_that_are_done_are_not_run_again(task):
         calls.append(1)
         return nearest_mean(*args, **options)
 
-    rows = list(study.cells(task, generator, nearest_mean, seed=0, steps=9, schedules=["steps"]))
+    rows = list(study.cells(task, generator, nearest_mean, seed=0, steps=9, amounts=STEPS))
     done = {(row["kind"], row["amount"], row["schedule"]) for row in rows[:5]}
-    again = list(study.cells(task, generator, counted, seed=0, steps=9, schedules=["steps"], done=done))
+    again = list(study.cells(task, generator, counted, seed=0, steps=9, amounts=STEPS, done=done))
     assert again == rows[5:]
     assert len(calls) == len(rows) - 5
 
@@ -347,7 +363,7 @@ def test_curves_come_out_of_the_table_of_cells_over_complete_seeds(task):
     rows = []
     for seed in range(3):
         generator = GaussianGenerator().fit(*task.base)
-        rows += study.cells(task, generator, nearest_mean, seed=seed, steps=9)
+        rows += study.cells(task, generator, nearest_mean, seed=seed, steps=9, amounts=BOTH)
     table = pd.DataFrame(rows).iloc[:-1]  # the last cell of the last seed is missing
     real, synthetic = study.curves(table, base=40, schedule="steps")
     assert real.accuracies.shape == (3, 5)
@@ -397,7 +413,7 @@ def test_a_killed_run_goes_on_and_other_settings_are_refused(tmp_path, monkeypat
             raise KeyboardInterrupt
         return nearest_mean(*args, **options)
 
-    options = {"base": 40, "seed": 0, "steps": 9, "folder": tmp_path}
+    options = {"base": 40, "seed": 0, "steps": 9, "amounts": BOTH, "folder": tmp_path}
     with pytest.raises(KeyboardInterrupt):
         study.equivalence_cells("blobs", score=dies, **options)
     half = runs.read_record("equivalence", "blobs_40_cgan_closed_0", folder=tmp_path)
