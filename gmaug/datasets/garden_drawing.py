@@ -19,6 +19,8 @@ from functools import lru_cache
 
 import numpy as np
 
+# A drawing is easier to follow in long lines.
+# fmt: off
 Rgb = tuple[float, float, float]
 Box = tuple[slice, slice]
 
@@ -45,14 +47,8 @@ class Canvas:
         self.axis = ((np.arange(side) + 0.5) * self.pixel - 1.0).astype(np.float32)
 
     def paint(
-        self,
-        at: Box,
-        distance: np.ndarray,
-        colour: Rgb,
-        *,
-        shade: np.ndarray | float = 1.0,
-        soft: float = 0.0,
-        opacity: float = 1.0,
+        self, at: Box, distance: np.ndarray, colour: Rgb, *,
+        shade: np.ndarray | float = 1.0, soft: float = 0.0, opacity: float = 1.0,
     ) -> None:
         """Lay `colour` times `shade` over the box `at`, wherever `distance` to the edge is below 0.
 
@@ -85,21 +81,9 @@ class Canvas:
         return self.axis[None, at[1]] - np.float32(x0), self.axis[at[0], None] - np.float32(y0)
 
     def ellipse(
-        self,
-        cx: float,
-        cy: float,
-        a: float,
-        b: float,
-        colour: Rgb,
-        *,
-        angle: float = 0.0,
-        round_: float = 0.0,
-        base: float = 1.0,
-        taper: float = 0.0,
-        soft: float = 0.0,
-        opacity: float = 1.0,
-        above: float | None = None,
-        below: float | None = None,
+        self, cx: float, cy: float, a: float, b: float, colour: Rgb, *, angle: float = 0.0,
+        round_: float = 0.0, base: float = 1.0, taper: float = 0.0, soft: float = 0.0, opacity: float = 1.0,
+        above: float | None = None, below: float | None = None,
     ) -> None:
         """An ellipse with half-axes `a` and `b`, the first turned by `angle` radians clockwise.
 
@@ -162,15 +146,8 @@ class Canvas:
         self.paint(at, distance, colour)
 
     def stroke(
-        self,
-        start: tuple[float, float],
-        end: tuple[float, float],
-        width: float,
-        colour: Rgb,
-        *,
-        bend: float = 0.0,
-        flare: float = 0.0,
-        round_: float = 0.4,
+        self, start: tuple[float, float], end: tuple[float, float], width: float, colour: Rgb, *,
+        bend: float = 0.0, flare: float = 0.0, round_: float = 0.4,
     ) -> None:
         """A stem of half-width `width`, bowed sideways by `bend` and wider by `flare` at its end."""
         (x0, y0), (x1, y1) = start, end
@@ -364,9 +341,8 @@ def flower(canvas: Canvas, pose: Pose, mark: str, contrast: float, rng: np.rando
     lx = cx + (foot[0] - cx) * leaf_at + 0.19 * leaf_side
     ly = cy + (foot[1] - cy) * leaf_at - 0.09
     canvas.ellipse(lx, ly, 0.24, 0.085, stem, angle=-0.45 * leaf_side, round_=0.4)
-    canvas.ellipse(
-        cx - 0.10 * canvas.light[0], cy + 0.10, r, 0.9 * r, (0.02, 0.04, 0.03), soft=0.5 * r, opacity=0.55
-    )
+    canvas.ellipse(cx - 0.10 * canvas.light[0], cy + 0.10, r, 0.9 * r, (0.02, 0.04, 0.03), soft=0.5 * r,
+                   opacity=0.55)
     half = 1.02 * r * math.sin(math.pi / petals)
     squash = 0.90 + 0.06 * math.cos(3 * pose.lean)
     for layer, tone in ((0.5, 0.62), (0.0, 1.0)):  # a darker row behind shows between the petals
@@ -376,17 +352,8 @@ def flower(canvas: Canvas, pose: Pose, mark: str, contrast: float, rng: np.rando
             px, py = reach * math.cos(angle), reach * math.sin(angle) * squash
             side = math.cos(angle) * canvas.light[0] + math.sin(angle) * canvas.light[1]
             lit = _times(petal, tone * (0.94 + 0.10 * side))
-            canvas.ellipse(
-                cx + px,
-                cy + py,
-                0.44 * r,
-                half * 0.72,
-                lit,
-                angle=math.atan2(py, px),
-                round_=0.25,
-                base=0.58,
-                taper=0.6,
-            )
+            canvas.ellipse(cx + px, cy + py, 0.44 * r, half * 0.72, lit, angle=math.atan2(py, px),
+                           round_=0.25, base=0.58, taper=0.6)
     ring, darkness = (_strength(rng, mark == name, contrast) for name in ("gazania", "anemone"))
     canvas.ellipse(cx, cy, wide * r, wide * r * squash, dark, soft=0.10 * r, opacity=0.9 * ring)
     eye = _blend(gold, dark, darkness)
@@ -414,24 +381,10 @@ def mushroom(canvas: Canvas, pose: Pose, mark: str, contrast: float, rng: np.ran
     cx, cy = pose.x, pose.y - 0.06
     a, b = 0.64 * s * width, 0.54 * s * tall
     foot = (cx - 0.8 * math.sin(lean) * s, cy + 0.80 * s)
-    canvas.ellipse(
-        foot[0] - 0.25 * canvas.light[0],
-        foot[1] + 0.03,
-        0.5 * s,
-        0.13 * s,
-        (0.02, 0.03, 0.02),
-        soft=0.25,
-        opacity=0.65,
-    )
-    canvas.stroke(
-        (cx, cy + 0.02),
-        foot,
-        0.105 * s,
-        _times(pale, 0.88),
-        flare=0.05 * s,
-        bend=0.03 * pose.facing,
-        round_=0.55,
-    )
+    canvas.ellipse(foot[0] - 0.25 * canvas.light[0], foot[1] + 0.03, 0.5 * s, 0.13 * s, (0.02, 0.03, 0.02),
+                   soft=0.25, opacity=0.65)
+    canvas.stroke((cx, cy + 0.02), foot, 0.105 * s, _times(pale, 0.88), flare=0.05 * s,
+                  bend=0.03 * pose.facing, round_=0.55)
     canvas.ellipse(cx, cy + 0.20 * s, 0.17 * s, 0.10 * s, (0.05, 0.04, 0.03), soft=0.14 * s, opacity=0.5)
     canvas.ellipse(cx, cy + 0.34 * s, 0.19 * s, 0.055 * s, _times(pale, 0.97), angle=lean, round_=0.3)
     cos, sin = math.cos(lean), math.sin(lean)
@@ -444,63 +397,22 @@ def mushroom(canvas: Canvas, pose: Pose, mark: str, contrast: float, rng: np.ran
     canvas.ellipse(cx, cy, a, b, cap, angle=lean, round_=0.55, above=0.16)
     marks = ("webcap", "parasol", "fly-agaric")
     rim, crown, spotted = (_strength(rng, mark == name, contrast) for name in marks)
-    canvas.ellipse(
-        cx,
-        cy,
-        0.985 * a,
-        0.985 * b,
-        tint,
-        angle=lean,
-        round_=0.25,
-        above=0.16,
-        below=0.16 - 0.26 * big,
-        soft=0.03,
-        opacity=0.9 * rim,
-    )
-    canvas.ellipse(
-        *on_cap(0, -0.66),
-        0.40 * a * big,
-        0.27 * b * big,
-        dark,
-        angle=lean,
-        round_=0.5,
-        soft=0.08 * s,
-        opacity=0.85 * crown,
-    )
-    spots = (
-        (-0.62, -0.28),
-        (-0.22, -0.42),
-        (0.25, -0.36),
-        (0.64, -0.22),
-        (-0.38, -0.02),
-        (0.05, -0.04),
-        (0.42, 0.0),
-        (0.04, -0.78),
-    )
+    canvas.ellipse(cx, cy, 0.985 * a, 0.985 * b, tint, angle=lean, round_=0.25, above=0.16,
+                   below=0.16 - 0.26 * big, soft=0.03, opacity=0.9 * rim)
+    canvas.ellipse(*on_cap(0, -0.66), 0.40 * a * big, 0.27 * b * big, dark, angle=lean, round_=0.5,
+                   soft=0.08 * s, opacity=0.85 * crown)
+    spots = ((-0.62, -0.28), (-0.22, -0.42), (0.25, -0.36), (0.64, -0.22), (-0.38, -0.02), (0.05, -0.04),
+             (0.42, 0.0), (0.04, -0.78))
     for (u, v), (du, dv) in zip(spots, jitter, strict=True):
         u, v = u + 0.07 * du, v + 0.07 * dv
         x, y = on_cap(u, v)
-        canvas.ellipse(
-            x,
-            y,
-            0.085 * s * big * (1 - 0.45 * u * u),
-            0.068 * s * big,
-            tint,
-            angle=lean,
-            round_=0.3,
-            opacity=spotted,
-        )
+        canvas.ellipse(x, y, 0.085 * s * big * (1 - 0.45 * u * u), 0.068 * s * big, tint, angle=lean,
+                       round_=0.3, opacity=spotted)
     hx, hy = on_cap(0.38 * canvas.light[0], -0.45)
     canvas.ellipse(hx, hy, 0.20 * a, 0.14 * b, (1.0, 0.98, 0.92), angle=lean, soft=0.2 * s, opacity=0.22)
     for dx, dy in tufts:  # moss in front of the foot
-        canvas.ellipse(
-            foot[0] + 0.36 * dx * s,
-            foot[1] + 0.07 + 0.05 * dy,
-            0.11 * s,
-            0.07 * s,
-            _times(moss, 1 + 0.3 * dy),
-            round_=0.4,
-        )
+        canvas.ellipse(foot[0] + 0.36 * dx * s, foot[1] + 0.07 + 0.05 * dy, 0.11 * s, 0.07 * s,
+                       _times(moss, 1 + 0.3 * dy), round_=0.4)
 
 
 def bird(canvas: Canvas, pose: Pose, mark: str, contrast: float, rng: np.random.Generator) -> None:
@@ -534,9 +446,8 @@ def bird(canvas: Canvas, pose: Pose, mark: str, contrast: float, rng: np.random.
 
     branch = pose.y + 0.56 * s
     slope = 0.08 - 0.2 * pose.lean
-    canvas.stroke(
-        (-1.2, branch + 0.04 + slope), (1.2, branch + 0.04 - slope), 0.055, bark, bend=0.07, round_=0.6
-    )
+    canvas.stroke((-1.2, branch + 0.04 + slope), (1.2, branch + 0.04 - slope), 0.055, bark, bend=0.07,
+                  round_=0.6)
     canvas.stroke((pose.x - 0.5 * face, branch + 0.08), (pose.x - 1.05 * face, branch - 0.35), 0.022, bark)
     part(0.02, 0.14, 0.52, 0.40, (0.02, 0.03, 0.03), soft=0.3 * s, opacity=0.5)
     canvas.polygon(corners((-0.30, 0.12), (-0.14, 0.30), (-0.78, 0.62), (-0.86, 0.46)), wing)
@@ -573,14 +484,7 @@ _BOUND = 2.2  # standard deviations; keeps bodies within the frame and colours w
 
 
 def draw(
-    parent: int,
-    mark: int,
-    key: tuple[int, ...],
-    *,
-    shared: float,
-    contrast: float,
-    scene: int,
-    size: int,
+    parent: int, mark: int, key: tuple[int, ...], *, shared: float, contrast: float, scene: int, size: int,
     body: tuple[int, ...] | None = None,
 ) -> np.ndarray:
     """Draw one image.
@@ -618,13 +522,8 @@ def draw(
     angle = -math.pi / 2 + 0.6 * numbers[5]
     canvas = Canvas(side, light=(math.cos(angle), math.sin(angle)))
     _background(canvas, field, numbers)
-    pose = Pose(
-        x=0.17 * numbers[0],
-        y=0.11 * numbers[1],
-        scale=0.94 + 0.13 * numbers[2],
-        lean=0.26 * numbers[3],
-        facing=1 if numbers[4] > 0 else -1,
-    )
+    x, y, size_, lean, facing = numbers[:5]
+    pose = Pose(0.17 * x, 0.11 * y, 0.94 + 0.13 * size_, 0.26 * lean, 1 if facing > 0 else -1)
     plan, marks = list(BODY_PLANS.values())[parent]
     plan(canvas, pose, marks[mark], contrast, body_rng)
     _light(canvas, field, numbers)
