@@ -257,6 +257,11 @@ def advise(
     verdict, why = judge(metric, imbalance=imbalance, comparable=comparable)
     recorded = nearest_recorded(metric.value)
     gain = next(f.expected for f in found if f.model == REFIT)
+    if accuracy is not None and gain >= ceiling:
+        warned.append(
+            f"at an accuracy of {accuracy:g} % no more than {ceiling:.2g} % can be gained, less than the "
+            "curves expect: they come from sets with more room"
+        )
     return Advice(
         similarity=similarity,
         class_counts=counts,
@@ -353,9 +358,10 @@ def _forecast(
     low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
     shown = [2**v if logarithm else v for v in (x.min(), x.max())]
     outside = at[0] < x.min() or at[0] > x.max()
-    note = f"outside the published range, {shown[0]:.3g} to {shown[1]:.3g}" if outside else ""
-    expected = law.fit(x, y, model=model)(at[0])
-    return Forecast(name, *(float(min(v, ceiling)) for v in (expected, low, high)), note)
+    expected = float(law.fit(x, y, model=model)(at[0]))
+    notes = [f"outside the published range, {shown[0]:.3g} to {shown[1]:.3g}"] if outside else []
+    notes += [f"its {expected:.0f} % are cut to what is possible"] if expected > ceiling else []
+    return Forecast(name, *(float(min(v, ceiling)) for v in (expected, low, high)), "; ".join(notes))
 
 
 def _ends(estimate: Estimate) -> tuple[float, ...]:
@@ -477,7 +483,7 @@ def _recorded_lines(table: pd.DataFrame) -> list[str]:
 def _recommendation(verdict: str, why: str, guesses: Sequence[float], recorded: pd.DataFrame) -> str:
     text = (
         f"try first what costs nothing, {FREE}. Generated images: {verdict}: {why}. "
-        f"The models' expectations run from {min(guesses):.0f} to {max(guesses):.0f} %."
+        f"The models' expectations run from {min(guesses):.2g} to {max(guesses):.2g} %."
     )
     own = generated_arms(recorded)
     if len(own):

@@ -31,7 +31,7 @@ TEMPLATE = """\
 <style>
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --warn: #c2410c; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.2rem; }
+h1, h2 { line-height: 1.2; } h1, p, li, pre { overflow-wrap: anywhere; } h2 { margin-top: 2.2rem; }
 table { border-collapse: collapse; font-size: .88rem; } div.wide { overflow-x: auto; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .7rem .25rem 0; }
 td, th { border-bottom: 1px solid var(--line); } td.number, th.number { text-align: right; }
@@ -40,7 +40,7 @@ figcaption { font-size: .88rem; opacity: .8; }
 div.pictures { display: flex; flex-wrap: wrap; gap: .8rem; } div.pictures figure { margin: 0; width: 6rem; }
 div.pictures img { width: 100%; image-rendering: pixelated; } div.pictures figcaption { font-size: .72rem; }
 p.warning { border-left: 4px solid var(--warn); padding-left: .8rem; }
-pre { background: var(--soft); padding: .8rem; overflow-x: auto; }
+pre { background: var(--soft); padding: .8rem; white-space: pre-wrap; }
 footer { margin-top: 3rem; font-size: .8rem; opacity: .7; }
 </style>
 </head>

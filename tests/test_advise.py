@@ -69,6 +69,9 @@ def test_accuracy_adds_a_rival_and_no_gain_goes_beyond_all_right():
     given = advise(images((20, 8)), accuracy=90.0, progress=False)
     assert any("original accuracy" in f.model for f in given.forecasts)
     assert max(f.high for f in given.forecasts) <= 100 * 10 / 90 + 1e-9
+    tight = advise(images((20, 8)), accuracy=99.9, progress=False)
+    assert all("cut to what is possible" in f.note for f in tight.forecasts if f.expected == f.low)
+    assert any("no more than 0.1 %" in warning for warning in tight.warnings)
     unknown = advise(images((20, 8)), progress=False)  # two classes: guessing is right on half
     assert max(f.high for f in unknown.forecasts) <= 100
     assert unknown.to_dict()["most_gain_percent"] == 100
