@@ -13,7 +13,7 @@ ORDER = (
     ("datasets",),
     ("ssim", "ssim_kernel"),
     ("similarity",),
-    ("classifiers", "generators", "named", "selection", "resampling"),
+    ("classifiers", "generators"),
     ("augcls", "mixing"),
     ("experiment", "study"),
     ("studies",),

@@ -8,9 +8,9 @@ import pytest
 from blobs import SIDE, SMALL, Generator, blobs
 from sklearn.base import clone
 
-from gmaug import named
-from gmaug.augcls import GMAugCls
-from gmaug.classifiers import GARDEN, ResNet18
+from gmaug import augcls, generators
+from gmaug.augcls import GMAugCls, is_fitted
+from gmaug.classifiers import GARDEN, ResNet18, settings_for
 from gmaug.classifiers.settings import GARDEN_MAE
 
 TRAIN = blobs([12, 7, 4], seed=0)
@@ -187,27 +187,27 @@ def test_what_counts_as_trained():
         def __sklearn_is_fitted__(self):
             return self.answer
 
-    assert named.is_fitted(Says(True))
-    assert not named.is_fitted(Says(False))
-    assert named.is_fitted(object()), "there is nothing to train"
-    assert not named.is_fitted(TransitionalCGAN(PROFILES["cgan"]["smoke"]))
-    assert not named.is_fitted(Learner())
-    assert named.is_fitted(Learner().fit(*TRAIN))
+    assert is_fitted(Says(True))
+    assert not is_fitted(Says(False))
+    assert is_fitted(object()), "there is nothing to train"
+    assert not is_fitted(TransitionalCGAN(PROFILES["cgan"]["smoke"]))
+    assert not is_fitted(Learner())
+    assert is_fitted(Learner().fit(*TRAIN))
 
 
 def test_nothing_but_images_need_be_given(monkeypatch):
-    kept = named.generator
+    kept = generators.make_generator
 
     def quick(name, *, shape, seed):
         model = kept(name, shape=shape, profile="smoke", seed=seed)
         model.settings = replace(model.settings, kimg=0.1, report_kimg=0.1)
         return model
 
-    monkeypatch.setattr(named, "generator", quick)
-    monkeypatch.setattr(named, "settings_for", lambda name, *, shape: replace(SMALL, epochs=1))
+    monkeypatch.setattr(generators, "make_generator", quick)
+    monkeypatch.setattr(augcls, "settings_for", lambda name, *, shape: replace(SMALL, epochs=1))
     one = GMAugCls(rounds=1, budget=2.0, alpha=0.0, validation_fraction=0.3)
     assert GMAugCls().get_params()["generator"] == "cgan"
-    with pytest.warns(UserWarning, match="still missing"):
+    with pytest.warns(UserWarning, match="refused candidates taken"):
         images, labels = one.fit_resample(TRAIN[0], np.array(["ash", "elm", "oak"])[TRAIN[1]])
     assert images.shape[1:] == (SIDE, SIDE, 3)
     assert type(one.generator_).__name__ == "TransitionalCGAN"
@@ -220,14 +220,14 @@ def test_nothing_but_images_need_be_given(monkeypatch):
 def test_settings_follow_the_images_size():
     for name in ("cgan", "diffusion"):
         for side in (8, 16, 32, 64, 128):
-            assert named.generator(name, shape=(side, side)).settings.resolution == side
-    assert named.generator("cgan", shape=(32, 32), seed=7).settings.seed == 7
-    assert named.settings_for("resnet18", shape=(32, 32)) == GARDEN
-    assert named.settings_for("resnet18", shape=(64, 80)).stem_stride == 2
-    assert named.settings_for("resnet18", shape=(224, 224)).stem == "imagenet"
-    assert named.settings_for("mae", shape=(32, 32)) == GARDEN_MAE
+            assert generators.make_generator(name, shape=(side, side)).settings.resolution == side
+    assert generators.make_generator("cgan", shape=(32, 32), seed=7).settings.seed == 7
+    assert settings_for("resnet18", shape=(32, 32)) == GARDEN
+    assert settings_for("resnet18", shape=(64, 80)).stem_stride == 2
+    assert settings_for("resnet18", shape=(224, 224)).stem == "imagenet"
+    assert settings_for("mae", shape=(32, 32)) == GARDEN_MAE
     for side in (8, 16, 28, 64, 96):
-        assert side % named.settings_for("mae", shape=(side, side)).patch == 0
+        assert side % settings_for("mae", shape=(side, side)).patch == 0
 
 
 @pytest.mark.parametrize(

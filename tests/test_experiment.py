@@ -183,7 +183,7 @@ AUROC = {
     "more-real": 0.8858,
     "cgan-aug": 0.63,
     "cgan-weighted": 0.7054,
-    "cgan-augcls": 0.8375,
+    "cgan-augcls": 0.705,
     "cgan-confident": 0.7846,
     "cgan-band": 0.6883,
     "cgan-vtss": 0.9071,

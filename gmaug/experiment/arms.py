@@ -149,7 +149,7 @@ class Trial:
     @cached_property
     def wanted(self) -> np.ndarray:
         """Images that each class lacks to its target, int64, shape (C,)."""
-        from gmaug.resampling import quotas
+        from gmaug.augcls import quotas
 
         wanted = np.zeros(self.classes, dtype=np.int64)
         wanted[np.unique(self.labels)] = quotas(self.labels, self.settings.target)
