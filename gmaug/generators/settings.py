@@ -360,17 +360,24 @@ _CGAN = TransitionalCGANSettings(
     report_kimg=2.0,
     **_COMPACT,
 )
+# Measured on garden-4 at 32 px, ten minutes of one thread (Fréchet distance to test images in an
+# independent net's features, share recognised; real images 0.14 and 0.94, training images drawn
+# again 0.43): channels (32, 48, 48) with 12 steps guided throughout 1.66 and 0.62, from alpha-bar
+# 1e-3 on 2.08 and 0.64, with 25 such steps 1.67 and 0.64, with 50 1.61 and 0.63; these settings
+# 1.27 and 0.77, with 12 steps 1.80 and 0.75.
 _DIFFUSION = GuidedDiffusionSettings(
-    patch=2,
-    channels=(32, 48, 48),
+    patch=2,  # a quarter of the work: a plain model as fast would be a third as wide
+    channels=(32, 64, 96),
     layers=1,
     classifier_channels=(24, 32, 32),
     classifier_patience_kimg=20.0,
+    snr_gamma=5.0,
     batch=32,
-    kimg=60.0,
-    report_kimg=6.0,
-    checkpoint_kimg=6.0,
-    sampling_steps=25,
+    kimg=120.0,
+    report_kimg=10.0,
+    checkpoint_kimg=10.0,
+    watched=300,  # a report samples as many: 15 s of one thread after 40 s of training
+    sampling_steps=25,  # 20 images a second; with 12 the images lack contrast, and the distance says so
     guidance=1.0,  # the gradient of the classifier as it stands
 )
 
