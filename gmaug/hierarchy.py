@@ -67,22 +67,24 @@ class Hierarchy:
             If a column or a value is missing, or the file is not UTF-8; the message names file and line.
         """
         path = Path(path)
+        # A name with control characters is shown with escapes.
+        shown, name = (text if text.isprintable() else ascii(text) for text in (str(path), path.name))
         groups: dict[str, list[str]] = {}
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 reader = csv.DictReader(file)
                 missing = {"super_class", "sub_class"} - set(reader.fieldnames or ())
                 if missing:
-                    raise ValueError(f"{path}: no column {', '.join(sorted(missing))}; add it to the header")
+                    raise ValueError(f"{shown}: no column {', '.join(sorted(missing))}; add it to the header")
                 for row in reader:
                     if not row["super_class"] or not row["sub_class"]:
-                        raise ValueError(f"{path}, line {reader.line_num}: a name is missing; give both")
+                        raise ValueError(f"{shown}, line {reader.line_num}: a name is missing; give both")
                     groups.setdefault(row["super_class"], []).append(row["sub_class"])
         except UnicodeDecodeError:
-            raise ValueError(f"{path}: not UTF-8 text; save it as such") from None
+            raise ValueError(f"{shown}: not UTF-8 text; save it as such") from None
         except csv.Error as error:
-            raise ValueError(f"{path}: not a CSV ({error}); give two names in each line") from None
-        return cls({name: tuple(members) for name, members in groups.items()}, path.name)
+            raise ValueError(f"{shown}: not a CSV ({error}); give two names in each line") from None
+        return cls({key: tuple(members) for key, members in groups.items()}, name)
 
     @classmethod
     def of(cls, given: Hierarchy | Mapping[str, Iterable[str]] | str | os.PathLike[str]) -> Hierarchy:

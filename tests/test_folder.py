@@ -18,6 +18,7 @@ from PIL import Image, PngImagePlugin
 from gmaug.datasets import folder, open_images
 from gmaug.datasets.base import ArrayImages, UnreadableImage, labelled, printable
 from gmaug.datasets.folder import _Flight, decode, export, natural, open_folder
+from gmaug.generators import BankGenerator
 from gmaug.hierarchy import Hierarchy
 from gmaug.similarity import measure
 from gmaug.ssim import Convention
@@ -377,6 +378,9 @@ def test_read_leaves_out_and_lists_what_measure_leaves_out(tmp_path):
         pixels, labels = labelled(images, size=8)
     assert labels.tolist() == [0, 0, 1, 1, 1]
     assert len(pixels) == 5
+    with pytest.warns(UserWarning, match=r"left out .*0\.png"):
+        bank = BankGenerator.from_folder(tmp_path, classes=["b", "a"], size=8)
+    assert bank.sample([0, 1], seed=0).shape == (2, 8, 8, 3)
 
 
 def test_a_folder_that_changes_while_it_is_read(tmp_path, monkeypatch):

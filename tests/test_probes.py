@@ -5,7 +5,7 @@ import pytest
 from gmaug.datasets import imbalance, open_images
 from gmaug.datasets.folder import export
 from gmaug.datasets.garden import FIRST_GARDENS, plant
-from gmaug.datasets.photographs import PHOTOGRAPHS, photograph, photographs
+from gmaug.datasets.real import PHOTOGRAPHS, photograph, photographs
 from gmaug.hierarchy import Hierarchy
 
 SMALL = {"a": 40, "b": 10, "c": 10}

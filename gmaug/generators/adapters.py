@@ -102,16 +102,19 @@ class BankGenerator(Brought):
         Raises
         ------
         ValueError
-            If a sub-folder is not among `classes`, or the folder holds no images.
+            If a sub-folder is not among `classes`, or the folder holds no images. Files that cannot
+            be read are left out with a warning.
         """
         from gmaug.datasets import open_images
+        from gmaug.datasets.base import labelled, printable
 
         found = open_images(folder)
         unknown = set(found.classes) - set(classes)
         if unknown:
-            raise ValueError(f"{folder}: {sorted(unknown)} are not among the classes {list(classes)}")
+            raise ValueError(f"{found.name}: {sorted(unknown)} are not among the classes {list(classes)}")
         place = np.array([list(classes).index(name) for name in found.classes])
-        return cls(found.arrays(size=size), place[found.labels], name=str(folder))
+        pixels, numbers = labelled(found, size=size, name=printable(folder))
+        return cls(pixels, place[numbers], name=printable(folder))
 
     def _draw(self, labels: np.ndarray, seed: int) -> np.ndarray:
         """In random order, again from the start when used up."""
