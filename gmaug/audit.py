@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 from gmaug.runs import NotRecorded, read_record
@@ -70,7 +71,35 @@ def cell(data: Path | None) -> Iterator[Check]:
         )  # fmt: skip
 
 
-AUDITS: dict[str, Callable[[Path | None], Iterator[Check]]] = {"metric": metric, "cell": cell}
+def first_round(data: Path | None) -> Iterator[Check]:
+    """The first cell of the first round: a ResNet18 on a garden as it is."""
+    from gmaug.classifiers import ResNet18, ResNet18Settings
+    from gmaug.datasets.garden import FIRST_GARDENS, plant
+
+    wanted = ("garden-1", "original")
+    content = read_record("first_round", "cells")["content"]
+    same = [one for one in content if (one["cell"]["dataset"], one["cell"]["arm"]) == wanted]
+    about = same[0]["cell"]
+    garden = plant(FIRST_GARDENS[about["dataset"]], seed=0)
+    train, held, test = (
+        (part.arrays(size=about["settings"]["size"]), part.labels)
+        for part in (garden.train, garden.validation, garden.test)
+    )
+    model = ResNet18(ResNet18Settings(**about["settings"]["training"]))
+    model.fit(*train, validation=held, seed=about["seed"])
+    found = float((model.predict(test[0]) == test[1]).mean())
+    spread = 3 * stdev(one["result"]["top1"] for one in same)
+    yield Check(
+        f"first_round/cells {' '.join(wanted)} top1", same[0]["result"]["top1"], found, spread,
+        f"three deviations between {len(same)} seeds",
+    )  # fmt: skip
+
+
+AUDITS: dict[str, Callable[[Path | None], Iterator[Check]]] = {
+    "metric": metric,
+    "first_round": first_round,
+    "cell": cell,
+}
 """By kind: a function that takes the folder of real image sets, or None, and yields checks."""
 
 
