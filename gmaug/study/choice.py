@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmaug import records
+from gmaug import runs
 from gmaug.classifiers.settings import GARDEN_MAE, MAESettings
 from gmaug.study.sets import data_of, study_set
 
@@ -68,11 +68,10 @@ def record(*, checkpoints: Path) -> Path:
                     "train_accuracy": model.history_[-1]["train_accuracy"],
                 }
             )
-    return records.write(
+    return runs.write_record(
         KIND, f"{GARDEN}-mae", rows,
         settings=candidates(),
         data=data_of(source),
-        modules=("study.choice",),
         seconds=time.perf_counter() - start,
         device=f"cpu, {torch.get_num_threads()} threads",
     )  # fmt: skip
@@ -89,10 +88,9 @@ def table() -> pd.DataFrame:
     """
     import pandas as pd
 
-    path = records.path_of(KIND, f"{GARDEN}-mae")
     try:
-        read = records.read(path, settings=candidates(), data_hash=data_of(study_set(GARDEN))["hash"])
-    except records.Refused as reason:
+        read = runs.read_record(KIND, f"{GARDEN}-mae")
+    except runs.NotRecorded as reason:
         return pd.DataFrame({"settings": [f"not run: {reason}"]})
     rows = pd.DataFrame(read["content"])
     rows[["validation_accuracy", "train_accuracy"]] *= 100

@@ -11,7 +11,7 @@ import numpy as np
 
 from gmaug.datasets.base import Splits
 from gmaug.datasets.garden import FIRST_GARDENS, more, plant
-from gmaug.provenance import digest
+from gmaug.runs import digest
 
 SIZE = 32  # pixels a side in training, as the garden's marks allow
 GARDEN_SEED = 0

@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmaug import records
+from gmaug import runs
 from gmaug.classifiers.settings import GARDEN, GARDEN_MAE, MAESettings, ResNet18Settings
-from gmaug.provenance import digest
+from gmaug.runs import digest
 from gmaug.study.sets import SIZE, Arrays, study_set
 
 if TYPE_CHECKING:
     from gmaug.classifiers.training import TorchClassifier
 
 KIND = "soundness"
-MODULES = ("study.soundness",)
 TRAINING_SEED = 10  # of `more`; 2, 3 and 4 are drawn elsewhere
 BALANCED = replace(GARDEN, epochs=20, steps=None)  # fewer than for the long-tailed garden, over more images
 BALANCED_MAE = replace(GARDEN_MAE, epochs=80, pretraining_epochs=40)  # a transformer learns slowly
@@ -234,11 +233,10 @@ def record(name: str, *, root: Path | None = None, settings: SoundnessSettings =
         content = against_plain(train, test, settings)
     else:
         raise ValueError(f"{name!r} is unknown; there are garden and cifar10")
-    return records.write(
+    return runs.write_record(
         KIND, name, content,
         settings=settings,
         data={"name": name, "images": len(train[0]) + len(test[0]), "hash": digest(*train, *test)},
-        modules=MODULES,
         seconds=time.perf_counter() - start,
         device=f"cpu, {torch.get_num_threads()} threads",
     )  # fmt: skip
