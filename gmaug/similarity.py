@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -1120,6 +1121,67 @@ def record(name: str, *, root: str | Path) -> Path:
         found,
         settings=RECORD,
         data={"name": name, "images": len(images), "hash": runs.files_hash(images.paths)},
+        seconds=time.perf_counter() - start,
+        device=f"cpu, {cores()} threads",
+    )
+
+
+def search_conventions(
+    sets: Mapping[str, ImageSet], *, images: int = 600, seed: int = 0, progress: bool = False
+) -> list[dict[str, Any]]:
+    """The metric of image sets under every combination of window, size and fit, in grey.
+
+    Parameters
+    ----------
+    sets : mapping of str to ImageSet
+    images : int
+        Random images of each set that are looked at.
+
+    Returns
+    -------
+    list of dict
+        ``window``, ``size``, ``fit``, and for each set ``NAME merge``, ``NAME sup_sub``.
+    """
+    rng = np.random.default_rng(seed)
+    some = {}
+    for name, whole in sets.items():
+        chosen = rng.choice(len(whole), min(images, len(whole)), replace=False)
+        some[name] = whole.subset(np.sort(chosen))
+    windows = {
+        "7x7": {},
+        "11x11": {"win_size": 11},
+        "Gaussian": {"window": "gaussian", "win_size": 11, "covariance": "population"},
+        "whole image": {"window": "global", "covariance": "population"},
+    }
+    rows = []
+    for size, fit in product((32, 64, 128, 224), ("crop", "stretch")):
+        for window, options in windows.items():
+            convention = Convention(size=size, fit=fit, **options)
+            row: dict[str, Any] = {"window": window, "size": size, "fit": fit}
+            for name, part in some.items():
+                found = measure(part, convention=convention, seed=seed, progress=progress)
+                row[f"{name} merge"] = found.ssim_merge_cls.value
+                row[f"{name} sup_sub"] = found.ssim_sup_sub_cls.value
+            rows.append(row)
+    return rows
+
+
+def record_search(names: Iterable[str] = ("flowers", "scene"), *, root: str | Path) -> Path:
+    """Record :func:`search_conventions` on the paper's data sets below `root`."""
+    from gmaug import runs
+
+    sets, start = {name: open_images(name, root=root) for name in names}, time.perf_counter()
+    rows = search_conventions(sets)
+    return runs.write_record(
+        "conventions",
+        "search",
+        rows,
+        settings={"images": 600, "seed": 0, "pairs": "2n"},
+        data={
+            "name": " and ".join(sets),
+            "images": sum(map(len, sets.values())),
+            "hash": runs.digest(*(runs.files_hash(images.paths) for images in sets.values())),
+        },
         seconds=time.perf_counter() - start,
         device=f"cpu, {cores()} threads",
     )
