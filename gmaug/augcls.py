@@ -15,20 +15,23 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from gmaug.classifiers import make_classifier, settings_class, settings_for
-from gmaug.classifiers.losses import Loss
+from gmaug.classifiers.losses import Loss, cooled, temperature
 from gmaug.datasets.base import ImageSet, labelled
 
-SCORES = ("softmax", "logit")
+if TYPE_CHECKING:
+    from gmaug.generators.base import Generator
+
+SCORES = ("softmax", "calibrated", "logit")
 THRESHOLDS = ("alpha", "quantile", "band")
 SHORTFALLS = ("best", "leave")
 BALANCES = ("logit-adjustment", "sampling", "none")
@@ -94,13 +97,6 @@ def by_band(
 
 
 # What is kept of a round
-
-
-class Sampler(Protocol):
-    """What selection needs of a generator."""
-
-    def sample(self, labels: np.ndarray, *, seed: int) -> np.ndarray:
-        """Images, uint8 (n, h, w, 3), one of each label."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,25 +195,16 @@ class Round:
         }
 
 
-def score_of(classifier: Any, images: np.ndarray, *, score: str) -> np.ndarray:
-    """The classifier's scores, shape (n, C): probabilities, or the raw logits.
-
-    The authors' code compares its threshold with the raw logit of the top class (10 to 30 for
-    ResNet18, 2 to 3 for MAE).
-    """
-    return classifier.logits(images) if score == "logit" else classifier.predict_proba(images)
-
-
 def collect(
-    generator: Sampler,
-    classifier: Any | None,
+    generator: Generator,
     quota: np.ndarray,
     *,
     names: np.ndarray,
-    rule: Callable[..., np.ndarray],
+    score: Callable[[np.ndarray], np.ndarray] | None = None,
+    rule: Callable[..., np.ndarray] | None = None,
     absolute: bool = False,
-    originals: tuple[np.ndarray, np.ndarray] | None = None,
-    score: str = "softmax",
+    features: Callable[[np.ndarray], np.ndarray] | None = None,
+    originals: Sequence[np.ndarray] | None = None,
     budget: float = 5.0,
     shortfall: str = "best",
     examples: int = 4,
@@ -226,27 +213,28 @@ def collect(
     """Draw candidates of each class, and keep as many of those that pass as are wanted.
 
     The candidates of a class are alike in distribution, so taking the first that pass drops the
-    surplus at random. The candidates of one class are in memory at a time.
+    surplus at random. They are drawn in chunks; those of one class are in memory at a time.
 
     Parameters
     ----------
-    generator : Sampler
-    classifier : object or None
-        Without one every candidate passes.
+    generator : object
+        With ``sample(labels, *, seed)``, which gives uint8 images (n, h, w, 3), one of each label.
     quota : ndarray of int64, shape (C,)
         Images wanted of each class.
     names : ndarray, shape (C,)
         What the generator calls the classes.
-    rule : callable
-        From the scores and features of one class's candidates to a mask of those that pass; see
-        :func:`by_alpha`.
+    score : callable, optional
+        From images to the classifier's scores, shape (n, C). Without it every candidate passes.
+    rule : callable, optional
+        From scores, features, the class's index and its originals' features to a mask of the
+        candidates that pass; see :func:`by_alpha`.
     absolute : bool
         Whether the rule judges each candidate by itself: then drawing stops when a class has its
         quota. Otherwise the whole budget is drawn first.
-    originals : (images, indices of their classes), optional
-        Training images, for a rule that needs features; none are computed without them.
-    score : {"softmax", "logit"}
-        See :func:`score_of`.
+    features : callable, optional
+        From images to features, shape (n, d), for a rule that needs them.
+    originals : sequence of ndarray, optional
+        Features of each class's training images, for a rule that needs them.
     budget : float
         Candidates of a class that may be drawn per image wanted, at least 1.
     shortfall : {"best", "leave"}
@@ -265,71 +253,71 @@ def collect(
     quota = np.asarray(quota, dtype=np.int64)
     limit = np.ceil(quota * budget).astype(np.int64)
     drawn, passed, filled = (np.zeros_like(quota) for _ in range(3))
-    features = None if originals is None else classifier.features(originals[0])
-    columns: list[tuple[np.ndarray, ...]] = []
-    added: list[tuple[np.ndarray, np.ndarray]] = []
-    shown: dict[bool, list[tuple[np.ndarray, ...]]] = {True: [], False: []}
+    nothing = np.empty((0, 1, 1, 3), np.uint8), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+    added, seen, kept, refused = [nothing[:2]], [nothing[1:]], [nothing], [nothing]
     for c in np.flatnonzero(quota):
-        near = None if features is None else features[originals[1] == c]
-        parts: list[tuple[Any, ...]] = []
-        while drawn[c] < limit[c] and passed[c] < quota[c]:
-            ask = limit[c] - drawn[c]
-            if classifier is None:
-                ask = quota[c] - drawn[c]
-            elif absolute:
-                rate = max((passed[c] + 1) / (drawn[c] + 1), LEAST_RATE)
-                ask = min(ask, int(np.ceil((quota[c] - passed[c]) / rate)))
-            images = _drawn(generator, names[c], min(int(ask), AT_ONCE), (*seed, int(c), len(parts)))
-            if classifier is None:
-                parts.append((images, None, None, np.ones(len(images), dtype=bool)))
-            else:
-                scores = score_of(classifier, images, score=score)
-                seen = None if near is None else classifier.features(images)
-                passes = _mask(rule, scores, seen, c, near) if absolute else np.zeros(len(images), dtype=bool)
-                parts.append((images, scores, seen, passes))
-            drawn[c] += len(images)
-            passed[c] += parts[-1][3].sum()
-        images, passes = (np.concatenate([part[k] for part in parts]) for k in (0, 3))
-        top, value = np.full(len(images), -1), np.full(len(images), np.nan)
-        chosen = np.flatnonzero(passes)
-        if classifier is not None:
-            scores = np.concatenate([part[1] for part in parts])
-            if not absolute:
-                seen = None if near is None else np.concatenate([part[2] for part in parts])
-                passes = _mask(rule, scores, seen, c, near)
-                passed[c], chosen = passes.sum(), np.flatnonzero(passes)
-            top = scores.argmax(axis=1)
-            value = scores[np.arange(len(top)), top]
-            if shortfall == "best":
-                refused = np.flatnonzero(~passes)
-                order = np.argsort(-scores[refused, c], kind="stable")
-                rest = refused[order][: max(quota[c] - len(chosen), 0)]
-                filled[c], chosen = len(rest), np.concatenate([chosen[: quota[c]], rest])
-        chosen = chosen[: quota[c]]
-        wanted = np.full(len(images), c)
-        columns.append((wanted, top, value))
-        added.append((images[chosen], wanted[chosen]))
-        for verdict, kept in shown.items():
-            first = np.flatnonzero(passes == verdict)[:examples]
-            kept.append((images[first], wanted[first], top[first], value[first]))
-    nothing = np.empty((0, 1, 1, 3), np.uint8), np.empty(0, np.int64)
-    images, labels = _joined(added, nothing)
-    looked = (*nothing, np.empty(0, np.int64), np.empty(0))
-    kept, refused = (Examples(*_joined(shown[verdict], looked)) for verdict in (True, False))
+
+        def judge(images: np.ndarray, scores: np.ndarray, c: int = int(c)) -> np.ndarray:
+            if score is None:
+                return np.ones(len(images), dtype=bool)
+            near = None if originals is None else originals[c]
+            mask = np.asarray(rule(scores, None if features is None else features(images), c, near))
+            if mask.shape != (len(scores),) or mask.dtype != bool:
+                found = f"{mask.dtype} of shape {mask.shape} for {len(scores)} candidates"
+                raise ValueError(f"threshold= gave {found}; it must give one bool each")
+            return mask
+
+        images, scores, passes = _candidates(
+            lambda count, part, c=int(c): _drawn(generator, names[c], count, (*seed, c, part)),
+            score or (lambda images: np.full((len(images), len(quota)), np.nan)),
+            judge, want=quota[c], limit=limit[c], absolute=absolute or score is None,
+        )  # fmt: skip
+        drawn[c], passed[c] = len(images), passes.sum()
+        chosen = np.flatnonzero(passes)[: quota[c]]
+        if shortfall == "best":
+            rest = np.flatnonzero(~passes)
+            rest = rest[np.argsort(-scores[rest, c], kind="stable")][: quota[c] - len(chosen)]
+            filled[c], chosen = len(rest), np.concatenate([chosen, rest])
+        top = np.full(len(images), -1) if score is None else scores.argmax(axis=1)
+        columns = images, np.full(len(images), c), top, scores[np.arange(len(top)), top]
+        added.append(tuple(column[chosen] for column in columns[:2]))
+        seen.append(columns[1:])
+        for shown, verdict in ((kept, True), (refused, False)):
+            few = np.flatnonzero(passes == verdict)[:examples]
+            shown.append(tuple(column[few] for column in columns))
     return Pool(
-        images,
-        labels,
-        quota,
-        drawn,
-        passed,
-        filled,
-        *_joined(columns, looked[1:]),
-        kept=kept,
-        refused=refused,
-    )
+        *_joined(added), quota, drawn, passed, filled, *_joined(seen),
+        kept=Examples(*_joined(kept)), refused=Examples(*_joined(refused)),
+    )  # fmt: skip
 
 
-def _drawn(generator: Sampler, name: Any, count: int, seed: tuple[int, ...]) -> np.ndarray:
+def _candidates(
+    draw: Callable[[int, int], np.ndarray],
+    score: Callable[[np.ndarray], np.ndarray],
+    judge: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    *,
+    want: int,
+    limit: int,
+    absolute: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images of one class, their scores, and a mask of those that pass."""
+    parts: list[tuple[np.ndarray, ...]] = []
+    drawn, passed = 0, 0
+    while drawn < limit and passed < want:
+        ask = limit - drawn
+        if absolute:
+            rate = max((passed + 1) / (drawn + 1), LEAST_RATE)
+            ask = min(ask, int(np.ceil((want - passed) / rate)))
+        images = draw(int(min(ask, AT_ONCE)), len(parts))
+        scores = score(images)
+        mask = judge(images, scores) if absolute else np.zeros(len(images), dtype=bool)
+        parts.append((images, scores, mask))
+        drawn, passed = drawn + len(images), passed + int(mask.sum())
+    images, scores, mask = _joined(parts)
+    return images, scores, mask if absolute else judge(images, scores)
+
+
+def _drawn(generator: Generator, name: Any, count: int, seed: tuple[int, ...]) -> np.ndarray:
     state = np.random.SeedSequence(seed).generate_state(1)
     images = generator.sample(np.repeat(name, count), seed=int(state[0] >> 1))
     if images.shape[:1] != (count,) or images.dtype != np.uint8:
@@ -338,18 +326,10 @@ def _drawn(generator: Sampler, name: Any, count: int, seed: tuple[int, ...]) -> 
     return images
 
 
-def _mask(rule: Callable[..., Any], scores: np.ndarray, features: Any, label: int, near: Any) -> np.ndarray:
-    mask = np.asarray(rule(scores, features, int(label), near))
-    if mask.shape != (len(scores),) or mask.dtype != bool:
-        raise ValueError(
-            f"threshold= gave {mask.dtype} of shape {mask.shape} for {len(scores)} candidates; it must give "
-            "one bool each"
-        )
-    return mask
-
-
-def _joined(parts: list[tuple[np.ndarray, ...]], empty: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-    return [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else list(empty)
+def _joined(parts: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
+    """Columns of the parts, one after the other; empty ones say only the type, where there are others."""
+    parts = [part for part in parts if len(part[0])] or list(parts)[:1]
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
 # The pipeline
@@ -384,10 +364,10 @@ class GMAugCls(BaseEstimator):
         does. Originals are never dropped.
     select : bool
         False keeps every candidate: the paper's cGAN-aug.
-    score : {"softmax", "logit"}
-        What is compared: the probability, which :class:`gmaug.classifiers.Calibrated` around the
-        classifier brings nearer to how often it is right; or the raw logit (the authors' code: 10
-        to 30 for ResNet18).
+    score : {"softmax", "calibrated", "logit"}
+        What is compared: the probability; the probability at a temperature that brings it nearer to
+        how often the classifier is right on validation images; or the raw logit (the authors'
+        code: 10 to 30 for ResNet18, 2 to 3 for MAE).
     threshold : {"alpha", "quantile", "band"} or callable
         Which candidates pass: those whose top class is the one asked for with a score of at least
         `alpha` (the paper); of each class, the best-scored ones above the `quantile` of their
@@ -550,15 +530,16 @@ class GMAugCls(BaseEstimator):
             judge = self._trained(*own, held, selector=True) if first is None else first
         recall = self._recall(judge, held)
         rule, absolute, near = self._rule()
-        places = (own[0], np.searchsorted(self.classes_, own[1])) if near else None
+        members = [own[0][own[1] == name] for name in self.classes_] if near else []
         self.rounds_: list[Round] = []
         best: tuple[Round, Any] | None = None
         for number in range(1, (self.rounds if self.select else 1) + 1):
+            features = judge.features if near else None
             pool = collect(
-                self.generator_, judge, quota,
-                names=names, rule=rule, absolute=absolute, originals=places, score=self.score,
-                budget=self.budget, shortfall=self.shortfall, examples=self.examples,
-                seed=(self.seed, number),
+                self.generator_, quota,
+                names=names, score=self._score(judge, held), rule=rule, absolute=absolute, features=features,
+                originals=[features(part) for part in members] if near else None, budget=self.budget,
+                shortfall=self.shortfall, examples=self.examples, seed=(self.seed, number),
             )  # fmt: skip
             if len(pool.images) and pool.images.shape[1:] != images.shape[1:]:
                 sizes = f"{pool.images.shape[1:3]}, the originals {images.shape[1:3]}"
@@ -592,6 +573,21 @@ class GMAugCls(BaseEstimator):
                 mine = held[1] == name
                 recall[k] = right[mine].mean() if mine.any() else np.nan
         return recall
+
+    def _score(
+        self, classifier: Any, held: tuple[np.ndarray, np.ndarray] | None
+    ) -> Callable[[np.ndarray], np.ndarray] | None:
+        """What the candidates are scored by; None without selection."""
+        if classifier is None or self.score == "logit":
+            return None if classifier is None else classifier.logits
+        if self.score == "softmax":
+            return classifier.predict_proba
+        if held is None:
+            raise ValueError(
+                "score='calibrated' needs validation images: give some, or a validation_fraction"
+            )
+        fitted = temperature(classifier.predict_proba(held[0]), np.searchsorted(self.classes_, held[1]))
+        return lambda images: cooled(classifier.predict_proba(images), fitted)
 
     def _conclude(self, best: Round, classifier: Any) -> None:
         self.classifier_, self.best_round_, pool = classifier, best.number, best.pool

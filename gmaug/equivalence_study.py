@@ -158,8 +158,7 @@ def resnet_score(
     """
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-    from gmaug.classifiers import ResNet18
-    from gmaug.classifiers import settings_for
+    from gmaug.classifiers import ResNet18, settings_for
 
     model = ResNet18(settings_for("resnet18", shape=images.shape[1:3]))
     model.fit(images, labels, classes=np.unique(test[1]), seed=seed, steps=steps)

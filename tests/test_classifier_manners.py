@@ -11,7 +11,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from gmaug.classifiers import GARDEN_MAE, MAE, Calibrated, ResNet18
+from gmaug.classifiers import GARDEN_MAE, MAE, ResNet18
 
 X, Y = blobs([12, 8, 4], seed=0)
 HELD = blobs([3, 3, 3], seed=1)
@@ -171,16 +171,3 @@ def test_what_cannot_be_trained_on_is_refused_in_one_line(model, images, labels,
     with pytest.raises(ValueError, match=says) as error:
         model.fit(images, labels)
     assert "\n" not in str(error.value)
-
-
-def test_calibrated_has_the_same_manners():
-    model = Calibrated(MADE["resnet18"]())
-    assert clone(model).classifier.get_params() == model.classifier.get_params()
-    assert is_classifier(model)
-    assert {"classifier", "classifier__settings", "classifier__device"} <= set(model.get_params())
-    with pytest.raises(NotFittedError):
-        check_is_fitted(model)
-    model.fit(
-        X, np.array(["oak", "ash", "elm"])[Y], validation=(HELD[0], np.array(["oak", "ash", "elm"])[HELD[1]])
-    )
-    assert set(model.predict(X)) <= {"oak", "ash", "elm"}

@@ -209,6 +209,13 @@ def test_published_weights_that_do_not_fit(folder, tmp_path):
     refused("cannot be loaded", weights=str(tmp_path))
 
 
+def test_published_weights_in_a_pickle_are_refused(folder, tmp_path):
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    torch.save(mae.autoencoder(QUICK, side=16).state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        mae.published(replace(QUICK, weights=str(tmp_path)), side=16)
+
+
 def test_published_weights_with_tensors_missing(folder, tmp_path):
     from safetensors.torch import load_file, save_file
 

@@ -6,7 +6,7 @@ images are uint8 (n, height, width, 3).
 - :class:`ResNet18`, :class:`MAE`: the paper's two; :func:`make_classifier` and :func:`settings_for`
   give them by name.
 - :class:`Loss`: class-balanced, focal and logit-adjusted losses.
-- :class:`Calibrated`: a classifier whose scores are brought nearer to chances.
+- :func:`temperature`: brings the scores nearer to chances.
 
 Names are looked up when they are first used, so that reading settings costs no import of torch.
 """
@@ -28,15 +28,13 @@ from gmaug.classifiers.settings import (
 )
 
 _LAZY = {
-    "Calibrated": "calibration",
     "Loss": "losses",
     "MAE": "mae",
     "ResNet18": "resnet",
     "TorchClassifier": "training",
     "balancing_weights": "training",
     "class_balanced_weights": "losses",
-    "reliability": "calibration",
-    "temperature": "calibration",
+    "temperature": "losses",
 }
 
 KINDS = {

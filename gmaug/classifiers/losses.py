@@ -1,10 +1,11 @@
-"""Losses for long-tailed sets: class-balanced (softmax, sigmoid, focal) and logit-adjusted.
+"""Losses for long-tailed sets: class-balanced (softmax, sigmoid, focal) and logit-adjusted; calibration.
 
 References
 ----------
 Cui, Jia, Lin, Song, Belongie: *Class-balanced loss based on effective number of samples*, CVPR
 2019 (the paper's reference 8, its Table 4). Lin et al.: *Focal loss for dense object detection*,
-ICCV 2017. Menon et al.: *Long-tail learning via logit adjustment*, ICLR 2021.
+ICCV 2017. Menon et al.: *Long-tail learning via logit adjustment*, ICLR 2021. Guo, Pleiss, Sun,
+Weinberger: *On calibration of modern neural networks*, ICML 2017 (temperature scaling).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 KINDS = ("softmax", "sigmoid", "focal")
+TEMPERATURES = (1 / 50, 50.0)  # a classifier that makes no error on the images would go to 0
 
 
 def class_balanced_weights(counts: np.ndarray, *, beta: float) -> np.ndarray:
@@ -185,3 +187,39 @@ class Loss:
         else:
             odds = np.exp(-np.logaddexp(0, -logits))
         return odds / odds.sum(axis=1, keepdims=True)
+
+
+def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """What to divide the logarithms of probabilities by, so that the labels are the most likely.
+
+    As scikit-learn's ``CalibratedClassifierCV(method="temperature")``, for labels of any kind and
+    classes of few images.
+
+    Parameters
+    ----------
+    probabilities : array of float, shape (n, C)
+        Of images that the classifier was not trained on.
+    labels : array of int, shape (n,)
+        True columns.
+
+    Returns
+    -------
+    float
+        In [1/50, 50]; above 1 where the classifier is too sure of itself. Near the lower bound
+        where it makes no error, which says that there are too few images to fit it on.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def surprise(log_t: float) -> float:
+        chances = cooled(probabilities, float(np.exp(log_t)))
+        return -float(np.log(np.maximum(chances[np.arange(len(labels)), labels], 1e-300)).mean())
+
+    found = minimize_scalar(surprise, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(found.x))
+
+
+def cooled(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities, shape (n, C), with their logarithms divided by a temperature and rows summing to 1."""
+    log = np.log(np.maximum(probabilities, 1e-300)) / temperature
+    odds = np.exp(log - log.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
