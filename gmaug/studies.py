@@ -251,6 +251,7 @@ def generator_titles(name: str, seed: int = 0) -> dict[str, str]:
     repetition = repetition_of(name, seed)
     start = f"{base_of(name)[0]}{f'.{repetition}' if repetition else ''}-"
     found = [title for title in runs.record_names("generators") if title.startswith(start)]
+    found = [title for title in found if runs.record_path("generators", title, ".safetensors").is_file()]
     kinds = {title.removeprefix(start): title for title in found}
     return {kind: title for kind, title in kinds.items() if kind.partition("@")[0] in KINDS}
 

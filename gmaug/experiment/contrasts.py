@@ -163,7 +163,8 @@ def holm(p: Sequence[float]) -> np.ndarray:
 def power(n: int, *, sd: float, difference: float = MARGIN, level: float = 0.95) -> float:
     """Chance that a paired t test of `n` pairs finds a true `difference` of this spread `sd`."""
     bound, shift = stats.t.ppf((1 + level) / 2, n - 1), difference * np.sqrt(n) / sd
-    return float(stats.nct.sf(bound, n - 1, shift) + stats.nct.cdf(-bound, n - 1, shift))
+    chance = stats.nct.sf(bound, n - 1, shift) + stats.nct.cdf(-bound, n - 1, shift)
+    return float(np.nan_to_num(chance, nan=1.0))  # SciPy gives NaN far beyond certainty
 
 
 def to_settle(d: Sequence[float], *, margin: float = MARGIN, chance: float = 0.8) -> float:
@@ -192,6 +193,6 @@ def detectable(n: int, *, sd: float, chance: float = 0.8) -> float:
     """The least true difference that `n` pairs of spread `sd` find with this chance; in the units of `sd`."""
 
     def missing(d: float) -> float:
-        return np.nan_to_num(power(n, sd=sd, difference=d), nan=1.0) - chance  # NaN far beyond certainty
+        return power(n, sd=sd, difference=d) - chance
 
     return float(optimize.brentq(missing, 1e-6 * sd, 100 * sd, xtol=1e-3 * sd))
