@@ -15,7 +15,7 @@ ORDER = (
     ("similarity",),
     ("classifiers", "generators"),
     ("augcls", "mixing"),
-    ("experiment", "study"),
+    ("experiment",),
     ("studies",),
     ("law", "equivalence", "equivalence_study"),
     ("advice", "balance", "compare", "plots", "page"),

@@ -1,1 +1,0 @@
-"""The companion's own study on the gardens: recorded, scrutinised, followed."""
