@@ -148,7 +148,7 @@ Score = Callable[..., dict[str, float]]
 def resnet_score(
     images: np.ndarray, labels: np.ndarray, test: tuple[np.ndarray, np.ndarray], *, steps: int, seed: int
 ) -> dict[str, float]:
-    """Train the garden's ResNet18 from scratch and measure it.
+    """Train a ResNet18 from scratch, as it is set for images of this size, and measure it.
 
     Returns
     -------

@@ -466,3 +466,26 @@ def test_copies_of_training_images_are_found_and_fresh_images_are_not(task):
     assert low <= fresh["nearer"] <= high
     assert fresh["copies"] == 0
     assert fresh["ratio"] == pytest.approx(1, abs=0.05)
+
+
+def test_photographs_are_opened_by_folder_and_the_other_classes_are_for_the_open_set(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for split, each in (("train", 6), ("test", 2)):
+        for c in range(10):
+            (tmp_path / "cifar10" / split / f"class{c}").mkdir(parents=True)
+            for k in range(each):
+                pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "cifar10" / split / f"class{c}" / f"{k}.png")
+    options = {"base": 10, "seed": 0, "size": 8, "root": tmp_path}
+    whole = study.open_task("cifar10", **options)
+    assert [len(part[1]) for part in (whole.base, whole.further, whole.test)] == [10, 40, 20]
+    five = study.open_task("cifar10-five", open_set=True, **options)
+    assert sorted(set(five.base[1].tolist())) == [0, 1, 2, 3, 4]
+    assert sorted(set(five.extra[1].tolist())) == [5, 6, 7, 8, 9]
+    assert [len(part[1]) for part in (five.further, five.test, five.extra)] == [20, 10, 30]
+    with pytest.raises(ValueError, match="no further images for an open set"):
+        study.open_task("cifar10", open_set=True, **options)
+    with pytest.raises(ValueError, match="base=60"):
+        study.open_task("cifar10", **(options | {"base": 60}))
