@@ -489,3 +489,19 @@ def test_photographs_are_opened_by_folder_and_the_other_classes_are_for_the_open
         study.open_task("cifar10", open_set=True, **options)
     with pytest.raises(ValueError, match="base=60"):
         study.open_task("cifar10", **(options | {"base": 60}))
+
+
+def test_a_tiny_run_gives_the_numbers_it_gave_when_the_records_were_planned(task):
+    """Whoever changes what a record holds sees this fail, and decides whether to record again."""
+    model = study.fitted(task, "cgan", kimg=0.256, seed=0)
+    assert model.sample(np.arange(4).repeat(8), seed=0).mean() == pytest.approx(112.16, abs=0.5)
+    rows = study.cells(task, model, seed=0, steps=12, amounts={"steps": (1,), "epochs": (1,)})
+    found = {(row["kind"], row["steps"]): row["auroc"] for row in rows}
+    before = {
+        ("base", 12): 0.4754,
+        ("real", 12): 0.5601,
+        ("synthetic", 12): 0.4873,
+        ("real", 24): 0.5758,
+        ("synthetic", 24): 0.4644,
+    }
+    assert found == pytest.approx(before, abs=0.005)
