@@ -12,6 +12,7 @@ TINY = {"pairs": "2n", "seed": 0, "sizes": (32,), "conventions": ("wang2004", "g
 
 VALUES = [0.2504258, 0.8191306, 0.0429345, 0.7914888, 0.3126011, 0.8463154, 0.0365805, 0.8092729]
 ERRORS = [0.0219008, 0.0033776, 0.0300934, 0.0085601, 0.0222375, 0.0030191, 0.0299526, 0.0085071]
+SEARCHED = 0.1955400
 SMOOTH = [0.6547639, 0.3539633, 0.3515329]
 
 
@@ -52,3 +53,11 @@ def test_a_folder_can_be_recorded(tmp_path, monkeypatch):
     assert record["data"]["images"] == 11
     now = similarity.measure(tmp_path / "data" / "flowers", seed=record["settings"]["seed"])
     assert record["content"]["by_convention"][0] == pytest.approx(now.to_row())
+
+
+def test_the_search_of_conventions_tries_each_once():
+    images = ArrayImages(textures(12, 40), np.repeat([0, 1], 6))
+    found = similarity.search_conventions({"toy": images}, images=10)
+    assert len({(row["window"], row["size"], row["fit"]) for row in found}) == len(found) == 32
+    nearest = next(row for row in found if (row["window"], row["size"], row["fit"]) == ("7x7", 224, "crop"))
+    assert nearest["toy merge"] == pytest.approx(SEARCHED, abs=1e-6)
