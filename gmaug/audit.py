@@ -104,19 +104,9 @@ AUDITS: dict[str, Callable[[Path | None], Iterator[Check]]] = {
 
 
 def audit(kinds: list[str] | None = None, *, data: Path | None = None) -> list[Check]:
-    """Run the audits and print each check as it is done.
+    """Run the audits of `kinds`, all by default, and print each check as it is done.
 
-    Parameters
-    ----------
-    kinds : list of str, optional
-        Of :data:`AUDITS`; all by default.
-    data : Path, optional
-        Folder of the real image sets; what needs them is left out, and said so, where they are missing.
-
-    Raises
-    ------
-    ValueError
-        If a kind is unknown.
+    `data` is the folder of the real image sets; where they are missing, what needs them is left out.
     """
     unknown = set(kinds or ()) - set(AUDITS)
     if unknown:

@@ -67,13 +67,7 @@ def device(name: str = "auto") -> torch.device:
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> None:
-    """Write tensors as safetensors, with `about` (JSON) as metadata: whole, or not at all.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written; the one before is whole, and nothing else is left behind.
-    """
+    """Write tensors as safetensors, with `about` (JSON) as metadata: whole, or not at all."""
     from safetensors.torch import save_file
 
     path = Path(path)

@@ -12,7 +12,7 @@ import io
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,43 +28,22 @@ PROFILE_VARIABLE = "GMAUG_PROFILE"
 RUNS_VARIABLE = "GMAUG_RUNS"
 SCREEN_DPI = 110  # sharp in JupyterLab, and small enough to commit
 
-_GARDENS = tuple(f"garden-{k}" for k in range(1, 9))
-
 
 @dataclass(frozen=True)
 class Profile:
     """Sizes of a run; the code that runs is the same in all."""
 
     name: str = "default"
-    metric_gardens: tuple[str, ...] = _GARDENS  # whose similarity is measured
     metric_images: int | None = None  # training images of a garden that the metric looks at; None: all
     bootstrap: int = 2000  # draws of a bootstrap or a simulation
     live_kimg: float = 24.0  # thousands of images shown to the 16 px generator that is trained on the spot
     live_garden: str = "garden-1"  # the garden that notebook 04 follows
-    # cells of the experiment that are run on the spot in that garden, and epochs of their classifiers
-    live_arms: tuple[str, ...] = ("original", "cb-loss", "step-matched", "cgan-aug", "cgan-augcls")
-    live_seeds: tuple[int, ...] = (0,)
-    live_epochs: int = 30
 
 
 PROFILES = {
-    "smoke": Profile(  # for tests
-        name="smoke",
-        metric_gardens=("garden-1", "garden-8"),
-        metric_images=90,
-        bootstrap=200,
-        live_kimg=0.5,
-        live_arms=("original", "cgan-augcls"),
-        live_epochs=2,
-    ),
+    "smoke": Profile("smoke", metric_images=90, bootstrap=200, live_kimg=0.5),  # for tests
     "default": Profile(),  # for two CPU cores
-    "paper": Profile(  # for a GPU
-        name="paper",
-        bootstrap=10_000,
-        live_kimg=400.0,
-        live_seeds=(0, 1, 2),
-        live_epochs=100,  # as the paper trains ResNet18 (section 4.1)
-    ),
+    "paper": Profile("paper", bootstrap=10_000, live_kimg=400.0),  # for a GPU
 }
 
 
@@ -84,11 +63,11 @@ def run_folder(profile: str, *, seed: int = 0) -> Path:
 class Notebook:
     """One notebook in one run; made by :func:`begin`."""
 
-    def __init__(self, name: str, *, profile: Profile, seed: int, data: str | None) -> None:
+    def __init__(self, name: str, *, profile: Profile, seed: int, data: Path | None) -> None:
         self.name = name
         self.settings = profile
         self.seed = seed
-        self.data = None if data is None else _data_folder(data)
+        self.data = data
         self.folder = run_folder(profile.name, seed=seed)
         self.started = time.perf_counter()
         self._stages = Stages(self.folder / "stages")
@@ -102,7 +81,6 @@ class Notebook:
         *,
         settings: Any = None,
         inputs: Any = None,
-        modules: Iterable[str] = (),
     ) -> Any:
         """The result of `compute`, kept until its settings, its inputs or the package change.
 
@@ -114,8 +92,6 @@ class Notebook:
             Takes nothing and returns what JSON can hold.
         settings, inputs : JSON-able, optional
             What the result depends on; the seed is added.
-        modules : iterable of str
-            Ignored: a changed package computes again.
         """
         key = {"settings": {"seed": self.seed, "given": plain(settings)}, "inputs": plain(inputs)}
         if inputs is not None:
@@ -127,14 +103,8 @@ class Notebook:
         import matplotlib.pyplot as plt
         from IPython.display import Image, Markdown, display
 
-        report.save_figure(
-            figure,
-            name,
-            folder=self.folder / "figures",
-            data=data,
-            caption=caption,
-            provenance=self.provenance(),
-        )
+        about = {"folder": self.folder / "figures", "caption": caption, "provenance": self.provenance()}
+        report.save_figure(figure, name, data=data, **about)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=SCREEN_DPI, metadata={"Software": None})
         plt.close(figure)
@@ -145,19 +115,12 @@ class Notebook:
         """Show a table with its caption and write it with its provenance."""
         from IPython.display import Markdown, display
 
-        report.save_table(
-            table, name, folder=self.folder / "figures", caption=caption, provenance=self.provenance()
-        )
+        about = {"folder": self.folder / "figures", "caption": caption, "provenance": self.provenance()}
+        report.save_table(table, name, **about)
         display(Markdown(f"{report.markdown(table)}\n\n*{caption}*"))
 
     def recorded(self, kind: str, name: str) -> dict[str, Any]:
-        """A recorded run; a line says of what it is, when and by which commit it was made.
-
-        Raises
-        ------
-        gmaug.runs.NotRecorded
-            If it is not there.
-        """
+        """A recorded run; a line says of what it is, when and by which commit it was made."""
         record = runs.read_record(kind, name)
         print(f"recorded: {kind} of {runs.origin(record)}")
         return record
@@ -220,27 +183,18 @@ def begin(name: str, *, profile: str = "default", seed: int = 0, data: str | Non
         Seed of everything random.
     data : str, optional
         A folder that holds real image sets (``flowers``, ``scene``, ...).
-
-    Raises
-    ------
-    ValueError
-        If the profile is unknown.
-    FileNotFoundError
-        If `data` is no folder.
     """
     from gmaug.plots import use_style
 
     warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm.auto, which diffusers imports
-    settings = profile_named(os.environ.get(PROFILE_VARIABLE) or profile)
-    notebook = Notebook(name, profile=settings, seed=int(seed), data=data)
     use_style()
-    return notebook
+    settings = profile_named(os.environ.get(PROFILE_VARIABLE) or profile)
+    return Notebook(name, profile=settings, seed=int(seed), data=None if data is None else data_folder(data))
 
 
-def _data_folder(data: str) -> Path:
-    folder = Path(data).expanduser()
-    if not folder.is_absolute() and not folder.is_dir():
-        folder = root() / folder  # as typed at the top of the checkout
-    if not folder.is_dir():
-        raise FileNotFoundError(f"DATA={data}: no such folder; name one that holds flowers/, scene/, ...")
-    return folder
+def data_folder(data: str) -> Path:
+    """The folder named by DATA, from here or from the top of the checkout."""
+    for folder in (Path(data).expanduser(), root() / data):
+        if folder.is_dir():
+            return folder.resolve()
+    raise FileNotFoundError(f"DATA={data}: no such folder; name one that holds flowers/, scene/, ...")

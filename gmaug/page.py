@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import io
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from gmaug.runs import write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,101 +80,59 @@ footer { margin-top: 3rem; font-size: .8rem; opacity: .7; }
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a page; what is not given is left out.
-
-    Parameters
-    ----------
-    heading : str
-    text : sequence of str
-        Paragraphs.
-    warnings : sequence of str
-        Paragraphs that are marked as such.
-    steps : sequence of str
-        A numbered list.
-    table : DataFrame
-        Shown without its index; floats with four digits, missing values as empty cells.
-    figure : Figure or Path
-        Drawn into the page, or a PNG that is copied into it.
-    caption : str
-        Of the figure.
-    pictures : sequence of (str, ndarray of uint8, shape (height, width[, 3]))
-        Small images with a caption each.
-    """
+    """One part of a page; what is not given is left out."""
 
     heading: str = ""
-    text: Sequence[str] = ()
-    warnings: Sequence[str] = ()
-    steps: Sequence[str] = ()
-    table: pd.DataFrame | None = None
-    figure: Figure | Path | None = None
-    caption: str = ""
-    pictures: Sequence[tuple[str, np.ndarray]] = ()
+    text: Sequence[str] = ()  # paragraphs
+    warnings: Sequence[str] = ()  # paragraphs that are marked as such
+    steps: Sequence[str] = ()  # a numbered list
+    table: pd.DataFrame | None = None  # shown without its index; floats with four digits
+    figure: Figure | Path | None = None  # drawn into the page, or a PNG that is copied into it
+    caption: str = ""  # of the figure
+    pictures: Sequence[tuple[str, np.ndarray]] = ()  # captions and uint8 images (height, width[, 3])
 
 
 def write_page(
     path: str | os.PathLike[str], *, title: str, sections: Iterable[Section], command: str
 ) -> Path:
-    """Write a page, whole or not at all.
+    """Write a page, whole or not at all, and return its path, which has to end in ``.html``.
 
-    Parameters
-    ----------
-    path : path
-        Of the page; it ends in ``.html``.
-    title : str
-    sections : iterable of Section
-    command : str
-        The command line that repeats what is shown.
-
-    Returns
-    -------
-    Path
-        The page.
-
-    Raises
-    ------
-    ValueError
-        If `path` does not end in ``.html`` or ``.htm``.
-    OSError
-        If it cannot be written; a page that was there is then as it was.
+    `command` is the command line that repeats what is shown.
     """
     from jinja2 import Environment
 
     from gmaug import __version__
 
-    path = Path(path)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"{path.name!r}: a page ends in .html")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: no such folder to write a page in")
+    path = page_path(path)
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE)
     parts = [_plain(section) for section in sections]
     page = template.render(title=_text(title), sections=parts, command=_text(command), version=__version__)
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(page)
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
+    write_text(path, page)
+    return path
+
+
+def page_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a page, refused if no page can go there: ask before the work, not after it."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"{path}: a page ends in .html")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name} in")
     return path
 
 
 def _plain(section: Section) -> dict[str, Any]:
     """What the template shows of a section: texts, and pictures as ``data:`` addresses."""
-    import pandas as pd
-
-    table = section.table
+    table: dict[str, Any] = {"rows": None}
+    if section.table is not None:
+        table["columns"] = [_text(name) for name in section.table.columns]
+        table["numeric"] = [kind.kind in "iufb" for kind in section.table.dtypes]
+        table["rows"] = [[_cell(value) for value in row] for row in section.table.itertuples(index=False)]
     return {
         "heading": _text(section.heading),
         "caption": _text(section.caption),
         **{name: [_text(line) for line in getattr(section, name)] for name in ("text", "warnings", "steps")},
-        "columns": [] if table is None else [_text(name) for name in table.columns],
-        "numeric": [] if table is None else [pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes],
-        "rows": None
-        if table is None
-        else [[_cell(value) for value in row] for row in table.itertuples(index=False)],
+        **table,
         "figure": None if section.figure is None else _drawn(section.figure),
         "pictures": [(_text(caption), _picture(array)) for caption, array in section.pictures],
     }

@@ -7,9 +7,8 @@ direct labels too. Widths are those of a two-column paper.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,22 +19,14 @@ if TYPE_CHECKING:
 SINGLE, DOUBLE = 3.4, 7.0
 """Width of one column and of the page, in inches."""
 
-COLOURS: Mapping[str, str] = MappingProxyType(
-    {
-        "blue": "#0072B2",
-        "orange": "#D55E00",
-        "green": "#009E73",
-        "purple": "#CC79A7",
-        "yellow": "#E69F00",
-        "sky": "#56B4E9",
-        "black": "#000000",
-        "grey": "#7F7F7F",
-    }
-)
+COLOURS = {
+    "blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "purple": "#CC79A7",
+    "yellow": "#E69F00", "sky": "#56B4E9", "black": "#000000", "grey": "#7F7F7F",
+}  # fmt: skip
 CYCLE = ("blue", "orange", "green", "purple", "yellow", "sky", "black")
 """Order in which lines take their colours."""
 
-_STYLE: Mapping[str, Any] = {
+_STYLE = {
     # DejaVu comes with matplotlib, so a figure looks the same on every machine.
     "font.family": "DejaVu Sans",
     "mathtext.fontset": "dejavusans",
@@ -84,39 +75,9 @@ def use_style() -> None:
     matplotlib.rcParams["axes.prop_cycle"] = cycler(color=[COLOURS[name] for name in CYCLE])
 
 
-def new(
-    rows: int = 1, columns: int = 1, *, width: float = SINGLE, height: float = 2.4, **options: Any
-) -> tuple[Figure, Any]:
-    """A figure in this style with its axes, known to no window system.
-
-    Parameters
-    ----------
-    rows, columns : int
-        Grid of axes.
-    width, height : float
-        Inches.
-    **options
-        Passed to :meth:`matplotlib.figure.Figure.subplots`.
-
-    Returns
-    -------
-    (Figure, Axes or ndarray of Axes)
-    """
-    from matplotlib.figure import Figure
-
-    use_style()
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, **options)
-
-
 def not_run(axes: Axes) -> None:
     """Say in an empty panel that there is nothing to draw."""
     axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center", color="0.4")
-
-
-def letter(axes: Axes, text: str, title: str = "") -> None:
-    """Letter a panel, ``a``, ``b``, ..., with an optional title after it."""
-    axes.set_title(f"{text}  {title}" if title else text)
 
 
 def grid(
@@ -139,12 +100,9 @@ def grid(
         Text under each image.
     width : float
         Of the figure, in inches.
-
-    Raises
-    ------
-    ValueError
-        If there is no image, or one is not uint8.
     """
+    from matplotlib.figure import Figure
+
     if not rows or not any(len(row) for row in rows):
         raise ValueError("rows holds no image; give at least one")
     shape = next(image for row in rows for image in row).shape
@@ -152,7 +110,9 @@ def grid(
     columns = max(len(row) for row in rows)
     tall = width / columns * shape[0] / shape[1] + 0.13 * lines
     height = tall * len(rows) + (0.15 if column_labels else 0)
-    figure, every = new(len(rows), columns, width=width, height=height, squeeze=False)
+    use_style()
+    figure = Figure(figsize=(width, height), layout="constrained")
+    every = figure.subplots(len(rows), columns, squeeze=False)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     for r, row in enumerate(rows):
         for c, axes in enumerate(every[r]):
@@ -181,20 +141,7 @@ def coloured(values: np.ndarray, *, low: float, high: float, cmap: str = "cividi
 
 
 def mosaic(images: np.ndarray, *, columns: int, gap: int = 2) -> np.ndarray:
-    """Images as one picture, row by row, with white gaps.
-
-    Parameters
-    ----------
-    images : ndarray of uint8, shape (n, h, w) or (n, h, w, 3)
-    columns : int
-        Images in a row; places left over stay white.
-    gap : int
-        Pixels between images.
-
-    Returns
-    -------
-    ndarray of uint8, shape (rows * (h + gap) - gap, columns * (w + gap) - gap[, 3])
-    """
+    """Images, uint8 (n, h, w[, 3]), as one picture, row by row, with white gaps of `gap` pixels."""
     n, h, w, *colours = images.shape
     count = -(-n // columns)
     out = np.full((count * (h + gap) - gap, columns * (w + gap) - gap, *colours), 255, np.uint8)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from numbers import Real
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PRINT_DPI = 200
+# Figures of the paper (fig1_) and of the two further systems (fig_s1_): all that a run touches in figures/.
 OURS = re.compile(r"(fig|table)(\d+|_s\d+)_")
-"""Figures and tables of the paper (``fig1_``) and of the two further systems (``fig_s1_``): the only files of
-``figures/`` that a run touches."""
 
 # Figures and tables
 
@@ -46,11 +45,8 @@ def save_figure(
     data: pd.DataFrame,
     caption: str,
     provenance: Mapping[str, Any],
-) -> Path:
-    """Write a figure, its data and its sidecar; return the PNG's path.
-
-    The bytes do not depend on the date, so an unchanged figure is an unchanged file.
-    """
+) -> None:
+    """Write a figure, its data and its sidecar; an unchanged figure is an unchanged file, byte for byte."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +54,6 @@ def save_figure(
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     figure.savefig(folder / f"{name}.png", dpi=PRINT_DPI)
     _sidecar(name, folder, data, caption, provenance)
-    return folder / f"{name}.png"
 
 
 def save_table(
@@ -94,15 +89,10 @@ def _cell(value: Any) -> str:
 
 
 def refresh(source: Path, target: Path) -> list[str]:
-    """Replace the paper's figures and tables in `target` by those in `source`.
+    """Replace the paper's figures and tables in `target` by those in `source`; names that left or came.
 
-    Only files named as in ``fig1_...`` and ``table1_...`` are touched. Those named ``extra_...``
-    belong to the companion alone: they stand in the notebooks and stay with the run.
-
-    Returns
-    -------
-    list of str
-        Names that left or came.
+    Other files of `target` stay. Figures named ``extra_...`` belong to the companion alone: they stand in
+    the notebooks and stay with the run.
     """
     target.mkdir(parents=True, exist_ok=True)
     new, old = ({p.name for p in folder.iterdir() if OURS.match(p.name)} for folder in (source, target))
@@ -117,14 +107,10 @@ def refresh(source: Path, target: Path) -> list[str]:
 
 # Claims and their verdicts
 
-MATCHES = "matches"
-DIFFERS = "differs"
-INCONCLUSIVE = "inconclusive"
+MATCHES, DIFFERS, INCONCLUSIVE, NOT_RUN = "matches", "differs", "inconclusive", "not run"
 ITSELF = "the paper disagrees with itself"
-NOT_RUN = "not run"
-CONSTRUCTION = "holds by construction"
 VERDICTS = (MATCHES, DIFFERS, INCONCLUSIVE, ITSELF, NOT_RUN)
-"""What is counted; :data:`CONSTRUCTION` is listed and not counted."""
+CONSTRUCTION = "holds by construction"  # listed and not counted
 
 LEVEL_P = 0.05  # a claim whose test gives a greater p-value is not refuted
 Z = 1.96  # 95 % of a normal distribution
@@ -157,7 +143,7 @@ def judge(
     inconclusive: bool = False,
     why: str = "",
 ) -> Verdict:
-    """Compare what was found with what the paper says.
+    """Compare what was found with what the paper says: one of :data:`VERDICTS`, or :data:`CONSTRUCTION`.
 
     Parameters
     ----------
@@ -181,12 +167,6 @@ def judge(
         seeds or images would settle it.
     why : str
         The reason, in a line.
-
-    Returns
-    -------
-    Verdict
-        Its verdict is one of :data:`VERDICTS`, or :data:`CONSTRUCTION` where the claim's kind is
-        ``construction`` and it holds.
 
     Raises
     ------
@@ -241,13 +221,7 @@ def _ours(ours: Any, se: float | None) -> str:
 
 
 def table(verdicts: Iterable[Mapping[str, Any] | Verdict] = ()) -> pd.DataFrame:
-    """Every claim of the paper with its verdict; ``not run`` where none was given.
-
-    Returns
-    -------
-    DataFrame
-        The columns of :func:`gmaug.published.claims` with ``ours``, ``verdict`` and ``why``.
-    """
+    """Every claim, as :func:`gmaug.published.claims` has them, with ``ours``, ``verdict`` and ``why``."""
     given = _by_id(verdicts)
     frame = published.claims()
     frame["ours"] = [given.get(name, {}).get("ours", "") for name in frame["id"]]
@@ -306,9 +280,6 @@ def summary(folder: Path) -> str:
 def write_page(folder: Path, *, seconds: Mapping[str, float], parameters: Mapping[str, Any]) -> Path:
     """Write ``report.html`` into the folder of a run: every verdict, figure and table on one page.
 
-    The page carries its pictures and its style, so it reads the same with no network and can be sent
-    to a reviewer as one file.
-
     Parameters
     ----------
     folder : Path
@@ -317,20 +288,20 @@ def write_page(folder: Path, *, seconds: Mapping[str, float], parameters: Mappin
         How long each notebook took when it ran.
     parameters : mapping
         Profile, seed, data.
-
-    Returns
-    -------
-    Path
-        The page.
     """
     from gmaug.page import Section, write_page
 
     claims, origin = table(read_verdicts(folder / "verdicts")), environment()
     versions = {name: version for name, version in origin.pop("versions").items() if version}
     about = {**{name: f"{value:.0f} s" for name, value in seconds.items()}, **origin, **versions}
+
+    def sidecars(pattern: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+        for path in sorted((folder / "figures").glob(pattern)):
+            yield path, json.loads(path.read_text(encoding="utf-8"))
+
     figures = [
         Section(heading=sidecar["name"], figure=path.with_suffix(".png"), caption=sidecar["caption"])
-        for path, sidecar in _sidecars(folder / "figures", "fig*.json")
+        for path, sidecar in sidecars("fig*.json")
     ]
     tables = [
         Section(
@@ -338,7 +309,7 @@ def write_page(folder: Path, *, seconds: Mapping[str, float], parameters: Mappin
             table=pd.read_csv(path.with_suffix(".csv"), dtype=str, keep_default_na=False),
             text=[sidecar["caption"]],
         )
-        for path, sidecar in _sidecars(folder / "figures", "table*.json")
+        for path, sidecar in sidecars("table*.json")
     ]
     opening = [
         "Companion to Guo, Benitez-Quiroz, Feng and Martinez, Structural Similarity: When to Use Deep "
@@ -346,6 +317,7 @@ def write_page(folder: Path, *, seconds: Mapping[str, float], parameters: Mappin
         ", ".join(f"{name} {value}" for name, value in parameters.items()),
     ]
     shown = claims[["section", "claim", "paper", "ours", "verdict", "why"]]
+    given = [f"{name.upper()}={value}" for name, value in parameters.items() if value]
     return write_page(
         folder / "report.html",
         title="gmaug: a paper, rerun",
@@ -356,14 +328,8 @@ def write_page(folder: Path, *, seconds: Mapping[str, float], parameters: Mappin
             *tables,
             Section(heading="Time and environment", table=pd.DataFrame(about.items(), columns=["", " "])),
         ],
-        command=" ".join(
-            ["make reproduce", *(f"{name.upper()}={value}" for name, value in parameters.items() if value)]
-        ),
+        command=" ".join(["make reproduce", *given]),
     )
-
-
-def _sidecars(folder: Path, pattern: str) -> list[tuple[Path, dict[str, Any]]]:
-    return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob(pattern))]
 
 
 # The verdicts in README.md
@@ -391,19 +357,7 @@ SHOWN = (
 
 
 def write_verdicts(verdicts: Path, readme: Path) -> bool:
-    """Replace what stands between the markers of `readme`; return whether it changed.
-
-    Parameters
-    ----------
-    verdicts : Path
-        Folder of the JSON lists that the notebooks of a run have left.
-    readme : Path
-
-    Raises
-    ------
-    ValueError
-        If the markers are missing.
-    """
+    """Write the verdicts of a run (a folder) between the markers of `readme`; whether that changed it."""
     text = readme.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
         raise ValueError(f"{readme.name}: no {BEGIN} ... {END} to write the verdicts between; put them back")

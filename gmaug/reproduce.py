@@ -1,8 +1,8 @@
 """``python -m gmaug reproduce``: run every notebook headless and regenerate ``figures/``.
 
-A notebook is a stage: it is rerun when its parameters, its code or the package
-changed, and the run says which. Slow parts inside a notebook are stages of their own, so that a
-killed run repeats at most the one it was in.
+A notebook is a stage: it is rerun when its parameters, its code, the recorded runs or the package changed,
+and the run says which. Slow parts inside a notebook are stages of their own, so that a killed run repeats
+at most the one it was in.
 """
 
 from __future__ import annotations
@@ -69,12 +69,10 @@ class NotebookFailed(RuntimeError):
 def execute(name: str, run: Run, *, threads: int) -> float:
     """Run one notebook headless into ``<run>/notebooks``; return the seconds it took.
 
-    Raises
-    ------
-    NotebookFailed
-        If a cell raises. The executed copy, with the error, stays.
+    Where a cell raises, so does this, and the executed copy stays, with the error.
     """
-    os.environ[FILE_VARIABLE] = str(progress_file(run, name))
+    progress = progress_file(run, name)
+    os.environ[FILE_VARIABLE] = str(progress)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     # the kernel, which starts in notebooks/, imports this package and no other that is installed
     paths = [str(runs.PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -87,9 +85,8 @@ def execute(name: str, run: Run, *, threads: int) -> float:
 
     source = run.notebooks / f"{name}.ipynb"
     target = run.folder / "notebooks" / f"{name}.ipynb"
+    runs.write_text(progress, "")
     target.parent.mkdir(parents=True, exist_ok=True)
-    progress_file(run, name).parent.mkdir(parents=True, exist_ok=True)
-    progress_file(run, name).write_text("", encoding="utf-8")
     start = time.perf_counter()
     try:
         with _transport() as kernel:
@@ -142,34 +139,25 @@ def end_with_parent() -> None:
 
 def key_of(name: str, run: Run) -> dict[str, Any]:
     """What the executed copy of a notebook depends on."""
-    path = run.notebooks / f"{name}.ipynb"
+    cells = json.loads((run.notebooks / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
     recorded = sorted(p for p in runs.RECORDED.rglob("*") if p.is_file())
     return {
         "parameters": {"profile": run.profile, "seed": run.seed, "data": _data_key(run.data)},
-        "notebook": digest(code_cells(path)),
+        "notebook": digest(["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]),
         "inputs": {"recorded runs": files_hash(recorded)},
     }
-
-
-def code_cells(path: Path) -> list[str]:
-    """Source of the code cells of a notebook."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 def _data_key(data: str | None) -> str | None:
     """Names and sizes of the files in the data folder: cheap, and it sees files come and go."""
     if data is None:
         return None
-    folder = Path(data).expanduser()
-    files = sorted(
-        (p.relative_to(folder).as_posix(), p.stat().st_size) for p in folder.rglob("*") if p.is_file()
-    )
-    return digest(files)
+    files = (p for p in Path(data).rglob("*") if p.is_file())
+    return digest(sorted((p.relative_to(data).as_posix(), p.stat().st_size) for p in files))
 
 
 def reproduce(run: Run, *, notebooks: Mapping[str, tuple[str, ...]] = NOTEBOOKS, jobs: int = 1) -> int:
-    """Run the notebooks that need it, refresh ``figures/``, print the claims.
+    """Run the notebooks that need it, refresh ``figures/``, print the claims; 0, or 1 if one failed.
 
     Parameters
     ----------
@@ -179,17 +167,11 @@ def reproduce(run: Run, *, notebooks: Mapping[str, tuple[str, ...]] = NOTEBOOKS,
         that depend on the thread count may differ in the last digits.
     notebooks : mapping of str to tuple of str
         Notebooks to run, each with those it waits for.
-
-    Returns
-    -------
-    int
-        0, or 1 if a notebook failed.
     """
     kept = Stages(run.folder / "stages" / "notebooks")
     waiting: dict[str, tuple[str, ...]] = {}
-    keys: dict[str, dict[str, Any]] = {}
+    keys = {name: key_of(name, run) for name in notebooks}
     for name in notebooks:
-        keys[name] = key_of(name, run)
         reason = kept.reason(name, keys[name])
         if reason is None and not (run.folder / "notebooks" / f"{name}.ipynb").is_file():
             reason = "its executed copy is gone"
@@ -208,12 +190,7 @@ def reproduce(run: Run, *, notebooks: Mapping[str, tuple[str, ...]] = NOTEBOOKS,
 
 
 def _execute_all(
-    waiting: dict[str, tuple[str, ...]],
-    run: Run,
-    *,
-    jobs: int,
-    kept: Stages,
-    keys: dict[str, dict[str, Any]],
+    waiting: dict[str, tuple[str, ...]], run: Run, *, jobs: int, kept: Stages, keys: Mapping[str, Any]
 ) -> list[str]:
     """Run what waits, each after those it reads; a failure stops new starts."""
     from tqdm import tqdm
@@ -246,29 +223,25 @@ def _execute_all(
                 except (OSError, BrokenProcessPool) as failure:  # disk full, out of memory
                     failures.append(f"{name}: {type(failure).__name__}: {failure}")
                 shown.update()
-            shown.set_postfix_str(" | ".join(_state(run, name) for name in running.values()))
+            states = (f"{name[:2]} {last_line(progress_file(run, name))[:70]}" for name in running.values())
+            shown.set_postfix_str(" | ".join(states))
     return failures
-
-
-def _state(run: Run, name: str) -> str:
-    line = last_line(progress_file(run, name))
-    return f"{name[:2]} {line[:70]}" if line else name[:2]
 
 
 def _conclude(run: Run, kept: Stages, *, partial: bool) -> None:
     """Refresh ``figures/`` where this run is the committed one; write the report, print the claims."""
-    figures = run.folder / "figures"
-    if partial:
-        print(f"figures and tables of these notebooks: {_shown(figures)}")
-    elif run.parameters:
-        print(f"figures and tables: {_shown(figures)} (figures/ is refreshed by the default run alone)")
-    else:
-        report.refresh(figures, runs.root() / "figures")
-        print(f"figures and tables: {_shown(runs.root() / 'figures')}")
-    seconds = {name: kept.read(name)["seconds"] for name in NOTEBOOKS if kept.has(name)}
+    figures, note = run.folder / "figures", " of these notebooks" if partial else ""
+    if not partial and run.parameters:
+        note = " (figures/ is refreshed by the default run alone)"
+    elif not partial:
+        report.refresh(figures, figures := runs.root() / "figures")
+    print(f"figures and tables{note}: {os.path.relpath(figures)}")
+    seconds = {
+        name: kept.read(name)["seconds"] for name in NOTEBOOKS if (kept.folder / f"{name}.json").is_file()
+    }
     about = {"profile": run.profile, "seed": run.seed, "data": run.data and Path(run.data).name}
     page = report.write_page(run.folder, seconds=seconds, parameters=about)
-    print(f"report: {_shown(page)}\n")
+    print(f"report: {os.path.relpath(page)}\n")
     print(report.summary(run.folder / "verdicts"))
 
 
@@ -285,14 +258,8 @@ def write_back(run: Run) -> None:
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
         }
-        scratch = path.with_suffix(".tmp")
-        nbformat.write(executed, scratch)
-        os.replace(scratch, path)
+        runs.write_text(path, nbformat.writes(executed) + "\n")
     report.write_verdicts(run.folder / "verdicts", runs.root() / "README.md")
-
-
-def _shown(path: Path) -> str:
-    return os.path.relpath(path)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -316,11 +283,7 @@ def _main(options: argparse.Namespace) -> int:
         raise ValueError(f"JOBS={options.jobs}: at least 1")
     chosen = {_full_name(number) for number in options.only} or set(NOTEBOOKS)
     if options.data is not None:
-        options.data = str(Path(options.data).expanduser().resolve())
-        if not Path(options.data).is_dir():
-            raise FileNotFoundError(
-                f"DATA={options.data}: no such folder; name one that holds flowers/, scene/, ..."
-            )
+        options.data = str(notebook.data_folder(options.data))
     folder = notebook.run_folder(options.profile, seed=options.seed)
     if options.fresh:
         shutil.rmtree(folder, ignore_errors=True)

@@ -34,8 +34,6 @@ PACKAGE = Path(__file__).parent
 DISTRIBUTIONS = (
     "numpy", "scipy", "pandas", "scikit-image", "scikit-learn", "torch", "torchvision", "numba", "matplotlib",
 )  # fmt: skip
-LOCK_SECONDS = 600.0
-"""How long a stage waits for another process that computes it, before it computes it itself."""
 
 
 def root() -> Path:
@@ -53,13 +51,7 @@ _LEAVES = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")  # a break inside a text wo
 
 
 def digest(*parts: Any) -> str:
-    """SHA-256 (first 16 hexadecimal digits) of arrays, bytes, text, dataclasses and JSON values.
-
-    Raises
-    ------
-    TypeError
-        If a part is none of these.
-    """
+    """SHA-256 (first 16 hexadecimal digits) of arrays, bytes, text, dataclasses and JSON values."""
     state = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -107,7 +99,7 @@ def plain(value: Any) -> Any:
 def write_text(path: Path, text: str) -> None:
     """Write text so that a reader finds the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch = path.with_name(f".{path.name[:100]}.{os.getpid()}")
     try:
         scratch.write_text(text, encoding="utf-8", newline="\n")
         os.replace(scratch, path)
@@ -126,11 +118,14 @@ def write_json(path: Path, value: Any) -> None:
 
 def environment() -> dict[str, Any]:
     """Versions, machine, device and commit of this process."""
+    torch = sys.modules.get("torch")  # asked only where it is in use
+    cuda = torch is not None and torch.cuda.is_available()
+    processor = platform.processor() or platform.machine()
     return {
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "device": _device(),
+        "device": torch.cuda.get_device_name() if cuda else f"cpu ({processor})",
         "commit": commit(),
         "versions": {name: _version(name) for name in DISTRIBUTIONS},
     }
@@ -141,14 +136,6 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _device() -> str:
-    """What this process computes on; torch is asked only where it is in use."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"cpu ({platform.processor() or platform.machine()})"
 
 
 def commit() -> str | None:
@@ -196,7 +183,7 @@ def write_record(
     files: Iterable[str] = (),
     folder: Path | None = None,
 ) -> Path:
-    """Record a run.
+    """Record a run; return the record's path.
 
     Parameters
     ----------
@@ -216,20 +203,11 @@ def write_record(
         Names of files beside the record that belong to it, such as weights.
     folder : Path, optional
         Of all kinds of records; ``notebooks/recorded`` by default.
-
-    Returns
-    -------
-    Path
-        The record.
     """
     path = record_path(kind, name, folder=folder)
     about = environment()
-    made = {
-        "date": datetime.date.today().isoformat(),
-        "seconds": round(seconds, 1),
-        **about,
-        "device": device or about["device"],
-    }
+    made = {"date": datetime.date.today().isoformat(), "seconds": round(seconds, 1), **about}
+    made["device"] = device or about["device"]
     record = {
         "settings": plain(settings),
         "data": plain(data),
@@ -297,15 +275,11 @@ class Stages:
     say : callable, optional
         Told each reason to compute; silent by default.
     lock_seconds : float
-        How long to wait for another process that computes the same result.
+        How long to wait for another process that computes the same result, before it is computed here too.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        say: Callable[[str], None] = lambda line: None,
-        lock_seconds: float = LOCK_SECONDS,
+        self, folder: Path, *, say: Callable[[str], None] = lambda line: None, lock_seconds: float = 600.0
     ) -> None:
         self.folder = folder
         self.say = say
@@ -321,23 +295,20 @@ class Stages:
             return "its file is damaged"
         return difference(kept.get("key", {}), _full(key))
 
-    def has(self, name: str) -> bool:
-        """Whether a result of `name` is kept, whatever its key."""
-        return self._path(name).is_file()
-
     def keep(self, name: str, key: Mapping[str, Any], result: Any, *, seconds: float) -> None:
         """Keep `result` under `key`."""
-        write_json(self._path(name), {"key": _full(key), "seconds": round(seconds, 3), "result": result})
+        kept = {"key": _full(key), "seconds": round(seconds, 3), "result": result}
+        write_json(self.folder / f"{name}.json", kept)
 
     def read(self, name: str) -> dict[str, Any]:
-        """The kept file: ``key``, ``seconds``, ``result``."""
-        return json.loads(self._path(name).read_text(encoding="utf-8"))
+        """The kept file: ``key``, ``seconds``, ``result``; ``FileNotFoundError`` if there is none."""
+        return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
 
     def get(self, name: str, compute: Callable[[], Any], *, key: Mapping[str, Any]) -> Any:
         """The kept result of `name`, or that of `compute`, which is then kept.
 
-        Several processes may ask at once: one computes, the others wait and read. Whoever has
-        waited for `lock_seconds` says so and computes too; files are replaced whole, so this is safe.
+        Several processes may ask at once: one computes, the others wait and read. Files are replaced
+        whole, so whoever has waited too long can compute as well.
 
         Parameters
         ----------
@@ -351,9 +322,8 @@ class Stages:
         from filelock import FileLock, Timeout
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._path(name).with_suffix(".lock"), timeout=self.lock_seconds)
         try:
-            with lock:
+            with FileLock(self.folder / f"{name}.lock", timeout=self.lock_seconds):
                 return self._get(name, compute, key)
         except Timeout:
             self.say(f"{name}: another process has held it for {self.lock_seconds:.0f} s; computed here too")
@@ -366,9 +336,6 @@ class Stages:
             start = time.perf_counter()
             self.keep(name, key, compute(), seconds=time.perf_counter() - start)
         return self.read(name)["result"]
-
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.json"
 
 
 def _full(key: Mapping[str, Any]) -> dict[str, Any]:

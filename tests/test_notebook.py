@@ -41,7 +41,6 @@ def test_a_stage_is_kept_until_its_settings_or_inputs_change_and_prints_nothing(
 
     assert nb.stage("x", compute, settings={"a": 1}) == {"n": 1}
     assert nb.stage("x", compute, settings={"a": 1}) == {"n": 1}
-    assert nb.stage("x", compute, settings={"a": 1}, modules=["ssim"]) == {"n": 1}
     assert nb.stage("x", compute, settings={"a": 2}) == {"n": 2}
     assert nb.stage("x", compute, settings={"a": 2}, inputs="other") == {"n": 3}
     assert capsys.readouterr().out == ""

@@ -52,32 +52,6 @@ THRESHOLDS = {"ssim_merge_cls": 0.1319, "ssim_sup_sub_cls": 0.1652}
 """Caption of Table 5: the augmentation "only works" below these; both are flowers' own values."""
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """What sections 3 and 4 say of the experiments, and Table 7 of the resolutions."""
-
-    pairs_per_image: int = 2  # section 3.2: pairs drawn = 2 x images of the set
-    dynamic_range: int = 255  # section 3.1: 8-bit grey
-    pipeline_steps: int = 2  # section 3.4: "at most two"
-    resnet_epochs: int = 100
-    mae_epochs: int = 50
-    gd_iterations: int = 100_000  # resumed from an ImageNet model
-    resolution: int = 128  # section 4.3, on Table 7; the state of the art has 448
-    sota_resolution: int = 448
-    inat_train_images: int = 265_000  # "around 265K"
-    inat_validation_images: int = 3_000
-    inat_categories: int = 6
-    inat_categories_used: tuple[str, ...] = ("Insects", "Birds", "Amphibians", "Fungi", "Reptiles")
-    flowers_images: int = 4_000  # "nearly 4k"
-    flowers_classes: int = 5
-    utkface_classes: int = 5
-    scene_images: int = 25_000  # "about 25k"
-    scene_classes: int = 6
-
-
-EXPERIMENT = Experiment()
-
-
 def load(name: str, *, printed: bool = False) -> pd.DataFrame:
     """One printed table, or one file of facts, as a DataFrame.
 
@@ -106,16 +80,6 @@ def load(name: str, *, printed: bool = False) -> pd.DataFrame:
             return pd.read_csv(file, dtype=str, keep_default_na=False)
         options = {"true_values": ["yes"], "false_values": ["no"]} if name == "table5" else {}
         return pd.read_csv(file, **options)
-
-
-def caption(name: str) -> str:
-    """What a table shows, in a line (our shortening of the paper's caption)."""
-    return _captions(name).get("caption", "")
-
-
-def footnotes(name: str) -> dict[str, str]:
-    """The footnotes of a table: mark to text (our wording of the paper's)."""
-    return {mark: text for mark, text in _captions(name).items() if mark != "caption"}
 
 
 def training_sets() -> pd.DataFrame:
@@ -186,15 +150,6 @@ def claims() -> pd.DataFrame:
         text = pd.read_csv(file, dtype=str, keep_default_na=False)
     text["tolerance"] = pd.to_numeric(text["tolerance"].replace("", np.nan))
     return text
-
-
-def _captions(name: str) -> dict[str, str]:
-    if name not in TABLES:
-        raise ValueError(f"no published table {name!r}; known: {', '.join(TABLES)}")
-    with _file("captions.csv").open(encoding="utf-8") as file:
-        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
-    own = frame[frame["table"] == name]
-    return dict(zip(own["part"], own["text"], strict=True))
 
 
 def _file(name: str) -> resources.abc.Traversable:
