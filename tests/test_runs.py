@@ -106,7 +106,7 @@ def committed():
 
 @pytest.mark.parametrize("path", committed(), ids=str)
 def test_every_committed_record_is_whole(path):
-    record = read_record(path.parent.name, path.stem)
+    record = read_record(path.parent.as_posix(), path.stem)
     assert set(record) == {"settings", "data", "made", "files", "content"}
     assert {"date", "commit", "seconds", "device", "machine", "python", "versions"} <= set(record["made"])
     assert set(record["data"]) == {"name", "images", "hash"}
