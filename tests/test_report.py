@@ -78,11 +78,11 @@ def test_a_p_value_above_5_percent_is_never_differs():
 def test_what_holds_by_construction_is_listed_and_not_counted(monkeypatch):
     rows = published.claims()
     total = len(rows) - (rows["kind"] == "construction").sum()
-    rows.loc[rows["id"] == "sec3.4.once", "kind"] = "construction"
+    rows.loc[rows["id"] == "sec3.4.stop", "kind"] = "construction"
     monkeypatch.setattr(report.published, "claims", rows.copy)
     report._rows.cache_clear()
     try:
-        holds, not_so = (report.judge("sec3.4.once", truth) for truth in (True, False))
+        holds, not_so = (report.judge("sec3.4.stop", truth) for truth in (True, False))
         assert holds.verdict == report.CONSTRUCTION
         assert not_so.verdict == report.DIFFERS  # and it can fail
         frame = report.table([holds])
