@@ -262,10 +262,16 @@ class RecordedGenerator:
     """A recorded generator by its name, read where it is used: processes are sent names, not networks."""
 
     title: str
+    linear_conditions = True
 
-    def sample(self, labels: np.ndarray, *, seed: int) -> np.ndarray:
+    @property
+    def mixes_scores(self) -> bool:
+        """Whether it is a diffusion model."""
+        return getattr(_loaded(self.title), "mixes_scores", False)
+
+    def sample(self, labels: np.ndarray | None = None, *, seed: int, **options: Any) -> np.ndarray:
         """As the generator's own ``sample``."""
-        return _loaded(self.title).sample(labels, seed=seed)
+        return _loaded(self.title).sample(labels, seed=seed, **options)
 
 
 @cache
@@ -323,6 +329,7 @@ SIDE = ("duplicates", "cb-loss", "randaugment", "smote")
 ON_PHOTOGRAPHS = (*HEADLINE, "randaugment")
 GENERATED = ("cgan-augcls", "cgan-aug", "diffusion-augcls", "diffusion-aug")
 REFINED = ("cgan-weighted", "diffusion-weighted", "cgan-confident", "cgan-band", "cgan-vtss")
+MIXED = ("cgan-mixed", "cgan-mixnear", "cgan-mixdistant", "diffusion-mixed", "diffusion-scoremix")
 REPETITIONS = 6  # of the headline contrasts in gardens; three of all else
 STEPS = (200, 400, 800, 1500, 3000, 6000)
 EPOCHS = 30  # of the paper's comparison; its own 100 would be a night each
@@ -347,10 +354,11 @@ FAMILIES = {
     "targets": "accuracy against the count that classes are filled to, at fixed steps",
     "paper": "the paper's comparison: epochs fixed",
     "mae": "the second classifier",
+    "mixed": "mixed classes as extra outputs, against pixel mixes",
 }
 
 
-OTHERS = ("similarity", "generators", "summary")  # what is recorded and is no cell
+OTHERS = ("similarity", "generators", "recognition", "summary")  # what is recorded and is no cell
 
 
 def settings_of(name: str, **changes: Any) -> CellSettings:
@@ -448,6 +456,9 @@ def _plan(
         compared = ("original", "oversample", "cgan-augcls")
         options = {"classifier": "mae"}
         yield from ((*one, options, "mae") for one in crossed(["middle", "cifar10-10"], compared, 3))
+    elif what == "mixed":
+        compared = ("original", "oversample", "pixel-mixed", "cgan-augcls", *MIXED)
+        yield from ((*one, {}, "") for one in crossed(["middle", "cifar10-10"], compared, 3))
     else:
         raise ValueError(f"{what}: unknown; there are {', '.join(FAMILIES)}")
 
@@ -538,6 +549,10 @@ def add_parser(subparsers: Any) -> None:
 def _main(options: argparse.Namespace) -> int:
     from gmaug.experiment import CellsFailed, recorded, run_cells
 
+    if "recognition" in options.what:
+        if len(options.what) > 1:
+            raise ValueError("record recognition by itself: its sets and arms are others")
+        return _record_recognition(options)
     for name in options.sets or ():
         base_of(name)
     begun, failed = time.perf_counter(), 0
@@ -572,6 +587,22 @@ def _main(options: argparse.Namespace) -> int:
         print(path)
     print(f"{(time.perf_counter() - begun) / 60:.1f} minutes")
     return 1 if failed else 0
+
+
+def _record_recognition(options: argparse.Namespace) -> int:
+    """Mixed classes in recognition (AugGen), whose sets and arms are others than the cells'."""
+    from gmaug.recognition import record_recognition
+
+    options_of = {"individuals": {"persons": 60}, "lfw": {"persons": 100, "images": 40}}
+    about = {"steps": options.steps or 1500, "root": options.data or Path("data"), "arms": options.arms}
+    about |= {"checkpoints": options.checkpoints, "folder": options.folder}
+    for seed in options.seeds or (0, 1, 2):
+        for name in options.sets or options_of:
+            if options.list:
+                print(f"recognition: {name} seed {seed}")
+                continue
+            print(record_recognition(name, seed=seed, **options_of[name], **about), flush=True)
+    return 0
 
 
 def _record_generators(options: argparse.Namespace) -> None:

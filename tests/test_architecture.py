@@ -14,7 +14,7 @@ ORDER = (
     ("ssim", "ssim_kernel"),
     ("similarity",),
     ("classifiers", "generators"),
-    ("augcls", "mixing"),
+    ("augcls", "mixing", "recognition"),
     ("experiment",),
     ("studies",),
     ("law", "equivalence", "equivalence_study"),

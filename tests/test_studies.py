@@ -106,9 +106,9 @@ def test_what_is_recorded():
     repeated = {cell.seed for cell in controls if cell.dataset == "middle" and cell.arm == "oversample"}
     assert repeated == set(range(6))
     assert ("ham10000", "more-real") not in {(cell.dataset, cell.arm) for cell in controls}
-    shown = {cell.arm for what in ("controls", "gardens") for cell in studies.cells(what)}
+    shown = {cell.arm for what in ("controls", "gardens", "mixed") for cell in studies.cells(what)}
     assert set(ARMS) - shown == {"focal", "mixup-cutmix"}
-    assert {arm.partition("-")[2] for arm in shown if arm.startswith("cgan")} == set(GENERATED)
+    assert {arm.partition("-")[2] for arm in shown if arm.startswith(("cgan", "diffusion"))} == set(GENERATED)
 
 
 def test_other_steps_are_a_variant():

@@ -72,6 +72,9 @@ class Loss:
     smoothing : float, optional
         Label smoothing, in [0, 1): the share of the target spread evenly over all classes. Softmax
         only. By default that of the classifier's settings.
+    margin : float
+        Subtracted from the true class's logit in training alone; 0 is none. On the cosines of a
+        recogniser's head it is CosFace's (:mod:`gmaug.recognition`). Softmax only.
 
     Raises
     ------
@@ -84,6 +87,7 @@ class Loss:
     gamma: float = 2.0  # the value Lin et al. found best
     tau: float = 0.0
     smoothing: float | None = None
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -94,10 +98,10 @@ class Loss:
             raise ValueError(f"loss gamma={self.gamma} is negative; focal loss needs 0 or more")
         if self.smoothing is not None and not 0 <= self.smoothing < 1:
             raise ValueError(f"loss smoothing={self.smoothing} is outside [0, 1)")
-        if self.kind != "softmax" and (self.tau or self.smoothing):
+        if self.kind != "softmax" and (self.tau or self.smoothing or self.margin):
             raise ValueError(
-                f"logit adjustment (tau={self.tau}) and label smoothing ({self.smoothing}) need "
-                f"kind='softmax', not {self.kind!r}"
+                f"logit adjustment (tau={self.tau}), label smoothing ({self.smoothing}) and a margin "
+                f"({self.margin}) need kind='softmax', not {self.kind!r}"
             )
 
     def with_smoothing(self, smoothing: float) -> Loss:
@@ -160,6 +164,8 @@ class Loss:
                 if prior.min() <= 0:
                     raise ValueError("logit adjustment needs at least one training image in every class")
                 logits = logits + self.tau * logits.new_tensor(np.log(prior))
+            if self.margin:
+                logits = logits - self.margin * F.one_hot(labels, logits.shape[1])
             return F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing or 0.0)
         truth = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
         signed = (2 * truth - 1) * logits

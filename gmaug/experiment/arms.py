@@ -175,18 +175,25 @@ class Trial:
         loss: Loss | None = None,
         balanced: bool = False,
         image_weights: np.ndarray | None = None,
+        extra: int = 0,
         **views: Any,
     ) -> Any:
         """A classifier trained on the originals and the images and labels `added` to them.
 
-        `balanced` draws every class equally often; `views` change the training's settings.
+        `balanced` draws every class equally often; `extra` classes among those added are learned and their
+        outputs dropped; `views` change the training's settings.
         """
         images, labels = self.images, self.labels
         if added is not None:
             images, labels = np.concatenate([images, added[0]]), np.concatenate([labels, added[1]])
-        return self.untrained(len(labels), **views).fit(
-            images, labels, validation=self.validation, classes=np.arange(self.classes), seed=self.seed,
-            steps=self.steps(len(labels)), loss=loss,
+        model = self.untrained(len(labels), **views)
+        if extra:
+            from gmaug.mixing import dropped
+
+            model = dropped(model, self.classes)
+        return model.fit(
+            images, labels, validation=self.validation, classes=np.arange(self.classes + extra),
+            seed=self.seed, steps=self.steps(len(labels)), loss=loss,
             sampling_weights=balancing_weights(labels) if balanced else None, image_weights=image_weights,
         )  # fmt: skip
 
@@ -461,6 +468,70 @@ def validated_size(trial: Trial, generator: str) -> Outcome:
         if best is None or losses[share] < best[0]:
             best = losses[share], share, outcome
     return replace(best[2], details={"share": best[1], "validation_losses": list(losses.values())})
+
+
+MIX_GRID = (0.1, 0.3, 0.5, 0.7, 0.9, 1.1)  # of alpha and beta: with twelve pairs, 1,728 images
+
+
+@arm("pixel-mixed")
+def pixel_mixed(trial: Trial) -> Outcome:
+    """Means of an image of either class, for each of C pairs a new class that is dropped at test: as many as
+    filling adds, every class drawn equally often. The control of the mixes below."""
+    from gmaug.mixing import pixel_mixes
+
+    pairs, each = _mixes(trial)
+    added = pixel_mixes(trial.images, trial.labels, pairs, count=each, seed=trial.seed)
+    return _with_mixes(trial, pairs, added)
+
+
+@generated("mixed")
+def mixed(trial: Trial, generator: str, how: str = "random") -> Outcome:
+    """The same with images under mixed conditions, at the (alpha, beta) of the highest m_total in the
+    selector's features (AugGen, 2025)."""
+    from gmaug.mixing import choose_pairs, draw, search
+
+    model, classes = trial.generators[generator], trial.classes
+    pairs, each = _mixes(trial, how)
+    tried = choose_pairs(min(12, classes * (classes - 1) // 2), classes=classes, seed=trial.seed)
+    options = {"grid": MIX_GRID, "samples": 4, "seed": trial.seed}
+    best = search(model, trial.selector, tried, classes=classes, **options).best
+    about = {name: best[name] for name in ("alpha", "beta")}
+    images = draw(model, pairs, **about, images=each, classes=classes, seed=trial.seed)
+    return _with_mixes(trial, pairs, images, **best)
+
+
+GENERATED["mixnear"] = partial(mixed, how="near")
+GENERATED["mixdistant"] = partial(mixed, how="distant")
+
+
+@generated("scoremix")
+def scoremix(trial: Trial, generator: str) -> Outcome:
+    """The same with mixed scores of distant pairs, one to one (ScoreMix, 2025)."""
+    from gmaug.mixing import draw
+
+    pairs, each = _mixes(trial, "distant")
+    about = {"images": each, "classes": trial.classes, "seed": trial.seed, "scores": True}
+    return _with_mixes(trial, pairs, draw(trial.generators[generator], pairs, 0.5, 0.5, **about))
+
+
+def _mixes(trial: Trial, how: str = "random") -> tuple[np.ndarray, int]:
+    """C pairs to mix, or as many as there are, and the images of each."""
+    from gmaug.mixing import centres, choose_pairs
+
+    classes = trial.classes
+    count = min(classes, classes * (classes - 1) // 2)
+    directions = None
+    if how != "random":
+        directions = centres(trial.selector.features(trial.images), trial.labels, classes=classes)
+    pairs = choose_pairs(count, how=how, classes=classes, embedding=directions, seed=trial.seed)
+    return pairs, max(1, round(int(trial.wanted.sum()) / count))
+
+
+def _with_mixes(
+    trial: Trial, pairs: np.ndarray, added: tuple[np.ndarray, np.ndarray], **details: Any
+) -> Outcome:
+    model = trial.train(added=added, balanced=True, extra=len(pairs))
+    return Outcome(model, details={"pairs": pairs, "mixed_images": len(added[1]), **details})
 
 
 class _EvenDraws:

@@ -405,6 +405,7 @@ class GuidedDiffusion(TrainedGenerator):
     FORMAT: ClassVar[str] = "gmaug guided diffusion 1"
     CHUNK: ClassVar[int] = 32
     ADVICE: ClassVar[str] = "lower lr or raise warmup_kimg"
+    mixes_scores: ClassVar[bool] = True
     settings_class: ClassVar[type] = GuidedDiffusionSettings
     training_class: ClassVar[type] = DiffusionTraining
     settings: GuidedDiffusionSettings

@@ -1,0 +1,325 @@
+"""Mixed classes: new classes between two that a generator knows, as augmentation (AugGen, ScoreMix).
+
+A conditional generator embeds a one-hot row of the classes linearly, so it can also be asked for
+``c* = alpha c_i + beta c_j``. AugGen (arXiv 2503.11544) searches alpha and beta on a grid for images that lie
+far from both sources and agree among themselves, draws images under many such conditions, and trains the
+recogniser again with *each mix as a new class*. ScoreMix (arXiv 2506.10226) mixes the two classes' scores
+along a diffusion model's sampling instead, with weights of sum one.
+
+By our reading of the abstracts and of summaries of both papers, whose full texts were not at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gmaug.generators.base import require_linear
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOW, HIGH = 0.1, 1.1
+GRID = tuple(round(0.1 * k, 1) for k in range(1, 12))
+"""alpha and beta from 0.1 to 1.1, the published range; the step is ours."""
+
+CHOICES = ("random", "near", "distant")
+SHARE = 0.25  # of all pairs, that near and distant ones are drawn from
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+# Conditions
+
+
+def conditions(pairs: Any, alpha: float, beta: float, *, classes: int) -> np.ndarray:
+    """The rows ``alpha c_i + beta c_j``.
+
+    Parameters
+    ----------
+    pairs : array of int, shape (n, 2)
+        Two different classes each, from 0 to ``classes - 1``.
+    alpha, beta : float
+        From 0.1 to 1.1; or 0, which leaves the class out: ``alpha=1, beta=0`` is the first class itself.
+    classes : int
+        C.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, C)
+
+    Raises
+    ------
+    ValueError
+        If a pair is one class with itself or names no class, or alpha or beta is out of range.
+    """
+    pairs = np.asarray(pairs)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or not np.issubdtype(pairs.dtype, np.integer):
+        raise ValueError(f"pairs are {pairs.dtype} of shape {pairs.shape}; give integers of shape (n, 2)")
+    if pairs.size and not 0 <= pairs.min() <= pairs.max() < classes:
+        raise ValueError(f"pairs hold {pairs.min()} to {pairs.max()}; classes are 0 to {classes - 1}")
+    alone = np.flatnonzero(pairs[:, 0] == pairs[:, 1])
+    if len(alone):
+        one = int(pairs[alone[0], 0])
+        raise ValueError(f"pair ({one}, {one}) mixes a class with itself; give two different classes")
+    for name, value in (("alpha", alpha), ("beta", beta)):
+        if value != 0 and not LOW <= value <= HIGH:
+            raise ValueError(f"{name}={value}: give {LOW} to {HIGH}, or 0 to leave the class out")
+    rows, mixed = np.arange(len(pairs)), np.zeros((len(pairs), classes), dtype=np.float32)
+    mixed[rows, pairs[:, 0]], mixed[rows, pairs[:, 1]] = alpha, beta
+    return mixed
+
+
+# The search
+
+
+def m_total(mixed: np.ndarray, first: np.ndarray, second: np.ndarray) -> Arrays:
+    """Separation and consistency of the samples of each mix; ``m_total`` is their sum.
+
+    By our reading of the abstract: both are cosine measures in the recogniser's features.
+
+    Parameters
+    ----------
+    mixed, first, second : ndarray, shape (pairs, k, d)
+        Features of k samples of each mix, and of each of its two sources.
+
+    Returns
+    -------
+    separation : ndarray, shape (pairs,)
+        One less the mean cosine of a sample of the mix with one of a source, in [0, 2].
+    consistency : ndarray, shape (pairs,)
+        Mean cosine of two samples of the mix, in [-1, 1].
+    """
+    mixed, first, second = (unit(features) for features in (mixed, first, second))
+    k, centre = mixed.shape[1], mixed.mean(axis=1)
+    sources = (first.mean(axis=1) + second.mean(axis=1)) / 2
+    separation = 1 - (centre * sources).sum(axis=1)
+    consistency = (k**2 * (centre**2).sum(axis=1) - k) / (k * (k - 1))
+    return separation, consistency
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The map of ``m_total`` over (alpha, beta).
+
+    Attributes
+    ----------
+    grid : tuple of float
+        Of alpha and of beta.
+    separation, consistency : ndarray, shape (g, g, pairs)
+        By alpha, beta and pair.
+    """
+
+    grid: tuple[float, ...]
+    separation: np.ndarray
+    consistency: np.ndarray
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a point: ``alpha``, ``beta``, the means over pairs of ``separation``, ``consistency`` and
+        ``m_total`` with its standard error ``se``, and how far it is ``behind`` the highest, with the
+        standard error of that difference, ``behind_se``: pairs and noise are the same everywhere."""
+        import pandas as pd
+
+        total = self.separation + self.consistency
+        behind, root = total[self._place] - total, np.sqrt(total.shape[2])
+        alpha, beta = np.meshgrid(self.grid, self.grid, indexing="ij")
+        columns = {
+            "alpha": alpha, "beta": beta, "separation": self.separation.mean(axis=2),
+            "consistency": self.consistency.mean(axis=2), "m_total": total.mean(axis=2),
+            "se": total.std(axis=2, ddof=1) / root, "behind": behind.mean(axis=2),
+            "behind_se": behind.std(axis=2, ddof=1) / root,
+        }  # fmt: skip
+        return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        total = (self.separation + self.consistency).mean(axis=2)
+        return np.unravel_index(int(total.argmax()), total.shape)
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The highest point, a row of the table."""
+        row, column = self._place
+        return self.table.iloc[row * len(self.grid) + column].to_dict()
+
+    @property
+    def level(self) -> pd.DataFrame:
+        """Points that these samples do not tell from the highest: behind by at most two standard errors."""
+        table = self.table
+        return table[table["behind"] <= 2 * table["behind_se"]]
+
+
+def search(
+    generator: Any,
+    recogniser: Any,
+    pairs: Any,
+    *,
+    classes: int,
+    seed: int,
+    grid: Sequence[float] = GRID,
+    samples: int = 6,
+    track: Callable[[Any], Any] = lambda rows: rows,
+) -> Search:
+    """Try every alpha with every beta on the same pairs and the same noise.
+
+    Parameters
+    ----------
+    generator : object with linear conditions
+        ``sample(conditions=, seed=)``.
+    recogniser : object with ``features(images) -> (n, d)``
+    pairs : array of int, shape (n, 2)
+        At least two: their scatter gives the standard error.
+    classes : int
+        C of the generator.
+    seed : int
+    grid : sequence of float
+        Rising, from 0.1 to 1.1.
+    samples : int
+        Images of each mix and of each source, at least two.
+    track : callable, optional
+        Wraps the loop over alpha, for a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If the generator has no linear conditions, the grid leaves the range, or there are too few pairs or
+        samples.
+    """
+    require_linear(generator)
+    pairs, grid = np.asarray(pairs), tuple(float(value) for value in grid)
+    if not grid or not LOW <= min(grid) <= max(grid) <= HIGH or list(grid) != sorted(set(grid)):
+        raise ValueError(f"grid={list(grid)}: give rising numbers from {LOW} to {HIGH}")
+    if len(pairs) < 2 or samples < 2:
+        raise ValueError(f"{len(pairs)} pairs of {samples} samples show no scatter; give two or more of each")
+    repeated = np.repeat(pairs, samples, axis=0)
+
+    def seen(alpha: float, beta: float) -> np.ndarray:
+        wanted = conditions(repeated, alpha, beta, classes=classes)
+        features = recogniser.features(generator.sample(conditions=wanted, seed=seed))
+        return features.reshape(len(pairs), samples, -1)
+
+    first, second = seen(1, 0), seen(0, 1)
+    found = np.array([[m_total(seen(a, b), first, second) for b in grid] for a in track(grid)])
+    return Search(grid, found[:, :, 0], found[:, :, 1])
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """Rows (..., d) of length one, float64; a row of zeros stays."""
+    features = np.asarray(features, dtype=np.float64)
+    return features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-12)
+
+
+# Pairs and the augmentation set
+
+
+def centres(features: np.ndarray, labels: np.ndarray, *, classes: int) -> np.ndarray:
+    """Mean direction of each class in a recogniser's features, shape (C, d), of length one."""
+    return unit(np.stack([unit(features[labels == c]).mean(axis=0) for c in range(classes)]))
+
+
+def choose_pairs(
+    count: int, *, how: str = "random", classes: int | None = None, embedding: Any = None, seed: int
+) -> np.ndarray:
+    """Pairs of classes to mix, each once.
+
+    Parameters
+    ----------
+    count : int
+    how : {"random", "near", "distant"}
+        Near and distant ones are drawn from the nearest and the most distant quarter of all pairs (more where
+        `count` is more): the extremes alone would be the same few classes again and again. Of ScoreMix it is
+        told that distant pairs gain more.
+    classes : int, optional
+        C; needed without `embedding`.
+    embedding : ndarray, shape (C, d), optional
+        A direction of each class, as :func:`centres` gives it; near and distant ones need it.
+    seed : int
+
+    Returns
+    -------
+    ndarray of int64, shape (count, 2)
+
+    Raises
+    ------
+    ValueError
+        If there are not so many pairs, or `how` is unknown or lacks the embedding.
+    """
+    if how not in CHOICES:
+        raise ValueError(f"how={how!r} is unknown; use one of {', '.join(CHOICES)}")
+    if embedding is None and (how != "random" or classes is None):
+        raise ValueError(f"how={how!r} needs embedding=, a direction of each class; random needs classes=")
+    classes = len(embedding) if embedding is not None else classes
+    every = np.column_stack(np.triu_indices(classes, k=1))
+    if not 1 <= count <= len(every):
+        raise ValueError(f"count={count}: {classes} classes make {len(every)} pairs")
+    rng, pool = np.random.default_rng(seed), every
+    if how != "random":
+        directions = unit(embedding)
+        closeness = (directions[every[:, 0]] * directions[every[:, 1]]).sum(axis=1)
+        order = np.argsort(-closeness if how == "near" else closeness, kind="stable")
+        pool = every[order[: max(count, int(np.ceil(SHARE * len(every))))]]
+    return pool[rng.permutation(len(pool))[:count]]
+
+
+def draw(
+    generator: Any,
+    pairs: Any,
+    alpha: float,
+    beta: float,
+    *,
+    images: int,
+    classes: int,
+    seed: int,
+    scores: bool = False,
+) -> Arrays:
+    """An augmentation set: each mix is a new class, labelled on after those there are.
+
+    Parameters
+    ----------
+    generator : object with linear conditions
+    pairs, alpha, beta, classes
+        As :func:`conditions` has them.
+    images : int
+        Of each mix.
+    seed : int
+    scores : bool
+        Mix scores along sampling (ScoreMix), with weights alpha and beta over their sum; a diffusion model
+        alone can.
+
+    Returns
+    -------
+    (ndarray of uint8 (n, h, w, 3), ndarray of int64 (n,))
+        Labels from `classes` on, in the order of the pairs.
+    """
+    require_linear(generator)
+    wanted = np.repeat(conditions(pairs, alpha, beta, classes=classes), images, axis=0)
+    labels = classes + np.repeat(np.arange(len(wanted) // max(images, 1)), images)
+    if not scores:
+        return generator.sample(conditions=wanted, seed=seed), labels
+    if not getattr(generator, "mixes_scores", False):
+        raise ValueError("mixing scores needs a diffusion model; this generator mixes conditions alone")
+    return generator.sample(scores=wanted / wanted.sum(axis=1, keepdims=True), seed=seed), labels
+
+
+def pixel_mixes(images: np.ndarray, labels: np.ndarray, pairs: Any, *, count: int, seed: int) -> Arrays:
+    """The control: `count` images of each pair, each the mean of an image of either class, as new classes.
+
+    Labels count on after the highest of `labels`.
+    """
+    rng, made = np.random.default_rng(seed), []
+    pairs = np.asarray(pairs)
+    for pair in pairs:
+        one, other = (images[rng.choice(np.flatnonzero(labels == c), count)].astype(np.uint16) for c in pair)
+        made.append(((one + other + 1) // 2).astype(np.uint8))
+    return np.concatenate(made), int(labels.max()) + 1 + np.repeat(np.arange(len(pairs)), count)
+
+
+def dropped(model: Any, classes: int) -> Any:
+    """`model` as a classifier of the first `classes` alone: the mixes' outputs are dropped wherever it
+    scores, in the validations of its training as well."""
+    every = model.logits
+    model.logits = lambda images: every(images)[:, :classes]
+    return model
