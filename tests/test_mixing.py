@@ -181,7 +181,7 @@ def test_the_margin_is_that_of_cosface():
     theirs = losses.CosFaceLoss(4, 6, margin=0.2, scale=16)
     theirs.W.data = head.weight.data.T.clone()
     ours = Loss(margin=0.2 * 16).value(head(features), labels, counts=np.full(4, 3))
-    assert float(ours) == pytest.approx(theirs(features, labels).item(), rel=1e-5)
+    assert ours.item() == pytest.approx(theirs(features, labels).item(), rel=1e-5)
 
 
 def test_a_recogniser_trains_and_is_read_back(tmp_path):
