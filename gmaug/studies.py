@@ -95,7 +95,7 @@ unlike; both have 600 to 60 images a class."""
 
 LEAST = 20, 5, 10  # images of training, validation and test without which a natural class is left out
 GARDEN_STEPS = 3000  # in the middle garden, 9 points above 1500 on validation images for `original`
-GARDEN_TARGET = 1000  # images a class, twice the largest: the paper fills Fungi, of at most 500, to 2,770
+GARDEN_TARGET = 1000  # a class, four times the largest; the paper fills Fungi, of at most 500, to 2,770
 
 SETS = (*PHOTOGRAPHS, *GARDENS)
 
@@ -333,7 +333,7 @@ MIXED = ("cgan-mixed", "cgan-mixnear", "cgan-mixdistant", "diffusion-mixed", "di
 REPETITIONS = 6  # of the headline contrasts in gardens; three of all else
 STEPS = (200, 400, 800, 1500, 3000, 6000)
 EPOCHS = 30  # of the paper's comparison; its own 100 would be a night each
-TARGETS = (250, 500, 1000, 2000)  # images a class; the largest has 500
+TARGETS = (250, 500, 1000, 2000)  # images a class; the largest has 250
 RECIPES: dict[str, dict[str, Any]] = {
     "lr0.1": {"lr": 0.1},
     "lr0.2": {"lr": 0.2},
