@@ -16,15 +16,11 @@ import math
 import os
 import re
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import product
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -43,7 +39,7 @@ LEVEL = 0.95  # of every interval
 FEWEST = 3  # images that a super-class needs to be the largest: two have one pair, and no error
 MOST_PAIRS = 20_000_000  # of pairs="all": some minutes of work at 224 px on two cores, and 0.6 GiB of lists
 CHUNK = 256  # images decoded between two visits of the main thread
-STORE_BYTES = 512 * 2**20  # prepared pixels kept in memory; more than that goes to a scratch file
+STORE_BYTES = 256 * 2**20  # prepared pixels kept in memory; more than that goes to a scratch file
 # More pairs cannot help once drawing them is this small a part of the standard error (its square
 # is 4 % of the variance); the rest is how few images there are.
 NEGLIGIBLE = 0.2
@@ -641,7 +637,7 @@ def measure(
         ``"2n"``: twice as many random pairs as there are images in each set, as in the paper; any
         other whole number likewise. A set with no more than so many pairs gives all of them once.
         ``"balanced"`` (or ``"balanced-4n"``): as many, laid so that each image is in equally many
-        pairs; it is decoded once and let go, nothing is stored, and the error is a little smaller.
+        pairs, which makes the error a little smaller.
         ``"all"``: every pair, for small sets.
     target_se : float, optional
         Go on drawing random pairs, so many at a time, until the standard error of a set is no
@@ -672,9 +668,8 @@ def measure(
 
     Notes
     -----
-    Peak memory does not grow with the number of images, but for the lists of pairs (40 bytes a
-    pair): about 0.8 GiB with stored pixels, of which those beyond 0.5 GiB go to a scratch file, and
-    about 0.4 GiB with ``pairs="balanced"``.
+    Peak memory does not grow with the number of images, but for the lists of pairs (40 bytes a pair): it
+    stays below 0.6 GiB, since prepared pixels beyond 0.25 GiB go to a scratch file in the temporary folder.
     """
     images = _image_set(images, labels)
     convention, (kind, per_image) = convention_named(convention), pair_sampling(pairs)
@@ -687,31 +682,20 @@ def measure(
         raise ValueError(f"seed={seed}; use 0 or more")
     if strict and (stop := next((one for one in images.skipped if not one.harmless), None)):
         raise ValueError(f"{stop.path}: {stop.reason}; mend it, or do without strict")
-    by_class = hierarchy.members(np.arange(len(images.classes)), images.classes)
-    names, group_of_class = list(by_class), np.empty(len(images.classes), np.int64)
-    for number, classes in enumerate(by_class.values()):
-        group_of_class[classes] = number
     order = np.arange(len(images))
-    if kind == "balanced":
+    if kind == "balanced":  # the ring is laid on a random order
         order = np.random.default_rng(seed).permutation(len(images))
-    decoded = prepared(images, order, convention, jobs=jobs, strict=strict, progress=progress)
+    decoded = _decoded(images, order, convention, jobs=jobs, progress=progress)
     options = {"threads": jobs, "device": device}
-    stopped: dict[str, str] = {}
-    if kind == "balanced":
-        found, bad = _in_one_pass(images, decoded, group_of_class, len(names), per_image, convention, options)
-    else:
-        with PixelStore(len(images)) as store:
-            good, bad = _fill(store, images, decoded)
-
-            def score(lists: list[np.ndarray]) -> list[np.ndarray]:
-                return _score(store, lists, convention, options, progress)
-
-            of_image = group_of_class[images.labels[good]]
-            members = [np.arange(len(good)), *(np.flatnonzero(of_image == k) for k in range(len(names)))]
-            found, stopped = _draw(
-                members, images.labels[good], ["", *names], None if kind == "all" else per_image, seed,
-                target_se, score,
-            )  # fmt: skip
+    with tempfile.TemporaryFile(prefix="gmaug-pixels-") as scratch:
+        stored = _store(images, decoded, scratch, strict=strict)
+        labels = images.labels[stored.good]
+        groups = hierarchy.members(labels, images.classes)
+        names, members = list(groups), [np.arange(len(labels)), *groups.values()]
+        found, stopped = _draw(
+            members, labels, ["", *names], (kind, per_image), seed, target_se,
+            lambda lists: _score(stored, lists, convention, options, progress),
+        )  # fmt: skip
     samples = dict(zip(("", *names), found, strict=True))
     estimates = {name: sample.estimate() for name, sample in samples.items()}
     merged = estimates.pop("")
@@ -725,7 +709,7 @@ def measure(
         ssim_sup_sub_cls=replace(usable[argmax], low=low, high=high),
         argmax=argmax,
         super_classes=estimates,
-        skipped=(*images.skipped, *sorted(bad, key=lambda s: s.path)),
+        skipped=(*images.skipped, *sorted(stored.bad, key=lambda s: s.path)),
         convention=convention,
         hierarchy=hierarchy,
         pairs=pairs,
@@ -754,18 +738,21 @@ def _draw(
     members: list[np.ndarray],
     labels: np.ndarray,
     names: list[str],
-    per_image: int | None,
+    sampling: tuple[str, int],
     seed: int,
     target_se: float | None,
     score: Callable[[list[np.ndarray]], list[np.ndarray]],
 ) -> tuple[list[Sample], dict[str, str]]:
-    """Draw and score pairs of each set of images, all pairs if `per_image` is None; why drawing stopped."""
+    """Draw and score pairs of each set of images; why drawing stopped."""
+    kind, per_image = sampling
     # A stream for each set: what one draws does not depend on how much another does.
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(members))]
 
     def draw(k: int) -> np.ndarray:
         n = len(members[k])
-        if per_image is None or n - 1 <= 2 * per_image:
+        if kind == "balanced":
+            return ring_pairs(n, per_image)
+        if kind == "all" or n - 1 <= 2 * per_image:
             return all_pairs(n)
         return random_pairs(n, per_image * n, streams[k])
 
@@ -792,48 +779,19 @@ def _draw(
 # Decoding, and where prepared pixels are kept
 
 
-def prepared(
-    images: ImageSet,
-    indices: Iterable[int],
-    convention: Convention,
-    *,
-    jobs: int | None = None,
-    strict: bool = False,
-    progress: bool = True,
-) -> Iterator[tuple[int, np.ndarray | Skipped]]:
-    """Decode images in parallel, in the order asked for, each brought to the convention's size.
-
-    Yields
-    ------
-    index : int
-    planes : ndarray of uint8, shape (planes, h, w), or Skipped
-        The image, or why it is left out.
-
-    Raises
-    ------
-    UnreadableImage
-        With `strict`, at the first image that cannot be used.
-    """
-    indices = [int(i) for i in indices]
+def _decoded(
+    images: ImageSet, indices: np.ndarray, convention: Convention, *, jobs: int | None, progress: bool
+) -> Iterator[tuple[int, np.ndarray | UnreadableImage]]:
+    """Images in the order asked for, uint8, shape (planes, h, w), brought to the convention's size."""
     jobs = cores() if jobs is None else jobs
     if jobs < 1:
         raise ValueError(f"jobs={jobs}; use 1 or more, or None for all cores")
-    shown = (
-        bar(desc=f"decoding {images.name}", total=len(indices), unit="image") if progress else nullcontext()
-    )
-    with quiet_bombs(), ThreadPoolExecutor(jobs) as pool, shown as counted:
+    shown = bar(desc=f"decoding {images.name}", total=len(indices), unit="image", disable=not progress)
+    with quiet_bombs(), ThreadPoolExecutor(jobs) as pool, shown:
         for start in range(0, len(indices), CHUNK):
-            part = indices[start : start + CHUNK]
-            for index, result in zip(
-                part, pool.map(lambda i: _one(images, i, convention), part), strict=True
-            ):
-                if isinstance(result, UnreadableImage):
-                    if strict:
-                        raise result
-                    result = result.skipped
-                yield index, result
-            if counted is not None:
-                counted.update(len(part))
+            part = indices[start : start + CHUNK].tolist()
+            yield from zip(part, pool.map(lambda i: _one(images, i, convention), part), strict=True)
+            shown.update(len(part))
 
 
 def _one(images: ImageSet, index: int, convention: Convention) -> np.ndarray | UnreadableImage:
@@ -852,336 +810,70 @@ def _one(images: ImageSet, index: int, convention: Convention) -> np.ndarray | U
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-class PixelStore:
-    """Prepared images by number, in memory while they are few, in a scratch file when they are many.
+@dataclass(frozen=True)
+class _Stored:
+    """Prepared images: their numbers, pixels (an array, or a function that reads some), and one's shape."""
 
-    Parameters
-    ----------
-    capacity : int
-        Most images there will be.
-    memory : int
-        Bytes to hold before a scratch file is used; it lies in the system's temporary folder
-        (``TMPDIR``) and goes when the store is closed.
-    """
+    good: np.ndarray
+    pixels: np.ndarray | Callable[[np.ndarray], np.ndarray]
+    shape: tuple[int, ...]
+    bad: list[Skipped]
 
-    def __init__(self, capacity: int, *, memory: int = STORE_BYTES) -> None:
-        self.capacity, self.memory = capacity, memory
-        self.count = 0
-        self.shape: tuple[int, ...] = ()
-        self._array: np.ndarray | None = None
-        self._file = None
 
-    def add(self, planes: np.ndarray, *, name: str = "image") -> None:
-        """Append one image; all have one shape."""
-        if self.count == 0:
-            self.shape = planes.shape
-            if self.capacity * planes.nbytes <= self.memory:
-                self._array = np.empty((self.capacity, *planes.shape), np.uint8)
-            else:
-                self._file = tempfile.TemporaryFile(prefix="gmaug-pixels-")  # noqa: SIM115
-        if planes.shape != self.shape:
+def _store(
+    images: ImageSet,
+    decoded: Iterable[tuple[int, np.ndarray | UnreadableImage]],
+    scratch: BinaryIO,
+    *,
+    strict: bool,
+) -> _Stored:
+    """Keep prepared images in memory while they are few, in the file `scratch` when they are many."""
+    good, bad, array, shape = [], [], None, ()
+    for index, planes in decoded:
+        if isinstance(planes, UnreadableImage):
+            if strict:
+                raise planes
+            bad.append(planes.skipped)
+            continue
+        if not good:
+            shape = planes.shape
+            if len(images) * planes.nbytes <= STORE_BYTES:
+                array = np.empty((len(images), *shape), np.uint8)
+        if planes.shape != shape:
             raise ValueError(
-                f"{name}: {planes.shape[1:]} pixels where others have {self.shape[1:]}; "
+                f"{images.name}[{index}]: {planes.shape[1:]} pixels where others have {shape[1:]}; "
                 "use a convention with a size"
             )
-        if self._array is not None:
-            self._array[self.count] = planes
+        if array is not None:
+            array[len(good)] = planes
         else:
             try:
-                self._file.write(planes.tobytes())
+                scratch.write(planes.tobytes())
             except OSError as error:
                 raise OSError(
                     f"no room for prepared pixels in the temporary folder ({error.strerror}); set TMPDIR "
-                    "to another, or use pairs='balanced', which keeps none"
+                    "to another, or measure a part of the images"
                 ) from None
-        self.count += 1
+        good.append(index)
 
-    @property
-    def source(self) -> np.ndarray | Callable[[np.ndarray], np.ndarray]:
-        """What :func:`gmaug.ssim.score_pairs` takes: the images, or how to read them."""
-        return self._read if self._array is None else self._array
-
-    def _read(self, indices: np.ndarray) -> np.ndarray:
-        out = np.empty((len(indices), *self.shape), np.uint8)
+    def read(indices: np.ndarray) -> np.ndarray:
+        out = np.empty((len(indices), *shape), np.uint8)
         for row, index in zip(out, indices, strict=True):
-            self._file.seek(int(index) * row.nbytes)
-            self._file.readinto(memoryview(row).cast("B"))
+            scratch.seek(int(index) * row.nbytes)
+            scratch.readinto(memoryview(row).cast("B"))
         return out
 
-    def __enter__(self) -> PixelStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._array = None
-        if self._file is not None:
-            self._file.close()
-
-
-def _fill(store: PixelStore, images: ImageSet, decoded) -> tuple[np.ndarray, list[Skipped]]:
-    good, bad = [], []
-    for index, result in decoded:
-        if isinstance(result, Skipped):
-            bad.append(result)
-        else:
-            store.add(result, name=f"{images.name}[{index}]")
-            good.append(index)
-    return np.array(good, np.int64), bad
+    return _Stored(np.array(good, np.int64), read if array is None else array, shape, bad)
 
 
 def _score(
-    store: PixelStore, lists: list[np.ndarray], convention: Convention, options: dict, progress: bool
+    stored: _Stored, lists: list[np.ndarray], convention: Convention, options: dict, progress: bool
 ) -> list[np.ndarray]:
     """SSIM of several lists of pairs of stored images."""
     every = np.concatenate(lists)
     values = np.empty(len(every))
-    shown = bar(desc="comparing", total=len(every), unit="pair") if progress else nullcontext()
-    with shown as counted:
-        for rows, part in score_pairs(store.source, every, convention, shape=store.shape, **options):
+    with bar(desc="comparing", total=len(every), unit="pair", disable=not progress) as shown:
+        for rows, part in score_pairs(stored.pixels, every, convention, shape=stored.shape, **options):
             values[rows] = part
-            if counted is not None:
-                counted.update(len(rows))
+            shown.update(len(rows))
     return np.split(values, np.cumsum([len(pairs) for pairs in lists])[:-1])
-
-
-# The balanced sampling: every image is decoded once, scored against its neighbours, and let go
-
-
-class Ring:
-    """The pairs of :func:`ring_pairs`, made as images arrive one by one, so that none is needed for long.
-
-    Attributes
-    ----------
-    count : int
-        Images that have arrived.
-    """
-
-    def __init__(self, per_image: int) -> None:
-        self.per_image, self.count = per_image, 0
-        self._first: list[int] = []
-        self._last: list[int] = []
-
-    def arrive(self, image: int) -> list[tuple[int, int, int, int]]:
-        """The next image's pairs with those before it: their places in the ring, and their numbers."""
-        earlier = enumerate(reversed(self._last), start=1)
-        made = [(self.count, self.count - back, image, other) for back, other in earlier]
-        if self.count < self.per_image:
-            self._first.append(image)
-        self._last = [*self._last, image][-self.per_image :]
-        self.count += 1
-        return made
-
-    def close(self) -> list[tuple[int, int, int, int]]:
-        """The pairs that join the end to the beginning; of a small ring, those that are still missing."""
-        n, reach = self.count, self.per_image
-        return [
-            (place, n - back, image, other)
-            for place, image in enumerate(self._first)
-            for back, other in enumerate(reversed(self._last), start=1)
-            # Step from the end over to `place`; not one that was made on the way.
-            if place + back <= reach and n - back - place > reach
-        ]
-
-    @property
-    def kept(self) -> list[int]:
-        """Numbers of the images that later pairs may need."""
-        return [*self._first, *self._last]
-
-
-def _in_one_pass(
-    images: ImageSet,
-    decoded: Iterable[tuple[int, np.ndarray | Skipped]],
-    group_of_class: np.ndarray,
-    groups: int,
-    per_image: int,
-    convention: Convention,
-    options: dict,
-) -> tuple[list[Sample], list[Skipped]]:
-    """A ring over the whole set and one in each super-class; images come in random order.
-
-    In memory are a chunk of images and those that the rings keep.
-    """
-    rings = [Ring(per_image) for _ in range(groups + 1)]
-    labels: list[list[int]] = [[] for _ in rings]
-    pairs: list[list[np.ndarray]] = [[np.empty((0, 2), np.int64)] for _ in rings]
-    values: list[list[np.ndarray]] = [[np.empty(0)] for _ in rings]
-    pixels: dict[int, np.ndarray] = {}
-    waiting: list[tuple[int, ...]] = []  # ring, and a pair of it
-    skipped, count, fresh = [], 0, 0
-
-    def flush() -> None:
-        table, numbers = np.array(waiting, np.int64).reshape(-1, 5), np.array(sorted(pixels))
-        if len(table):
-            stack, local = np.stack([pixels[k] for k in numbers]), np.searchsorted(numbers, table[:, 3:])
-            scores = np.empty(len(table))
-            for rows, part in score_pairs(stack, local, convention, shape=stack.shape[1:], **options):
-                scores[rows] = part
-            for ring in np.unique(table[:, 0]):
-                mine = table[:, 0] == ring
-                pairs[ring].append(table[mine, 1:3])
-                values[ring].append(scores[mine])
-        waiting.clear()
-        kept = {number for ring in rings for number in ring.kept}
-        for number in pixels.keys() - kept:
-            del pixels[number]
-
-    for index, result in decoded:
-        if isinstance(result, Skipped):
-            skipped.append(result)
-            continue
-        label = int(images.labels[index])
-        pixels[count] = result
-        for ring in (0, int(group_of_class[label]) + 1):
-            waiting += [(ring, *pair) for pair in rings[ring].arrive(count)]
-            labels[ring].append(label)
-        count, fresh = count + 1, fresh + 1
-        if fresh >= max(CHUNK, len(pixels) // 2):
-            flush()
-            fresh = 0
-    for number, ring in enumerate(rings):
-        waiting += [(number, *pair) for pair in ring.close()]
-    flush()
-    samples = [
-        Sample(np.concatenate(p), np.concatenate(v), np.array(found, np.int64))
-        for p, v, found in zip(pairs, values, labels, strict=True)
-    ]
-    return samples, skipped
-
-
-# The record kind "metric": photographs that are not part of this project, measured where they are at hand
-
-RECORD = {
-    "pairs": "2n",  # the paper's
-    "seed": 0,
-    "sizes": (32, 64, 128),  # the paper's convention at other sizes
-    "conventions": ("wang2004", "authors32", "global", "rgb"),
-    "smooth_images": 200,  # of each super-class; the share of smooth windows is a mean over them
-}
-
-
-def smooth_share(images: ImageSet, *, each: int, seed: int = 0) -> dict[str, float]:
-    """Share of 7x7 windows whose standard deviation is below sqrt(C2) = 7.65, by super-class.
-
-    There the constant C2 weighs more than the image, and Eq. 1 tends to one whatever is shown.
-
-    Parameters
-    ----------
-    each : int
-        Images looked at in each super-class.
-    """
-    from scipy.ndimage import uniform_filter
-
-    paper, rng, shares = convention_named("paper"), np.random.default_rng(seed), {}
-    for name, members in images.hierarchy.members(images.labels, images.classes).items():
-        found = []
-        for index in rng.choice(members, min(each, len(members)), replace=False):
-            x = paper.prepare(images.image(int(index), size=paper.size)).astype(float)
-            variance = uniform_filter(x * x, paper.win_size) - uniform_filter(x, paper.win_size) ** 2
-            found.append(float((variance[3:-3, 3:-3] < paper.constants()[1]).mean()))
-        shares[name] = float(np.mean(found))
-    return shares
-
-
-def record_content(images: ImageSet, settings: Mapping[str, Any] = RECORD) -> dict[str, Any]:
-    """What a record of an image set holds: the metric under several conventions and sizes, and more.
-
-    Returns
-    -------
-    dict
-        ``similarity`` (as ``to_dict``), ``by_convention`` (rows of ``to_row``, the paper's first),
-        ``trace`` (the running mean of the whole set and of the largest super-class), ``smooth``.
-    """
-    paper = convention_named("paper")
-    others = [replace(paper, name=f"paper at {size} px", size=size) for size in settings["sizes"]]
-    options = {"pairs": settings["pairs"], "seed": settings["seed"]}
-    found = [measure(images, convention=c, **options) for c in (paper, *others, *settings["conventions"])]
-    first = found[0]
-    return {
-        "similarity": first.to_dict(),
-        "by_convention": [one.to_row() for one in found],
-        "trace": {name: first.samples[name].trace().to_dict("list") for name in ("", first.argmax)},
-        "smooth": smooth_share(images, each=settings["smooth_images"], seed=settings["seed"]),
-    }
-
-
-def record(name: str, *, root: str | Path) -> Path:
-    """Measure one of the paper's data sets below `root`, such as ``"flowers"``, and record it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is not there; the message says how to obtain it.
-    """
-    from gmaug import runs
-
-    images, start = open_images(name, root=root), time.perf_counter()
-    found = record_content(images, RECORD)
-    return runs.write_record(
-        "metric",
-        name,
-        found,
-        settings=RECORD,
-        data={"name": name, "images": len(images), "hash": runs.files_hash(images.paths)},
-        seconds=time.perf_counter() - start,
-        device=f"cpu, {cores()} threads",
-    )
-
-
-def search_conventions(
-    sets: Mapping[str, ImageSet], *, images: int = 600, seed: int = 0, progress: bool = False
-) -> list[dict[str, Any]]:
-    """The metric of image sets under every combination of window, size and fit, in grey.
-
-    Parameters
-    ----------
-    sets : mapping of str to ImageSet
-    images : int
-        Random images of each set that are looked at.
-
-    Returns
-    -------
-    list of dict
-        ``window``, ``size``, ``fit``, and for each set ``NAME merge``, ``NAME sup_sub``.
-    """
-    rng = np.random.default_rng(seed)
-    some = {}
-    for name, whole in sets.items():
-        chosen = rng.choice(len(whole), min(images, len(whole)), replace=False)
-        some[name] = whole.subset(np.sort(chosen))
-    windows = {
-        "7x7": {},
-        "11x11": {"win_size": 11},
-        "Gaussian": {"window": "gaussian", "win_size": 11, "covariance": "population"},
-        "whole image": {"window": "global", "covariance": "population"},
-    }
-    rows = []
-    for size, fit in product((32, 64, 128, 224), ("crop", "stretch")):
-        for window, options in windows.items():
-            convention = Convention(size=size, fit=fit, **options)
-            row: dict[str, Any] = {"window": window, "size": size, "fit": fit}
-            for name, part in some.items():
-                found = measure(part, convention=convention, seed=seed, progress=progress)
-                row[f"{name} merge"] = found.ssim_merge_cls.value
-                row[f"{name} sup_sub"] = found.ssim_sup_sub_cls.value
-            rows.append(row)
-    return rows
-
-
-def record_search(names: Iterable[str] = ("flowers", "scene"), *, root: str | Path) -> Path:
-    """Record :func:`search_conventions` on the paper's data sets below `root`."""
-    from gmaug import runs
-
-    sets, start = {name: open_images(name, root=root) for name in names}, time.perf_counter()
-    rows = search_conventions(sets)
-    return runs.write_record(
-        "conventions",
-        "search",
-        rows,
-        settings={"images": 600, "seed": 0, "pairs": "2n"},
-        data={
-            "name": " and ".join(sets),
-            "images": sum(map(len, sets.values())),
-            "hash": runs.digest(*(runs.files_hash(images.paths) for images in sets.values())),
-        },
-        seconds=time.perf_counter() - start,
-        device=f"cpu, {cores()} threads",
-    )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -358,7 +359,8 @@ FAMILIES = {
 }
 
 
-OTHERS = ("similarity", "generators", "recognition", "summary")  # what is recorded and is no cell
+# what is recorded and is no cell
+OTHERS = ("metric", "conventions", "similarity", "generators", "recognition", "summary")
 
 
 def settings_of(name: str, **changes: Any) -> CellSettings:
@@ -478,6 +480,9 @@ def ready(listed: Iterable[Cell]) -> tuple[list[Cell], dict[str, int]]:
     return there, missing
 
 
+# The metric
+
+
 def similarity(name: str, data: Path | None = None, *, seed: int = 0) -> Path:
     """Record the metric of a set's training images, in the paper's convention: Fig. 7's abscissa."""
     from gmaug.similarity import measure
@@ -489,6 +494,99 @@ def similarity(name: str, data: Path | None = None, *, seed: int = 0) -> Path:
     return runs.write_record(
         "similarity", name, content, settings={"seed": seed}, data=about, seconds=seconds
     )
+
+
+METRIC = {
+    "pairs": "2n",  # the paper's
+    "seed": 0,
+    "sizes": (32, 64, 128),  # the paper's convention at other sizes
+    "conventions": ("wang2004", "authors32", "global", "rgb"),
+    "smooth_images": 200,  # of each super-class; the share of smooth windows is a mean over them
+}
+SEARCH = {"images": 600, "seed": 0, "pairs": "2n"}  # images of each set
+
+
+def metric(names: Iterable[str], data: Path | None = None, *, conventions: bool = False) -> Path:
+    """Record the metric of one of the paper's data sets, or the search of conventions on several."""
+    from gmaug.datasets import open_images
+
+    begun, names = time.perf_counter(), list(names)
+    sets = {name: open_images(name, root=data or "data") for name in names}
+    hashes = [runs.files_hash(images.paths) for images in sets.values()]
+    content = search_conventions(sets) if conventions else metric_content(sets[names[0]])
+    about = {
+        "name": " and ".join(sets),
+        "images": sum(map(len, sets.values())),
+        "hash": runs.digest(*hashes) if conventions else hashes[0],
+    }
+    kind, title = ("conventions", "search") if conventions else ("metric", names[0])
+    seconds = time.perf_counter() - begun
+    settings = SEARCH if conventions else METRIC
+    return runs.write_record(kind, title, content, settings=settings, data=about, seconds=seconds)
+
+
+def metric_content(images: Any) -> dict[str, Any]:
+    """``similarity``; ``by_convention``, the paper's first; ``trace``, the running means; ``smooth``."""
+    from gmaug.similarity import measure
+    from gmaug.ssim import convention_named
+
+    paper, options = convention_named("paper"), {key: METRIC[key] for key in ("pairs", "seed")}
+    others = [replace(paper, name=f"paper at {size} px", size=size) for size in METRIC["sizes"]]
+    found = [measure(images, convention=c, **options) for c in (paper, *others, *METRIC["conventions"])]
+    first = found[0]
+    return {
+        "similarity": first.to_dict(),
+        "by_convention": [one.to_row() for one in found],
+        "trace": {name: first.trace(name).to_dict("list") for name in ("", first.argmax)},
+        "smooth": smooth_share(images, each=METRIC["smooth_images"]),
+    }
+
+
+def smooth_share(images: Any, *, each: int, seed: int = 0) -> dict[str, float]:
+    """Share of 7x7 windows with a standard deviation below sqrt(C2) = 7.65, by super-class.
+
+    There the constant C2 weighs more than the image, and Eq. 1 tends to one whatever is shown. At most
+    `each` images of a super-class are looked at.
+    """
+    from scipy.ndimage import uniform_filter
+
+    from gmaug.ssim import convention_named
+
+    paper, rng, shares = convention_named("paper"), np.random.default_rng(seed), {}
+    for name, members in images.hierarchy.members(images.labels, images.classes).items():
+        found = []
+        for index in rng.choice(members, min(each, len(members)), replace=False):
+            x = paper.prepare(images.image(int(index), size=paper.size)).astype(float)
+            variance = uniform_filter(x * x, paper.win_size) - uniform_filter(x, paper.win_size) ** 2
+            found.append(float((variance[3:-3, 3:-3] < paper.constants()[1]).mean()))
+        shares[name] = float(np.mean(found))
+    return shares
+
+
+def search_conventions(sets: dict[str, Any]) -> list[dict[str, Any]]:
+    """The metric of some images of each set under every combination of window, size and fit, in grey."""
+    from gmaug.similarity import measure
+    from gmaug.ssim import Convention
+
+    rng, some = np.random.default_rng(SEARCH["seed"]), {}
+    for name, whole in sets.items():
+        chosen = rng.choice(len(whole), min(SEARCH["images"], len(whole)), replace=False)
+        some[name] = whole.subset(np.sort(chosen))
+    windows = {
+        "7x7": {},
+        "11x11": {"win_size": 11},
+        "Gaussian": {"window": "gaussian", "win_size": 11, "covariance": "population"},
+        "whole image": {"window": "global", "covariance": "population"},
+    }
+    rows = []
+    for size, fit, window in product((32, 64, 128, 224), ("crop", "stretch"), windows):
+        convention = Convention(size=size, fit=fit, **windows[window])
+        rows.append({"window": window, "size": size, "fit": fit})
+        for name, part in some.items():
+            found = measure(part, convention=convention, seed=SEARCH["seed"], progress=False)
+            rows[-1][f"{name} merge"] = found.ssim_merge_cls.value
+            rows[-1][f"{name} sup_sub"] = found.ssim_sup_sub_cls.value
+    return rows
 
 
 def experiment_table(folder: Path | None = None) -> pd.DataFrame:
@@ -556,6 +654,11 @@ def _main(options: argparse.Namespace) -> int:
     for name in options.sets or ():
         base_of(name)
     begun, failed = time.perf_counter(), 0
+    if "metric" in options.what:
+        for name in options.sets or ("flowers", "scene"):
+            print(metric([name], options.data), flush=True)
+    if "conventions" in options.what:
+        print(metric(options.sets or ("flowers", "scene"), options.data, conventions=True), flush=True)
     if "similarity" in options.what:
         for name in options.sets or SETS:
             print(similarity(name, options.data), flush=True)

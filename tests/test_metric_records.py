@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from pictures import textures, write_folder
 
-from gmaug import runs, similarity
+from gmaug import runs, studies
 from gmaug.datasets.base import ArrayImages
+from gmaug.similarity import measure
 
 TINY = {"pairs": "2n", "seed": 0, "sizes": (32,), "conventions": ("wang2004", "global"), "smooth_images": 4}
 
@@ -16,11 +17,12 @@ SEARCHED = 0.1955400
 SMOOTH = [0.6547639, 0.3539633, 0.3515329]
 
 
-def test_the_code_behind_a_record_gives_these_numbers():
+def test_the_code_behind_a_record_gives_these_numbers(monkeypatch):
     """Whoever changes them has to measure the recorded photographs again (python -m gmaug record metric)."""
     images = textures(24, 40)
     images[:9] = images[:9] // 4 + textures(1, 40, seed=7) // 2  # alike
-    found = similarity.record_content(ArrayImages(images, np.repeat([0, 1, 2], [9, 8, 7])), TINY)
+    monkeypatch.setattr(studies, "METRIC", TINY)
+    found = studies.metric_content(ArrayImages(images, np.repeat([0, 1, 2], [9, 8, 7])))
     rows = {row["convention"]: row for row in found["by_convention"]}
     assert list(rows) == ["paper", "paper at 32 px", "wang2004", "global"]
     values = [row[column] for row in rows.values() for column in ("merge", "sup_sub")]
@@ -45,19 +47,20 @@ def test_a_record_says_what_was_measured():
 
 def test_a_folder_can_be_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "RECORDED", tmp_path / "recorded")
-    monkeypatch.setattr(similarity, "RECORD", TINY)
+    monkeypatch.setattr(studies, "METRIC", TINY)
     write_folder(tmp_path / "data" / "flowers", {"daisy": 5, "rose": 6})
-    path = similarity.record("flowers", root=tmp_path / "data")
+    path = studies.metric(["flowers"], tmp_path / "data")
     assert path == tmp_path / "recorded" / "metric" / "flowers.json"
     record = runs.read_record("metric", "flowers")
     assert record["data"]["images"] == 11
-    now = similarity.measure(tmp_path / "data" / "flowers", seed=record["settings"]["seed"])
+    now = measure(tmp_path / "data" / "flowers", seed=record["settings"]["seed"])
     assert record["content"]["by_convention"][0] == pytest.approx(now.to_row())
 
 
-def test_the_search_of_conventions_tries_each_once():
+def test_the_search_of_conventions_tries_each_once(monkeypatch):
     images = ArrayImages(textures(12, 40), np.repeat([0, 1], 6))
-    found = similarity.search_conventions({"toy": images}, images=10)
+    monkeypatch.setattr(studies, "SEARCH", studies.SEARCH | {"images": 10})
+    found = studies.search_conventions({"toy": images})
     assert len({(row["window"], row["size"], row["fit"]) for row in found}) == len(found) == 32
     nearest = next(row for row in found if (row["window"], row["size"], row["fit"]) == ("7x7", 224, "crop"))
     assert nearest["toy merge"] == pytest.approx(SEARCHED, abs=1e-6)

@@ -11,7 +11,7 @@ from PIL import Image
 from gmaug.datasets import open_images
 from gmaug.datasets.base import ArrayImages
 from gmaug.hierarchy import Hierarchy
-from gmaug.similarity import PixelStore, all_pairs, estimate, left_out, measure, random_pairs, ring_pairs
+from gmaug.similarity import all_pairs, estimate, left_out, measure, random_pairs, ring_pairs
 from gmaug.ssim import Convention, ssim
 
 SMALL = Convention(name="small", size=16)
@@ -80,7 +80,7 @@ def test_too_few_images_are_an_error(counts):
 
 def test_the_scratch_file_changes_nothing(monkeypatch):
     plain = measure(toy(), convention=SMALL, progress=False)
-    monkeypatch.setattr("gmaug.similarity.PixelStore", lambda n: PixelStore(n, memory=100))
+    monkeypatch.setattr("gmaug.similarity.STORE_BYTES", 100)
     monkeypatch.setattr("gmaug.ssim.HELD_BYTES", 5 * 7 * 256)
     assert measure(toy(), convention=SMALL, progress=False).to_dict() == plain.to_dict()
 
