@@ -2,22 +2,26 @@
 
 A generator is trained on a base set alone (closed set) or on further images too (open set). Classifiers
 are trained on the base, on the base with further real images and on the base with generated ones, for
-equally many steps and for equally many epochs. ``python -m gmaug.equivalence_study SET`` records it.
+equally many steps and for equally many epochs. ``python -m gmaug record equivalence --sets SET`` records it.
 
 By our reading of the abstract of arXiv 2508.09550, whose full text was not at hand.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from gmaug import runs
 from gmaug.equivalence import Curve, equivalents
+from gmaug.experiment import CellSettings, Outcome, Trial
 
 # The sets
 
@@ -69,10 +73,8 @@ def open_task(
         A garden, which can draw as many further images as are wanted; ``"cifar10"``; ``"cifar10-five"``,
         its classes 0 to 4 alone, so that the others are left for the open set; or ``"ham10000"``, of
         which a fifth is the test set.
-    base : int
-        Images of the base.
-    seed : int
-        Which base and further images; the test images are the same for every seed.
+    base, seed : int
+        Images of the base, and which ones; the test images are the same for every seed.
     most : float
         At most so many times the base are kept as further images; photographs may hold fewer.
     size : int
@@ -82,13 +84,6 @@ def open_task(
     open_set : bool
         Add images for the generator alone: the other gardens' (as many as the base holds of each), or the
         other classes of CIFAR-10.
-
-    Raises
-    ------
-    ValueError
-        If the base is larger than the set, or the set has no images for the open set.
-    FileNotFoundError
-        If the photographs are not there.
     """
     rng, extra = np.random.default_rng((7, seed)), None
     if name in ("cifar10", "cifar10-five", "ham10000"):
@@ -148,27 +143,14 @@ Score = Callable[..., dict[str, float]]
 def resnet_score(
     images: np.ndarray, labels: np.ndarray, test: tuple[np.ndarray, np.ndarray], *, steps: int, seed: int
 ) -> dict[str, float]:
-    """Train a ResNet18 from scratch, as it is set for images of this size, and measure it.
+    """``accuracy``, ``balanced_accuracy`` and ``auroc``, in [0, 1], of a ResNet18 trained from scratch."""
+    from gmaug.experiment.cells import Material, measured
 
-    Returns
-    -------
-    dict
-        ``accuracy``, ``balanced_accuracy`` (the mean over classes) and ``auroc`` (one class against the
-        rest, the mean over classes), in [0, 1].
-    """
-    from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-
-    from gmaug.classifiers import ResNet18, settings_for
-
-    model = ResNet18(settings_for("resnet18", shape=images.shape[1:3]))
-    model.fit(images, labels, classes=np.unique(test[1]), seed=seed, steps=steps)
-    chances = model.predict_proba(test[0])
-    found = model.classes_[chances.argmax(axis=1)]
-    return {
-        "accuracy": float((found == test[1]).mean()),
-        "balanced_accuracy": float(balanced_accuracy_score(test[1], found)),
-        "auroc": float(roc_auc_score(np.eye(len(model.classes_))[test[1]], chances)),
-    }
+    classes = tuple(map(str, np.unique(test[1])))
+    trial = Trial(images, labels, None, len(classes), CellSettings(images.shape[1], steps=steps), seed)
+    material = Material("", classes, (images, labels), None, test)
+    found = measured(Outcome(trial.train()), trial, material)
+    return {"accuracy": found["top1"], **{name: found[name] for name in ("balanced_accuracy", "auroc")}}
 
 
 def cells(
@@ -226,15 +208,8 @@ def cells(
         images, labels = (np.concatenate([a, b[:amount]]) for a, b in zip((x, y), more, strict=True))
         length = round(steps * len(labels) / n) if schedule == "epochs" else steps
         found = score(images, labels, task.test, steps=length, seed=seed)
-        about = {
-            "base": n,
-            "kind": kind,
-            "amount": amount,
-            "schedule": schedule,
-            "steps": length,
-            "seed": seed,
-        }
-        yield about | found
+        about = {"base": n, "kind": kind, "amount": amount, "schedule": schedule}
+        yield about | {"steps": length, "seed": seed} | found
 
 
 def equivalence_cells(
@@ -250,8 +225,8 @@ def equivalence_cells(
     size: int = 32,
     root: Any = "data",
     score: Score = resnet_score,
-    folder: Any = None,
-) -> Any:
+    folder: Path | None = None,
+) -> Path:
     """Train a generator on one base, run its cells and record them; go on where a killed run stopped.
 
     Parameters
@@ -264,8 +239,6 @@ def equivalence_cells(
         best moment neither: the set is closed.
     steps, amounts, score
         As :func:`cells` has them.
-    folder : path, optional
-        Of the records; ``notebooks/recorded`` by default.
 
     Returns
     -------
@@ -273,13 +246,11 @@ def equivalence_cells(
         The record, of kind ``equivalence``: ``cells`` (written after each) and ``differences``
         (:func:`differences` of the generated images).
     """
-    import time
-
-    from gmaug import runs
-
-    keys = ("name", "base", "seed", "generator", "kimg", "steps", "amounts", "open_set", "size")
-    given = locals()
-    settings = runs.plain({key: given[key] for key in keys})
+    given = {
+        "name": name, "base": base, "seed": seed, "generator": generator, "kimg": kimg, "steps": steps,
+        "amounts": amounts, "open_set": open_set, "size": size,
+    }  # fmt: skip
+    settings = runs.plain(given)
     title = f"{name}_{base}_{generator}_{'open' if open_set else 'closed'}_{seed}"
     rows, spent, start = [], 0.0, time.perf_counter()
     try:
@@ -294,15 +265,8 @@ def equivalence_cells(
         rows, spent = kept["content"]["cells"], kept["made"]["seconds"]
         if "differences" in kept["content"]:
             return runs.record_path("equivalence", title, folder=folder)
-    task = open_task(
-        name,
-        base=base,
-        seed=seed,
-        most=max(map(max, amounts.values())),
-        size=size,
-        root=root,
-        open_set=open_set,
-    )
+    most = max(map(max, amounts.values()))
+    task = open_task(name, base=base, seed=seed, most=most, size=size, root=root, open_set=open_set)
     data = {"name": name, "images": base, "hash": runs.digest(*task.base)}
 
     def keep(**content: Any) -> Any:
@@ -335,25 +299,8 @@ def fitted(task: Task, generator: str, *, kimg: float, seed: int, checkpoint: An
 def curves(cells: pd.DataFrame, *, base: int, schedule: str, score: str = "accuracy") -> tuple[Curve, Curve]:
     """The two curves of a table of cells, as :func:`cells` gives them.
 
-    Parameters
-    ----------
-    cells : DataFrame
-        Columns ``base``, ``kind`` (``"base"``, ``"real"`` or ``"synthetic"``), ``amount``, ``schedule``,
-        ``seed`` and `score`; of one set and one generator.
-    base : int
-    schedule : {"steps", "epochs"}
-    score : str
-        Which column is the accuracy.
-
-    Returns
-    -------
-    (Curve, Curve)
-        Of real and of generated images, over the seeds that have every cell of both.
-
-    Raises
-    ------
-    ValueError
-        If no seed is complete.
+    `cells` are of one set and one generator; `score` is the column that is the accuracy. The curves, of real
+    and of generated images, are over the seeds that have every cell of both; ValueError if there is none.
     """
     rows = cells[(cells["base"] == base) & ((cells["schedule"] == schedule) | (cells["kind"] == "base"))]
     wide = rows.pivot_table(index="seed", columns=["kind", "amount"], values=score).dropna()
@@ -367,8 +314,6 @@ def curves(cells: pd.DataFrame, *, base: int, schedule: str, score: str = "accur
 
 def recorded_cells(*, folder: Path | None = None) -> pd.DataFrame:
     """All recorded cells, with ``name``, ``generator`` and ``open_set`` of each; empty if there are none."""
-    from gmaug import runs
-
     rows = []
     for title in runs.record_names("equivalence", folder=folder):
         record = runs.read_record("equivalence", title, folder=folder)
@@ -382,18 +327,11 @@ def rates(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Equivalent numbers of every set, generator, base and schedule of a table of cells.
 
-    Parameters
-    ----------
-    cells : DataFrame
-        As :func:`recorded_cells` gives it.
-    seed, **options
-        As :func:`equivalents` has them.
-
     Returns
     -------
     (DataFrame, list of str)
-        Rows of :func:`equivalents` with ``name``, ``generator``, ``open_set`` and ``schedule``; and why
-        others are missing.
+        Rows of :func:`gmaug.equivalence.equivalents`, which takes the `options`, with ``name``,
+        ``generator``, ``open_set`` and ``schedule``; and why others are missing.
     """
     found, missing = [], []
     keys = ["name", "generator", "open_set", "base"]
@@ -501,22 +439,9 @@ def memorisation(
 
 
 def differences(task: Task, fake: np.ndarray, *, seed: int) -> dict[str, Any]:
-    """How generated images differ from the further real ones of a task, in numbers.
-
-    Parameters
-    ----------
-    task : Task
-        Its test images train the classifier whose features are used: it sees neither side.
-    fake : ndarray of uint8, shape (n, h, w, 3)
-    seed : int
-
-    Returns
-    -------
-    dict
-        ``told_apart`` (accuracy of a net on pixels), ``told_apart_features`` (of a linear classifier on
-        features of a classifier of the real classes), ``frechet`` and ``frechet_floor`` (real against
-        real), ``precision``, ``recall``, ``density``, ``coverage`` and ``memorisation``.
-    """
+    """How generated images differ from the further real ones of a task, in numbers: :func:`told_apart` by
+    pixels and by features, the Fréchet distance (``frechet_floor``: real against real), precision and its
+    kin, and :func:`memorisation`. The test images train the classifier whose features are used."""
     from gmaug.generators.quality import frechet, manifold, train_extractor
 
     judge = train_extractor(*task.test, seed=seed, threads=1)
@@ -539,38 +464,34 @@ def differences(task: Task, fake: np.ndarray, *, seed: int) -> dict[str, Any]:
 # The command
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """``python -m gmaug.equivalence_study SET``: run and record the experiment's cells of a set."""
-    import argparse
-
-    from gmaug.progress import track
-
-    parser = argparse.ArgumentParser(prog="python -m gmaug.equivalence_study", description=main.__doc__)
-    parser.add_argument("set", help="a garden (middle, ...), cifar10, cifar10-five or ham10000")
-    parser.add_argument("--bases", type=int, nargs="+", default=[225, 450, 900])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--generator", default="cgan", choices=["cgan", "diffusion"])
-    parser.add_argument("--kimg", type=float, default=100.0, help="length of its training (default 100)")
-    parser.add_argument("--steps", type=int, default=400, help="gradient steps on the base (default 400)")
+def add_options(parser: Any) -> None:
+    """Add to ``python -m gmaug record`` what only ``equivalence`` takes."""
+    group = parser.add_argument_group(
+        "of equivalence", "sets: a garden, cifar10, cifar10-five or ham10000; --steps: on the base (400)"
+    )
+    group.add_argument("--bases", type=int, nargs="+", default=[225, 450, 900], metavar="N")
+    group.add_argument("--kimg", type=float, default=100.0, help="length of the generator's training (100)")
     for schedule, multiples in AMOUNTS.items():
         said = f"multiples of the base added with {schedule} fixed (default {' '.join(map(str, multiples))})"
-        parser.add_argument(f"--{schedule}-fixed", type=float, nargs="*", default=multiples, help=said)
-    parser.add_argument("--open", dest="open_set", action="store_true", help="train the generator on more")
-    parser.add_argument("--size", type=int, default=32, help="pixels (default 32)")
-    parser.add_argument("--data", dest="root", default="data", help="folder of the photographs")
-    parser.add_argument("--out", dest="folder", default=None, help="folder of the records")
-    options = vars(parser.parse_args(arguments))
-    name, bases, seeds = (options.pop(key) for key in ("set", "bases", "seeds"))
-    multiples = {schedule: options.pop(f"{schedule}_fixed") for schedule in AMOUNTS}
-    options["amounts"] = {schedule: tuple(found) for schedule, found in multiples.items() if found}
-    if not options["amounts"]:
-        parser.error("no amounts: give --steps-fixed or --epochs-fixed one number or more")
-    if options["folder"] is not None:
-        options["folder"] = Path(options["folder"])
-    for seed, base in track([(s, b) for s in seeds for b in bases], desc=f"equivalence, {name}"):
-        print(equivalence_cells(name, base=base, seed=seed, **options), flush=True)
-    return 0
+        group.add_argument(
+            f"--{schedule}-fixed", type=float, nargs="*", default=multiples, metavar="X", help=said
+        )
+    group.add_argument("--open", dest="open_set", action="store_true", help="train the generator on more")
+    group.add_argument("--size", type=int, default=32, help="pixels (default 32)")
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+def record(options: Any) -> None:
+    """Run and record the experiment's cells of some sets, as the command line asks."""
+    given = {schedule: getattr(options, f"{schedule}_fixed") for schedule in AMOUNTS}
+    amounts = {schedule: tuple(found) for schedule, found in given.items() if found}
+    if not amounts:
+        raise ValueError("no amounts: give --steps-fixed or --epochs-fixed one number or more")
+    about = {"kimg": options.kimg, "steps": options.steps or 400, "open_set": options.open_set}
+    about |= {"size": options.size, "root": options.data or "data", "folder": options.folder}
+    wanted = product(options.sets or ("middle",), options.generators or ("cgan",), options.seeds or range(3))
+    for (name, generator, seed), base in product(wanted, options.bases):
+        if options.list:
+            print(f"equivalence: {name} base {base} {generator} seed {seed}")
+            continue
+        options_of = {"base": base, "seed": seed, "generator": generator, "amounts": amounts}
+        print(equivalence_cells(name, **options_of, **about), flush=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmaug import runs
+from gmaug import equivalence_study, runs
 from gmaug.datasets.base import Splits
 from gmaug.datasets.garden import GARDENS, more, plant
 
@@ -360,7 +360,7 @@ FAMILIES = {
 
 
 # what is recorded and is no cell
-OTHERS = ("metric", "conventions", "similarity", "generators", "recognition", "summary")
+OTHERS = ("metric", "conventions", "similarity", "generators", "equivalence", "recognition", "summary")
 
 
 def settings_of(name: str, **changes: Any) -> CellSettings:
@@ -632,7 +632,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="default: those of the study")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="K", help="default: those of the study")
     parser.add_argument("--steps", type=int, metavar="N", help="gradient steps, instead of each set's own")
-    parser.add_argument("--generators", nargs="+", choices=KINDS, default=KINDS, help="which to train")
+    parser.add_argument("--generators", nargs="+", choices=KINDS, help="which to train")
     parser.add_argument("--checkpoints", type=Path, default=Path("runs/generators"), metavar="FOLDER",
                         help="of generators in training (default runs/generators)")  # fmt: skip
     parser.add_argument("--jobs", type=int, default=1, help="cells at once, a thread each (default 1)")
@@ -641,6 +641,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--folder", type=Path, help="of the records (default notebooks/recorded)")
     parser.add_argument("--again", action="store_true", help="also what is recorded already")
     parser.add_argument("--list", action="store_true", help="say what would be run, and end")
+    equivalence_study.add_options(parser)
     parser.set_defaults(function=_main)
 
 
@@ -651,6 +652,11 @@ def _main(options: argparse.Namespace) -> int:
         if len(options.what) > 1:
             raise ValueError("record recognition by itself: its sets and arms are others")
         return _record_recognition(options)
+    if "equivalence" in options.what:
+        if len(options.what) > 1:
+            raise ValueError("record equivalence by itself: its sets are others")
+        equivalence_study.record(options)
+        return 0
     for name in options.sets or ():
         base_of(name)
     begun, failed = time.perf_counter(), 0
@@ -714,7 +720,7 @@ def _record_generators(options: argparse.Namespace) -> None:
         for name in options.sets or SETS:
             if repetition and base_of(name)[0] not in GARDENS:
                 continue  # photographs are always the same
-            for kind in options.generators:
+            for kind in options.generators or KINDS:
                 there = kind in generator_titles(name, repetition)
                 state = "recorded" if there and not options.again else "to be trained"
                 print(f"{name} {kind} repetition {repetition}: {state}", flush=True)
