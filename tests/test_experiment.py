@@ -9,6 +9,7 @@ import pytest
 from blobs import SMALL, Generator, blobs, draw
 
 from gmaug import runs
+from gmaug.classifiers import ResNet18
 from gmaug.experiment import (
     ARMS,
     GENERATED,
@@ -188,6 +189,29 @@ AUROC = {
     "cgan-band": 0.6883,
     "cgan-vtss": 0.9071,
 }
+
+
+def test_the_pipelines_cell_tells_what_was_filled_up_and_which_round_it_is(records):
+    result = by_arm(records)["cgan-augcls"]
+    assert result["counts_after"] == [40, 40, 40]
+    assert np.add(result["accepted"], result["filled_up"]).tolist() == [0, 20, 32]
+    after = [one["after"] for one in result["rounds"]]
+    assert result["best_round"] == 1 + int(np.argmax(after))
+    assert result["improved"] == (max(after) > result["rounds"][0]["before"])
+
+
+def test_a_target_below_the_largest_class_is_drawn_evenly(monkeypatch):
+    seen, fit = [], ResNet18.fit
+
+    def watched(self, *rest, **options):
+        weights = options.get("sampling_weights")
+        seen.append(None if weights is None else np.bincount(rest[1], weights=weights).tolist())
+        return fit(self, *rest, **options)
+
+    monkeypatch.setattr(ResNet18, "fit", watched)
+    result = run_cell(cell("cgan-augcls", target=30), material())
+    assert result["counts_after"] == [40, 30, 30]
+    assert seen[-1] == pytest.approx([1, 1, 1])
 
 
 def test_the_same_cell_gives_the_same_result(records):

@@ -222,11 +222,15 @@ class Trial:
             parts.append(model.sample(labels[start : start + AT_ONCE], seed=int(state[0] >> 1)))
         return np.concatenate(parts), labels
 
+    def uneven(self, labels: np.ndarray) -> bool:
+        """Whether a set with these labels is to be drawn class by class: its classes are not of one size."""
+        return not self.settings.counts_epochs and len(set(np.bincount(labels).tolist()) - {0}) > 1
+
     def filled(self, added: tuple[np.ndarray, np.ndarray], **options: Any) -> Outcome:
         """The outcome of training on the set with these images in it."""
-        after = self.counts + np.bincount(added[1], minlength=self.classes)
-        balanced = not self.settings.counts_epochs and len(set(after[after > 0].tolist())) > 1
-        return Outcome(self.train(added=added, balanced=balanced, **options), after - self.counts)
+        balanced = self.uneven(np.concatenate([self.labels, added[1]]))
+        counts = np.bincount(added[1], minlength=self.classes)
+        return Outcome(self.train(added=added, balanced=balanced, **options), counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -402,21 +406,28 @@ def augcls(trial: Trial, generator: str) -> Outcome:
     s = trial.settings
     count = int((trial.counts + trial.wanted).sum())
     sampler = GMAugCls(
-        trial.generators[generator], _EvenDraws(trial.untrained(count), not s.counts_epochs),
+        trial.generators[generator], trial.untrained(count),
         sampling_strategy=s.target, score=s.score, alpha=s.alpha, epsilon=s.epsilon, rounds=s.rounds,
         budget=s.budget, prefit=True, steps=trial.steps(count), seed=trial.seed,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", QuotaNotMet)  # the record holds what was missing
-        labels = sampler.fit_resample(
+        images, labels = sampler.fit_resample(
             trial.images, trial.labels, validation=trial.validation, first=trial.selector
-        )[1]
-    after = np.bincount(labels, minlength=trial.classes)
-    fitted = {"accepted": sampler.accepted_, "rejected": sampler.rejected_, "missing": sampler.n_missing_}
+        )
+    fitted = {
+        "accepted": sampler.accepted_, "filled_up": sampler.filled_up_, "rejected": sampler.rejected_,
+        "missing": sampler.n_missing_,
+    }  # fmt: skip
     details: dict[str, Any] = {k: [v.get(c, 0) for c in range(trial.classes)] for k, v in fitted.items()}
+    details |= {"best_round": sampler.best_round_, "improved": sampler.improved_}
     details["selector_recall"] = trial.selector_recall
     details["rounds"] = [one.to_dict() for one in sampler.rounds_]
-    return Outcome(sampler.classifier_.model, after - trial.counts, details)
+    if trial.uneven(labels):  # a target below the largest class
+        added = sampler.is_synthetic_
+        return replace(trial.filled((images[added], labels[added])), details=details)
+    after = np.bincount(labels, minlength=trial.classes)
+    return Outcome(sampler.classifier_, after - trial.counts, details)
 
 
 @generated("confident")
@@ -532,24 +543,6 @@ def _with_mixes(
 ) -> Outcome:
     model = trial.train(added=added, balanced=True, extra=len(pairs))
     return Outcome(model, details={"pairs": pairs, "mixed_images": len(added[1]), **details})
-
-
-class _EvenDraws:
-    """A classifier that draws every class equally often, for GM-augCls, which knows nothing of draws."""
-
-    def __init__(self, model: Any, even: bool) -> None:
-        self.model, self.even = model, even
-
-    def fit(self, images: np.ndarray, labels: np.ndarray, **options: Any) -> _EvenDraws:
-        if self.even and len(set(np.bincount(labels).tolist()) - {0}) > 1:
-            options["sampling_weights"] = balancing_weights(labels)
-        self.model.fit(images, labels, **options)
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "model":
-            raise AttributeError(name)
-        return getattr(self.model, name)
 
 
 def _ceil(counts: np.ndarray) -> np.ndarray:
