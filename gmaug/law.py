@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,6 @@ from scipy import optimize, stats
 from gmaug import published
 
 # --- points ----------------------------------------------------------------------------------------
-
-GAINS = ("relative", "points", "error_reduction")
 
 
 def gains(original: np.ndarray, augmented: np.ndarray, *, kind: str = "relative") -> np.ndarray:
@@ -38,16 +35,12 @@ def gains(original: np.ndarray, augmented: np.ndarray, *, kind: str = "relative"
         ``relative`` is Table 5's: ``100 (new - old) / old``, which grows without bound as the
         original accuracy falls. ``points`` is the difference; ``error_reduction`` is
         ``100 (new - old) / (100 - old)``.
-
-    Raises
-    ------
-    ValueError
-        If `kind` is unknown, or an original accuracy is 0 (relative) or 100 (error reduction).
     """
     original, augmented = np.asarray(original, dtype=float), np.asarray(augmented, dtype=float)
-    if kind not in GAINS:
-        raise ValueError(f"kind={kind!r}; use one of {', '.join(GAINS)}")
-    base = {"relative": original, "points": 100.0 + 0.0 * original, "error_reduction": 100.0 - original}[kind]
+    bases = {"relative": original, "points": 100.0 + 0.0 * original, "error_reduction": 100.0 - original}
+    if kind not in bases:
+        raise ValueError(f"kind={kind!r}; use one of {', '.join(bases)}")
+    base = bases[kind]
     if np.any(base == 0):
         raise ValueError(f"a {kind} gain divides by zero here; use kind='points'")
     return 100.0 * (augmented - original) / base
@@ -56,12 +49,9 @@ def gains(original: np.ndarray, augmented: np.ndarray, *, kind: str = "relative"
 def paper_points(*, kind: str = "relative") -> pd.DataFrame:
     """The points of Fig. 7: eight for the cGAN, three for guided diffusion (GD), ResNet18.
 
-    Returns
-    -------
-    DataFrame
-        ``dataset``, ``model`` (``cGAN`` or ``GD``), ``ssim_sup_sub_cls``, ``ssim_merge_cls``,
-        ``original`` and ``augmented`` (percent), ``gain`` (percent, from Table 3, not rounded),
-        ``validation_images``. cGAN rows come first, in the order of Table 5.
+    Columns ``dataset``, ``model`` (``cGAN``, which come first, or ``GD``), ``ssim_sup_sub_cls``,
+    ``ssim_merge_cls``, ``original``, ``augmented`` and ``gain`` (percent, from Table 3, not rounded), and
+    ``validation_images``.
     """
     table = published.load("table3").merge(published.load("table5"), on="dataset")
     table = table.merge(published.training_sets()[["dataset", "validation_images"]], on="dataset")
@@ -78,13 +68,9 @@ def paper_points(*, kind: str = "relative") -> pd.DataFrame:
 
 
 def paper_predictors() -> pd.DataFrame:
-    """The paper's eight data sets with every predictor that is known for them.
+    """The paper's eight data sets with every predictor that is known for them (:data:`PREDICTORS`).
 
-    Returns
-    -------
-    DataFrame
-        ``dataset``; ``gain``, ``points`` and ``error_reduction`` (percent, cGAN with ResNet18, Table 3);
-        ``augmented``, ``validation_images``, and the columns of :data:`PREDICTORS`.
+    ``gain``, ``points`` and ``error_reduction`` are in percent, of the cGAN with ResNet18 (Table 3).
     """
     points = paper_points()
     frame = points[points["model"] == "cGAN"].drop(columns="model").reset_index(drop=True)
@@ -97,13 +83,8 @@ def paper_predictors() -> pd.DataFrame:
 def mae_points() -> pd.DataFrame:
     """What the pipeline does for the MAE classifier, by Table 3, with the same predictors.
 
-    Returns
-    -------
-    DataFrame
-        ``dataset``, ``ssim_sup_sub_cls``, ``enlargement``, ``original``, ``augmented`` and ``gain``
-        (percent), ``images`` (of the validation set), ``p`` (Fisher's exact test on the counts) and
-        ``possible``: whether both accuracies are those of a whole number of right images. 74.67 % of
-        Amphibians' 30 images is not, so its gain is not known and no test may use it.
+    ``p`` is Fisher's exact test on the counts, ``possible`` whether both accuracies are those of a whole
+    number of right images: 74.67 % of Amphibians' 30 is not, so its gain is not known and no test may use it.
     """
     table = published.load("table3")[["dataset", "original_mae", "cgan_augcls_mae"]]
     table.columns = ["dataset", "original", "augmented"]
@@ -126,16 +107,8 @@ def whole_images(percent: float, images: int) -> tuple[int, bool]:
 
 
 def impossible_cells() -> pd.DataFrame:
-    """Cells of Tables 3 and 4 that no whole number of right images gives.
+    """Cells of Tables 3 and 4 that no whole number of right images gives; ``attrs["cells"]`` of how many.
 
-    Returns
-    -------
-    DataFrame
-        ``dataset``, ``table``, ``column``, ``printed`` (percent), ``images``, ``right`` (nearest whole
-        number) and ``nearest`` (percent). ``attrs["cells"]`` is how many cells were looked at.
-
-    Notes
-    -----
     iNaturalist-2019 has 3 validation images a class, which is public. The sizes for flowers, scene
     and UTKFace were inferred from these same percentages, so for them the test is no news.
     """
@@ -165,14 +138,8 @@ _RATES = np.linspace(-60.0, 60.0, 241)
 class Fit:
     """A fitted curve; call it at new `x` (array or number) to get percent.
 
-    Attributes
-    ----------
-    model : str
-        Key of :data:`MODELS`.
-    parameters : mapping of str to float
-        ``amplitude`` (percent) and ``rate`` (per unit of x) of an exponential, ``intercept`` and
-        ``slope`` of a line, ``threshold``, ``below`` and ``above`` of a step, ``mean``; empty for
-        an isotonic fit.
+    Parameters are ``amplitude`` (percent) and ``rate`` (per unit of x) of an exponential, ``intercept`` and
+    ``slope`` of a line, ``threshold``, ``below`` and ``above`` of a step, ``mean``; isotonic has none.
     """
 
     model: str
@@ -211,13 +178,7 @@ def exponential(x: np.ndarray, y: np.ndarray) -> Fit:
 
 
 def log_linear(x: np.ndarray, y: np.ndarray) -> Fit:
-    """Least squares of ``log y`` on `x`: the same curve, every relative error weighing the same.
-
-    Raises
-    ------
-    ValueError
-        If a gain is not positive.
-    """
+    """Least squares of ``log y`` on `x`: the same curve, every relative error weighing the same."""
     x, y = _checked(x, y, least=2)
     if np.any(y <= 0):
         raise ValueError("log_linear needs positive gains; use 'exponential' where a gain is zero or below")
@@ -229,7 +190,7 @@ def line(x: np.ndarray, y: np.ndarray) -> Fit:
     """Least-squares straight line."""
     x, y = _checked(x, y, least=2)
     slope, intercept = _least_squares_line(x, y)
-    return Fit("line", _frozen(intercept=intercept, slope=slope), lambda at: intercept + slope * at)
+    return Fit("line", _floats(intercept=intercept, slope=slope), lambda at: intercept + slope * at)
 
 
 def step(x: np.ndarray, y: np.ndarray) -> Fit:
@@ -237,19 +198,15 @@ def step(x: np.ndarray, y: np.ndarray) -> Fit:
     x, y = _checked(x, y, least=2)
     values = np.unique(x)
     if len(values) == 1:
-        return Fit("step", _frozen(threshold=x[0], below=y.mean(), above=y.mean()), mean(x, y).curve)
-    best = None
+        return Fit("step", _floats(threshold=x[0], below=y.mean(), above=y.mean()), mean(x, y).curve)
+    splits = []
     for threshold in (values[:-1] + values[1:]) / 2:
         below, above = y[x < threshold].mean(), y[x > threshold].mean()
         lost = np.sum((y - np.where(x < threshold, below, above)) ** 2)
-        if best is None or lost < best[0]:
-            best = (lost, threshold, below, above)
-    _, threshold, below, above = best
-    return Fit(
-        "step",
-        _frozen(threshold=threshold, below=below, above=above),
-        lambda at: np.where(at < threshold, below, above),
-    )
+        splits.append((lost, threshold, below, above))
+    _, threshold, below, above = min(splits, key=lambda split: split[0])
+    parameters = _floats(threshold=threshold, below=below, above=above)
+    return Fit("step", parameters, lambda at: np.where(at < threshold, below, above))
 
 
 def published_step(x: np.ndarray, y: np.ndarray) -> Fit:
@@ -262,11 +219,8 @@ def published_step(x: np.ndarray, y: np.ndarray) -> Fit:
     threshold = published.THRESHOLDS["ssim_sup_sub_cls"]
     low = x <= threshold
     below, above = (float(y[side].mean()) if side.any() else float(y.mean()) for side in (low, ~low))
-    return Fit(
-        "published_step",
-        _frozen(threshold=threshold, below=below, above=above),
-        lambda at: np.where(at <= threshold, below, above),
-    )
+    parameters = _floats(threshold=threshold, below=below, above=above)
+    return Fit("published_step", parameters, lambda at: np.where(at <= threshold, below, above))
 
 
 def isotonic(x: np.ndarray, y: np.ndarray) -> Fit:
@@ -280,26 +234,25 @@ def isotonic(x: np.ndarray, y: np.ndarray) -> Fit:
     means = np.bincount(inverse, weights=y) / weights
     rising = len(values) > 1 and stats.kendalltau(x, y).statistic > 0
     levels = optimize.isotonic_regression(means, weights=weights, increasing=bool(rising)).x
-    return Fit("isotonic", _frozen(), lambda at: np.interp(at, values, levels))
+    return Fit("isotonic", _floats(), lambda at: np.interp(at, values, levels))
 
 
 def mean(x: np.ndarray, y: np.ndarray) -> Fit:
     """The mean gain whatever `x`: what a law has to beat."""
     _, y = _checked(x, y, least=1)
     level = float(y.mean())
-    return Fit("mean", _frozen(mean=level), lambda at: np.full_like(at, level))
+    return Fit("mean", _floats(mean=level), lambda at: np.full_like(at, level))
 
 
-MODELS: Mapping[str, Callable[[np.ndarray, np.ndarray], Fit]] = MappingProxyType(
-    {f.__name__: f for f in (exponential, log_linear, line, step, isotonic, mean)}
-)
-
+MODELS: dict[str, Callable[[np.ndarray, np.ndarray], Fit]] = {
+    f.__name__: f for f in (exponential, log_linear, line, step, isotonic, mean)
+}
 PAPER_MODELS = (*MODELS, published_step)
 """All of :data:`MODELS` and the step at the paper's own threshold."""
 
 
 def fit(x: np.ndarray, y: np.ndarray, *, model: Model = "exponential") -> Fit:
-    """Fit one of :data:`MODELS`.
+    """Fit one of :data:`MODELS`, or a function like those in it.
 
     Parameters
     ----------
@@ -308,12 +261,6 @@ def fit(x: np.ndarray, y: np.ndarray, *, model: Model = "exponential") -> Fit:
     y : array_like, shape (n,)
         Gain in percent.
     model : str or callable
-        A key of :data:`MODELS`, or a function like those in it.
-
-    Raises
-    ------
-    ValueError
-        If the model is unknown, lengths differ, a value is not finite, or points are too few.
     """
     if callable(model):
         return model(x, y)
@@ -336,64 +283,24 @@ def leave_one_out(x: np.ndarray, y: np.ndarray, *, model: Model = "exponential")
 
 
 def compare_models(x: np.ndarray, y: np.ndarray, *, models: Sequence[Model] = tuple(MODELS)) -> pd.DataFrame:
-    """In-sample fit and leave-one-out error of several models, best prediction first.
-
-    Returns
-    -------
-    DataFrame
-        ``model``, ``parameters`` (how many), ``r2`` and ``mae`` in sample, ``loo_mae`` and
-        ``loo_median`` (mean and median absolute leave-one-out error), percent.
-    """
+    """In-sample fit (``r2``, ``mae``) and leave-one-out error of models, the best prediction first."""
     x, y = _checked(x, y, least=3)
     rows = []
     for model in models:
         fitted, left_out = fit(x, y, model=model), leave_one_out(x, y, model=model)
         residual = y - fitted(x)
-        rows.append(
-            {
-                "model": fitted.model,
-                "parameters": len(fitted.parameters) or len(np.unique(fitted(x))),
-                "r2": 1.0 - np.sum(residual**2) / np.sum((y - y.mean()) ** 2),
-                "mae": np.mean(np.abs(residual)),
-                "loo_mae": np.mean(np.abs(y - left_out)),
-                "loo_median": np.median(np.abs(y - left_out)),
-            }
-        )
-    return pd.DataFrame(rows).sort_values("loo_mae", ignore_index=True)
-
-
-def threshold_rule(points: pd.DataFrame, *, worth: float = 10.0) -> pd.DataFrame:
-    """ "It works below a threshold", with the threshold found again without each data set.
-
-    Parameters
-    ----------
-    points : DataFrame
-        ``dataset``, ``ssim_sup_sub_cls`` and ``gain`` (percent).
-    worth : float
-        From which gain on it counts as working. Any value between 4.6 and 24.7 splits the paper's
-        eight alike.
-
-    Returns
-    -------
-    DataFrame
-        ``dataset``, ``works``, ``threshold`` (midway between the others' two groups), ``predicted``,
-        ``right``.
-    """
-    rows = []
-    for k, row in enumerate(points.itertuples(index=False)):
-        others = points.drop(index=points.index[k])
-        good, x = others["gain"] >= worth, others["ssim_sup_sub_cls"]
-        threshold = (x[good].max() + x[~good].min()) / 2
-        works, predicted = bool(row.gain >= worth), bool(row.ssim_sup_sub_cls < threshold)
-        rows.append((row.dataset, works, threshold, predicted, works == predicted))
-    return pd.DataFrame(rows, columns=["dataset", "works", "threshold", "predicted", "right"])
+        constants, error = len(fitted.parameters) or len(np.unique(fitted(x))), np.abs(y - left_out)
+        r2 = 1.0 - np.sum(residual**2) / np.sum((y - y.mean()) ** 2)
+        rows.append((fitted.model, constants, r2, np.mean(np.abs(residual)), error.mean(), np.median(error)))
+    columns = ["model", "parameters", "r2", "mae", "loo_mae", "loo_median"]
+    return pd.DataFrame(rows, columns=columns).sort_values("loo_mae", ignore_index=True)
 
 
 def _exponential_fit(model: str, at_low: float, rate: float, low: float) -> Fit:
     # Kept relative to the smallest x: with x in the hundreds the amplitude at 0 would overflow.
     with np.errstate(over="ignore"):
         amplitude = float(at_low * np.exp(np.clip(rate * low, -700, 700)))
-    return Fit(model, _frozen(amplitude=amplitude, rate=rate), lambda at: at_low * np.exp(-rate * (at - low)))
+    return Fit(model, _floats(amplitude=amplitude, rate=rate), lambda at: at_low * np.exp(-rate * (at - low)))
 
 
 def _least_squares_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -403,8 +310,8 @@ def _least_squares_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return slope, float(y.mean() - slope * x.mean())
 
 
-def _frozen(**values: float) -> Mapping[str, float]:
-    return MappingProxyType({name: float(value) for name, value in values.items()})
+def _floats(**values: float) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}
 
 
 def _checked(x: np.ndarray, y: np.ndarray, *, least: int) -> tuple[np.ndarray, np.ndarray]:
@@ -423,24 +330,12 @@ def _checked(x: np.ndarray, y: np.ndarray, *, least: int) -> tuple[np.ndarray, n
 
 @dataclass(frozen=True)
 class Band:
-    """A pointwise band around a curve.
+    """A pointwise band around a curve: arrays of shape (m,), percent."""
 
-    Attributes
-    ----------
-    x, low, median, high : ndarray, shape (m,)
-        Percent, at similarity `x`.
-    parameters : DataFrame
-        The curve's parameters, one row a draw.
-    level : float
-        Share of the draws between `low` and `high`.
-    """
-
-    x: np.ndarray
     low: np.ndarray
     median: np.ndarray
     high: np.ndarray
-    parameters: pd.DataFrame
-    level: float
+    parameters: pd.DataFrame  # of the curve, one row a draw
 
 
 def bootstrap_band(
@@ -449,7 +344,6 @@ def bootstrap_band(
     *,
     seed: int,
     redraw: str = "datasets",
-    x: str = "ssim_sup_sub_cls",
     model: Model = "exponential",
     draws: int = 2000,
     level: float = 0.95,
@@ -459,7 +353,7 @@ def bootstrap_band(
     Parameters
     ----------
     points : DataFrame
-        Columns `x`, ``original``, ``augmented`` (percent) and ``validation_images``, as
+        Columns ``ssim_sup_sub_cls``, ``original``, ``augmented`` (percent) and ``validation_images``, as
         :func:`paper_points` gives them.
     at : array_like, shape (m,)
         Where the band is wanted.
@@ -470,19 +364,12 @@ def bootstrap_band(
         of its data set and the few images it was measured on, and both are in what is redrawn: this is
         the band of the curve. ``images``: the data sets stay and their validation images are redrawn,
         binomially: how much of that band thirty images alone explain. The two must not be added.
-    x : str
-        Column of the predictor.
     model : str or callable
         What is fitted to each draw.
     draws : int
         Number of draws.
     level : float
         Coverage aimed at, 0 to 1.
-
-    Raises
-    ------
-    ValueError
-        If `level` or `redraw` is none of those.
 
     Notes
     -----
@@ -496,7 +383,7 @@ def bootstrap_band(
     if redraw not in ("datasets", "images"):
         raise ValueError(f"redraw={redraw!r}; use 'datasets' or 'images'")
     rng = np.random.default_rng(seed)
-    at, predictor = np.asarray(at, dtype=float), points[x].to_numpy(float)
+    at, predictor = np.asarray(at, dtype=float), points["ssim_sup_sub_cls"].to_numpy(float)
     n = points["validation_images"].to_numpy(int)
     before, after = (points[column].to_numpy(float) / 100 for column in ("original", "augmented"))
     gain = gains(100 * before, 100 * after)
@@ -511,7 +398,7 @@ def bootstrap_band(
         parameters.append(dict(fitted.parameters))
     tail = 50 * (1 - level)
     low, median, high = np.percentile(curves, [tail, 50, 100 - tail], axis=0)
-    return Band(at, low, median, high, pd.DataFrame(parameters), level)
+    return Band(low, median, high, pd.DataFrame(parameters))
 
 
 def _resample(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
@@ -553,16 +440,6 @@ def jackknife_plus(
         is n / (n + 1): eight give 0.88, so no honest 95 % interval exists that assumes no more.
     floor : float, optional
         The least value possible, e.g. -100 for a relative gain.
-
-    Returns
-    -------
-    (float, float)
-        Percent.
-
-    Raises
-    ------
-    ValueError
-        If `level` is more than the points can give.
 
     Notes
     -----
@@ -618,9 +495,8 @@ def rank_tests(
     Returns
     -------
     DataFrame
-        ``predictor``, ``spearman``, ``p`` (two-sided), and ``p_any``: how often, were the gains in random
-        order, the *best* of these predictors would do as well. It pays for having looked at several.
-        Best first.
+        Best first: ``predictor``, ``spearman``, ``p`` (two-sided), and ``p_any``: how often, were the gains
+        in random order, the *best* of these predictors would do as well. It pays for having tried several.
     """
     columns = {name: np.asarray(values, dtype=float) for name, values in dict(predictors).items()}
     y = np.asarray(gain, dtype=float)
@@ -655,23 +531,11 @@ def rank_test(x: np.ndarray, y: np.ndarray, *, seed: int = 0, draws: int = 100_0
 
 
 def accuracy_tests(points: pd.DataFrame) -> pd.DataFrame:
-    """Could the change of each accuracy be chance? Fisher's exact test on the counts.
+    """Could the change of each accuracy be chance? Fisher's exact test on the counts, two-sided.
 
-    Parameters
-    ----------
-    points : DataFrame
-        As :func:`gmaug.law.paper_points` gives them.
-
-    Returns
-    -------
-    DataFrame
-        ``dataset``, ``model``, ``images``, ``right_before``, ``right_after`` (counts nearest to the
-        printed percentages), ``p`` (two-sided), and ``p_holm``, corrected for the number of rows.
-
-    Notes
-    -----
-    The two accuracies were measured on the same images; a paired test would be sharper, but the
-    paper does not say which images changed.
+    `points` are those of :func:`paper_points`; ``right_before`` and ``right_after`` are the counts nearest
+    to the printed percentages, and ``p_holm`` is corrected for the number of rows. Both accuracies were
+    measured on the same images; a paired test would be sharper, but the paper does not say which changed.
     """
     n = points["validation_images"].to_numpy(int)
     before, after = (
@@ -695,20 +559,10 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
 
 def gain_intervals(points: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
-    """Interval of each relative gain from the sizes of the validation sets.
+    """Interval of each relative gain, ``low`` to ``high`` in percent, from the sizes of the validation sets.
 
-    Parameters
-    ----------
-    points : DataFrame
-        Columns ``original``, ``augmented`` (percent) and ``validation_images``.
-    level : float
-        Coverage aimed at.
-
-    Returns
-    -------
-    DataFrame
-        ``low`` and ``high``, percent, row by row: Katz's interval for a ratio of two independent
-        proportions (normal on the logarithm), the ratio less one. NaN where nothing was right.
+    Katz's interval for a ratio of two independent proportions (normal on the logarithm), the ratio less
+    one; NaN where nothing was right. `points` are those of :func:`paper_points`.
     """
     n = points["validation_images"].to_numpy(float)
     before, after = (points[column].to_numpy(float) / 100 for column in ("original", "augmented"))
@@ -725,15 +579,13 @@ def gain_intervals(points: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame
 
 # --- rivals ----------------------------------------------------------------------------------------
 
-PREDICTORS: Mapping[str, str] = MappingProxyType(
-    {
-        "ssim_sup_sub_cls": "SSIM-supSubCls",
-        "ssim_merge_cls": "SSIM-mergeCls",
-        "original": "original accuracy",
-        "enlargement": "enlargement of the training set",
-        "images_per_class": "training images per class",
-    }
-)
+PREDICTORS = {
+    "ssim_sup_sub_cls": "SSIM-supSubCls",
+    "ssim_merge_cls": "SSIM-mergeCls",
+    "original": "original accuracy",
+    "enlargement": "enlargement of the training set",
+    "images_per_class": "training images per class",
+}
 """Columns of :func:`paper_predictors` that may stand on the x axis, with their labels."""
 
 LOGARITHMIC = frozenset({"enlargement", "images_per_class"})
@@ -743,13 +595,7 @@ RIVAL_MODELS = ("exponential", "log_linear", "line", "step", "isotonic")
 
 
 def values(frame: pd.DataFrame, predictor: str) -> np.ndarray:
-    """The x of a predictor, shape (n,), in log2 for those in :data:`LOGARITHMIC`.
-
-    Raises
-    ------
-    ValueError
-        If the predictor is missing from `frame`.
-    """
+    """The x of a predictor, shape (n,), in log2 for those in :data:`LOGARITHMIC`."""
     if predictor not in frame:
         have = ", ".join(name for name in PREDICTORS if name in frame)
         raise ValueError(f"no predictor {predictor!r} here; these have values: {have}")
@@ -762,17 +608,12 @@ def prediction_table(
     *,
     predictors: Sequence[str] = tuple(PREDICTORS),
     models: Sequence[str] = RIVAL_MODELS,
-    gain: str = "gain",
 ) -> pd.DataFrame:
-    """Leave-one-out error of every predictor with every model, best first.
+    """Leave-one-out error (mean, median) of every predictor with every model, best first.
 
-    Returns
-    -------
-    DataFrame
-        ``predictor``, ``label``, ``model``, ``loo_mae`` and ``loo_median`` (percentage points). A model
-        that cannot be fitted (``log_linear`` with a gain at or below zero) is left out.
+    A model that cannot be fitted (``log_linear`` with a gain at or below zero) is left out.
     """
-    y, rows = frame[gain].to_numpy(float), []
+    y, rows = frame["gain"].to_numpy(float), []
     for name, model in product(predictors, models):
         if model == "log_linear" and np.any(y <= 0):
             continue
@@ -782,24 +623,19 @@ def prediction_table(
     return table.sort_values("loo_mae", ignore_index=True)
 
 
-def choose_within(frame: pd.DataFrame, *, gain: str = "gain") -> pd.DataFrame:
+def choose_within(frame: pd.DataFrame) -> pd.DataFrame:
     """What choosing the best predictor costs: the choice made anew without each data set.
 
     The best of many leave-one-out errors flatters itself. Here predictor and model are chosen by
     leave-one-out among the other data sets only, and then judged on the one left out.
-
-    Returns
-    -------
-    DataFrame
-        ``dataset``, ``predictor``, ``model`` (the choice), ``predicted``, ``actual``, ``error``.
     """
     rows = []
     for k in range(len(frame)):
         others, one = frame.drop(index=frame.index[k]), frame.iloc[[k]]
-        best = prediction_table(others, gain=gain).iloc[0]
-        fitted = fit(values(others, best["predictor"]), others[gain], model=best["model"])
+        best = prediction_table(others).iloc[0]
+        fitted = fit(values(others, best["predictor"]), others["gain"], model=best["model"])
         predicted = float(fitted(values(one, best["predictor"]))[0])
-        actual = float(one[gain].iloc[0])
+        actual = float(one["gain"].iloc[0])
         rows.append((one["dataset"].iloc[0], best["predictor"], best["model"], predicted, actual))
     table = pd.DataFrame(rows, columns=["dataset", "predictor", "model", "predicted", "actual"])
     return table.assign(error=table["predicted"] - table["actual"])
@@ -809,17 +645,9 @@ def coupling(frame: pd.DataFrame, *, seed: int = 0) -> dict[str, float]:
     """How much of the original accuracy's correlation is arithmetic: the gain is divided by it.
 
     The gains in *points* are handed to the data sets in every order and divided by the original
-    accuracies as before: whatever correlation remains on average owes nothing to the data.
-
-    Returns
-    -------
-    dict
-        ``observed``, ``by_arithmetic`` (mean over the orders), and ``p``: share of orders with a rank
-        correlation as low as the one observed.
-
-    Notes
-    -----
-    Some orders would lift an accuracy above 100 %; they are kept, since only ranks are used.
+    accuracies as before: whatever correlation remains on average (``by_arithmetic``) owes nothing to the
+    data; ``p`` is the share of orders with one as low as is observed. Some orders would lift an accuracy
+    above 100 %; they are kept, since only ranks are used.
     """
     original, points = frame["original"].to_numpy(float), frame["points"].to_numpy(float)
     found = stats.permutation_test(
@@ -854,6 +682,10 @@ def _log_r2(y: np.ndarray, f: np.ndarray) -> float:
     return _r2(np.log(y), np.log(f)) if (f > 0).all() and (y > 0).all() else np.nan
 
 
+def _standard_error(y: np.ndarray, f: np.ndarray) -> float:
+    return float(np.sqrt(np.sum((y - f) ** 2) / (len(y) - 2))) if len(y) > 2 else np.nan
+
+
 GOODNESS: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "coefficient of determination": _r2,
     "adjusted, two constants": lambda y, f: _r2(y, f, constants=1),
@@ -872,7 +704,7 @@ ERRORS: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "median absolute error": lambda y, f: float(np.median(np.abs(y - f))),
     "root mean square error": lambda y, f: float(np.sqrt(np.mean((y - f) ** 2))),
     "residual standard deviation": lambda y, f: float(np.std(y - f, ddof=1)),
-    "residual standard error": lambda y, f: _standard_error(y, f),
+    "residual standard error": _standard_error,
     "mean relative error": lambda y, f: float(100 * np.mean(np.abs(y - f) / y)),
     "median relative error": lambda y, f: float(100 * np.median(np.abs(y - f) / y)),
     "mean without the largest": lambda y, f: float(np.sort(np.abs(y - f))[:-1].mean()),
@@ -882,22 +714,12 @@ ERRORS: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
 """What "MAE" may mean; percent."""
 
 
-def _standard_error(y: np.ndarray, f: np.ndarray) -> float:
-    return float(np.sqrt(np.sum((y - f) ** 2) / (len(y) - 2))) if len(y) > 2 else np.nan
-
-
 def search() -> pd.DataFrame:
     """Every candidate for each of Table 6's four numbers; nothing here is told the answer.
 
     All combinations of two metrics, five readings of "improvement", nine curves, nine readings of
-    "R²" and ten of "MAE" are evaluated on the paper's own tables.
-
-    Returns
-    -------
-    DataFrame
-        One row a candidate: ``row`` (``cGAN`` or ``GD``), ``number`` (``r2`` or ``mae``),
-        ``predictor``, ``gain``, ``curve``, ``fitted_to``, ``statistic``, ``value``, ``printed``, and
-        ``matches``: whether `value` rounds to what is printed.
+    "R²" and ten of "MAE" are evaluated on the paper's own tables. One row a candidate: its choices, its
+    ``value``, what is ``printed``, and whether it rounds to that (``matches``).
     """
     table6 = published.load("table6").set_index("model")
     rows = []
@@ -918,14 +740,9 @@ def search() -> pd.DataFrame:
 
 
 def recipes(found: pd.DataFrame) -> pd.DataFrame:
-    """Whole recipes, each one choice of everything for both rows of Table 6, best first.
+    """Whole recipes of a :func:`search`, each one choice of everything for both rows of Table 6, best first.
 
-    Returns
-    -------
-    DataFrame
-        ``predictor``, ``gain``, ``curve``, ``fitted_to``, ``r2_means``, ``mae_means``; the four
-        values (``r2_cgan``, ``mae_cgan``, ``r2_gd``, ``mae_gd``); ``matched`` of the four; ``misses_by``:
-        the largest relative deviation from what is printed.
+    ``matched`` counts how many of the four numbers it prints, ``misses_by`` is its largest relative error.
     """
     choice = ["predictor", "gain", "curve", "fitted_to"]
     wide = {}
@@ -946,30 +763,17 @@ def recipes(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def chance(found: pd.DataFrame) -> pd.DataFrame:
-    """How many hits pure luck would give, from how densely candidates lie around each printed number.
+    """How many hits pure luck would give (``expected``), from how densely candidates lie around each number.
 
-    Returns
-    -------
-    DataFrame
-        ``row``, ``number``, ``printed``, ``candidates`` (different values tried), ``hits``, and
-        ``expected``: candidates per printed unit within 100 units of it, the hits themselves left out.
+    That is candidates per printed unit within 100 units of it, the hits themselves left out.
     """
     unit, rows = 10.0**-DIGITS, []
     for (row, number), part in found.groupby(["row", "number"], sort=False):
         values, printed = np.unique(part["value"].round(DIGITS + 2)), float(part["printed"].iloc[0])
         near = np.abs(values - printed) <= 100 * unit
         hits = np.round(values, DIGITS) == printed
-        rows.append(
-            {
-                "row": row,
-                "number": number,
-                "printed": printed,
-                "candidates": len(values),
-                "hits": int(hits.sum()),
-                "expected": (near & ~hits).sum() / 200,
-            }
-        )
-    return pd.DataFrame(rows)
+        rows.append((row, number, printed, len(values), int(hits.sum()), (near & ~hits).sum() / 200))
+    return pd.DataFrame(rows, columns=["row", "number", "printed", "candidates", "hits", "expected"])
 
 
 def _readings() -> Iterator[tuple[str, pd.DataFrame]]:

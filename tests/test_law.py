@@ -149,12 +149,6 @@ def test_bad_input_names_the_remedy(x, y, options, match):
         law.fit(x, y, **options)
 
 
-def test_threshold_rule_finds_its_threshold_without_the_one_left_out(cgan):
-    assert law.threshold_rule(cgan)["right"].all()
-    turned = cgan.assign(gain=cgan["gain"].to_numpy()[::-1])
-    assert not law.threshold_rule(turned)["right"].any()
-
-
 # --- uncertainty
 
 
