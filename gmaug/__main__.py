@@ -35,6 +35,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("folder", metavar="DIR", help="folder of images, or a name: flowers, garden-1, ...")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--html", metavar="FILE", type=Path, help="write one page to look at, offline")
     parser.add_argument("--strict", action="store_true", help="stop at the first file that cannot be used")
     parser.add_argument("--seed", type=int, default=0, help="seed of the pairs (default 0)")
     parser.add_argument(
@@ -52,10 +53,13 @@ def add_parser(subparsers: Any) -> None:
 
 def _similarity(options: argparse.Namespace) -> int:
     from gmaug.datasets import open_images
+    from gmaug.page import page_path
     from gmaug.similarity import measure
 
     if options.seed < 0:
         raise ValueError(f"--seed {options.seed}: use 0 or more")
+    if options.html:
+        page_path(options.html)
     result = measure(
         open_images(options.folder),
         convention=options.convention,
@@ -66,8 +70,37 @@ def _similarity(options: argparse.Namespace) -> int:
         jobs=options.jobs,
         progress=sys.stderr.isatty() or "GMAUG_PROGRESS" in os.environ,
     )
+    if options.html:
+        _similarity_page(result, options)
     print(json.dumps(result.to_dict(), indent=1, allow_nan=False) if options.json else result)
     return 0
+
+
+def _similarity_page(result: Any, options: argparse.Namespace) -> None:
+    """Both metrics, every super-class with its interval, and what was left out, on one page."""
+    from matplotlib.figure import Figure
+
+    from gmaug.page import Section, repeat, write_page
+    from gmaug.plots import use_style
+
+    use_style()
+    table = result.to_frame()
+    figure = Figure(figsize=(7, 1 + 0.22 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    reach = (table[["low", "high"]].sub(table["ssim"], axis=0)).abs().fillna(0).to_numpy().T
+    axes.errorbar(table["ssim"], range(len(table)), xerr=reach, fmt="o")
+    names = ("".join(c if c.isprintable() else "?" for c in name).replace("$", r"\$") for name in table.index)
+    axes.set(xlabel="SSIM, with its 95 % interval", ylim=(len(table) - 0.5, -0.5))
+    axes.set_yticks(range(len(table)), list(names))
+    skipped = [f"{one.path} was left out: {one.reason}" for one in result.skipped]
+    more = [f"{len(skipped) - 20} more files were left out"] if skipped[20:] else []
+    given = ("convention", "pairs", "target_se", "seed")
+    sections = [
+        Section(text=[line.strip() for line in str(result).splitlines()[:4]], warnings=skipped[:20] + more),
+        Section("How alike the images of each super-class are", table=table.reset_index(), figure=figure),
+    ]
+    command = repeat("similarity", options, given)
+    write_page(options.html, title=f"Similarity of {result.name}", sections=sections, command=command)
 
 
 def _typed() -> str:

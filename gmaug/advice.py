@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -23,8 +22,9 @@ import pandas as pd
 
 from gmaug import law, published
 from gmaug.datasets import open_images
-from gmaug.datasets.base import ArrayImages, ImageSet
-from gmaug.hierarchy import Hierarchy
+from gmaug.datasets.base import ImageSet
+from gmaug.page import Section, page_path, repeat, write_page
+from gmaug.plots import COLOURS, use_style
 from gmaug.similarity import Estimate, Similarity, measure
 
 if TYPE_CHECKING:
@@ -55,63 +55,34 @@ FREE = "oversampling, logit adjustment, and longer training"
 
 @dataclass(frozen=True)
 class Forecast:
-    """Expected relative gain in percent of the original accuracy, by one model.
+    """Expected relative gain, in percent of the original accuracy, by one model.
 
-    Attributes
-    ----------
-    model : str
-        What predicts.
-    expected, low, high : float
-        Percent; the interval is of the jackknife+, nominal 80 % and guaranteed 60 %, widened over the
-        interval of the metric, and cut where all images would be right.
-    note : str
-        What to hold against it; empty if nothing.
+    The interval is of the jackknife+, nominal 80 % and guaranteed 60 %, widened over the interval of the
+    metric, and cut where all images would be right.
     """
 
     model: str
     expected: float
     low: float
     high: float
-    note: str = ""
+    note: str = ""  # what to hold against it
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What the evidence says about one image set.
-
-    Attributes
-    ----------
-    similarity : Similarity
-    class_counts : dict of str to int
-        Usable images of each class.
-    imbalance : float
-        Largest class over smallest.
-    target, to_generate : int
-        Images a class is filled to, and how many would be generated in all.
-    enlargement : float
-        Training images after over before.
-    most_gain : float
-        Percent of the original accuracy: all images right.
-    forecasts : tuple of Forecast
-    recorded : DataFrame
-        Our own experiments on the sets nearest in similarity (:func:`gmaug.published.experiments`).
-    verdict : {"worth a trial", "little to expect", "the evidence does not say"}
-    recommendation : str
-        Plain words.
-    warnings, next_steps : tuple of str
-    """
+    """What the evidence says about one image set."""
 
     similarity: Similarity
-    class_counts: Mapping[str, int]
-    imbalance: float
-    target: int
-    to_generate: int
-    enlargement: float
-    most_gain: float
+    class_counts: Mapping[str, int]  # images of each class that could be read
+    imbalance: float  # largest class over smallest
+    target: int  # images that each class is filled to
+    to_generate: int  # in all
+    enlargement: float  # training images after over before
+    most_gain: float  # percent of the original accuracy: all images right
     forecasts: tuple[Forecast, ...]
-    recorded: pd.DataFrame = field(repr=False)
-    verdict: str
-    recommendation: str
+    recorded: pd.DataFrame = field(repr=False)  # our own experiments on the sets nearest in similarity
+    verdict: str  # "worth a trial", "little to expect" or "the evidence does not say"
+    recommendation: str  # in plain words
     warnings: tuple[str, ...]
     next_steps: tuple[str, ...]
 
@@ -157,8 +128,6 @@ class Advice:
 
     def write_html(self, path: str | os.PathLike[str], *, command: str = "") -> Path:
         """Write the advice as one page (see :func:`gmaug.page.write_page`)."""
-        from gmaug.page import Section, write_page
-
         metric = self.similarity.to_frame().reset_index().round(4)
         forecasts = self.to_frame().round(1)
         caption = (
@@ -190,10 +159,10 @@ class Advice:
 
 
 def advise(
-    images: ImageSet | np.ndarray | str | os.PathLike[str],
+    images: Any,
     labels: Sequence[int] | None = None,
     *,
-    hierarchy: Hierarchy | None = None,
+    hierarchy: Any = None,
     accuracy: float | None = None,
     target: int | None = None,
     seed: int = 0,
@@ -204,13 +173,9 @@ def advise(
 
     Parameters
     ----------
-    images : ImageSet, path, name or array
-        The imbalanced training set: a folder or a name as :func:`gmaug.datasets.open_images` takes them,
-        or uint8 of shape (n, h, w[, 3]) with `labels`.
-    labels : sequence of int, shape (n,), optional
-        Class of each image of an array.
-    hierarchy : Hierarchy, optional
-        Super-classes; the image set's own by default.
+    images, labels, hierarchy
+        The imbalanced training set, as :func:`gmaug.datasets.open_images` takes it: a folder, a name, an
+        array with labels, ...
     accuracy : float, optional
         Accuracy of your classifier without augmentation, percent: adds a rival that needs it.
     target : int, optional
@@ -219,26 +184,13 @@ def advise(
         Of the metric's random pairs.
     jobs, progress
         As for :func:`gmaug.similarity.measure`.
-
-    Raises
-    ------
-    ValueError
-        If there is one class only, too few images to measure, a class without a super-class, `accuracy`
-        is outside (1, 100), or `target` is below the largest class.
     """
-    images = _image_set(images, labels)
+    images = open_images(images, labels, hierarchy=hierarchy)
     if accuracy is not None and not 1 < accuracy < 100:
         fraction = f"; is it {100 * accuracy:g} %?" if 0 < accuracy <= 1 else ""
         raise ValueError(f"accuracy={accuracy:g}; give percent between 1 and 100{fraction}")
     _two_classes(images.name, images.class_counts)
-    hierarchy = hierarchy or images.hierarchy
-    lost = sorted(set(images.classes) - set(hierarchy.sub_classes))
-    if lost:
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-        raise ValueError(
-            f"{hierarchy.source}: no super-class for {', '.join(lost[:3])}{more}; add a row for it"
-        )
-    similarity = measure(images, hierarchy=hierarchy, seed=seed, jobs=jobs, progress=progress)
+    similarity = measure(images, seed=seed, jobs=jobs, progress=progress)
     used = np.bincount(similarity.samples[""].labels, minlength=len(images.classes))  # files that are images
     counts = _two_classes(images.name, dict(zip(images.classes, map(int, used), strict=True)))
     largest, total = max(counts.values()), sum(counts.values())
@@ -249,7 +201,9 @@ def advise(
         )
     imbalance, enlargement = largest / min(counts.values()), len(counts) * target / total
     to_generate = len(counts) * target - total
-    metric, ceiling = similarity.ssim_sup_sub_cls, most_gain(accuracy, classes=len(counts))
+    metric = similarity.ssim_sup_sub_cls
+    start = accuracy or 100 / len(counts)  # at the least that of guessing
+    ceiling = 100 * (100 - start) / start  # all images right
     found = forecasts(
         metric, merge=similarity.ssim_merge_cls, enlargement=enlargement, original=accuracy, ceiling=ceiling
     )
@@ -289,15 +243,6 @@ def advise(
 # --- forecasts -------------------------------------------------------------------------------------
 
 
-def most_gain(original: float | None, *, classes: int) -> float:
-    """Relative gain with which every image would be right, percent.
-
-    Without `original` (percent) the accuracy is taken to be at least that of guessing among `classes`.
-    """
-    start = 100 / classes if original is None else original
-    return 100 * (100 - start) / start
-
-
 def forecasts(
     metric: Estimate,
     *,
@@ -306,7 +251,7 @@ def forecasts(
     original: float | None = None,
     ceiling: float = np.inf,
 ) -> list[Forecast]:
-    """Forecasts of the printed curve, the corrected one, other shapes, and the rivals.
+    """Forecasts on SSIM-supSubCls by several shapes, then the rivals, each with the shape that suits it best.
 
     Parameters
     ----------
@@ -318,12 +263,7 @@ def forecasts(
     original : float, optional
         Accuracy without augmentation, percent; one rival needs it.
     ceiling : float
-        No forecast promises more than this gain, percent (:func:`most_gain`).
-
-    Returns
-    -------
-    list of Forecast
-        Those on SSIM-supSubCls first, then the rivals, each with the shape that predicts best for it.
+        No forecast promises more than this gain, percent.
     """
     frame = law.paper_predictors()
     shapes: dict[str, law.Model] = {
@@ -374,16 +314,8 @@ def judge(metric: Estimate, *, imbalance: float = np.inf, comparable: bool = Tru
 
     On the four data sets at or below 0.1652 the published gain is 25 % or more; on the four at or above
     0.2625 it is below 5 %. There is no point between, below 0.0792 or above 0.3834. A set whose interval
-    reaches one side only is told what was found there.
-
-    Parameters
-    ----------
-    metric : Estimate
-        SSIM-supSubCls in the paper's convention.
-    imbalance : float
-        Largest class over smallest.
-    comparable : bool
-        Whether the images are large enough for the convention.
+    reaches one side only is told what was found there. `metric` is in the paper's convention, and
+    `comparable` says whether the images are large enough for it.
     """
     if imbalance < BALANCED:
         why = f"the classes are balanced (largest over smallest {imbalance:.2f}), and the paper's are not"
@@ -421,17 +353,7 @@ def judge(metric: Estimate, *, imbalance: float = np.inf, comparable: bool = Tru
 def images_to_see(original: float, gain: float) -> int:
     """Validation images needed to tell a gain from none: two-sided 5 %, power 80 %, two proportions.
 
-    Parameters
-    ----------
-    original : float
-        Accuracy before, percent, below 100.
-    gain : float
-        Relative gain, percent, above 0; cut where all images would be right.
-
-    Raises
-    ------
-    ValueError
-        If the gain is not positive.
+    `original` is the accuracy before, `gain` relative to it, both in percent.
     """
     if gain <= 0:
         raise ValueError(f"gain={gain}; only a gain above 0 can be looked for")
@@ -584,16 +506,6 @@ def _gain_head(given: Advice) -> str:
     return f"Expected gain, in percent of the original accuracy, at most {given.most_gain:.3g} ({INTERVAL})"
 
 
-def _image_set(images: Any, labels: Sequence[int] | None) -> ImageSet:
-    if isinstance(images, (str, os.PathLike)):
-        images = open_images(images)
-    if isinstance(images, ImageSet):
-        return images
-    if labels is None:
-        raise ValueError("images are an array without labels; give labels=, one for each image")
-    return ArrayImages(images, labels)
-
-
 def _two_classes(name: str, counts: Mapping[str, int]) -> dict[str, int]:
     counts = {one: n for one, n in counts.items() if n}
     if len(counts) < 2:
@@ -626,8 +538,6 @@ def _wrapped(text: str, *, indent: int) -> str:
 def _figure(given: Advice) -> Figure:
     from matplotlib.figure import Figure
 
-    from gmaug.plots import use_style
-
     use_style()
     figure = Figure(figsize=(7.0, 4.6), layout="constrained")
     axes = figure.subplot_mosaic("ab;cc", height_ratios=[1.3, 1])
@@ -638,8 +548,6 @@ def _figure(given: Advice) -> Figure:
 
 
 def _place(axes: Any, given: Advice) -> None:
-    from gmaug.plots import COLOURS
-
     points, metric = published.load("table5"), given.similarity.ssim_sup_sub_cls
     at = np.linspace(min(0.06, metric.value - 0.01), max(0.42, metric.value + 0.05), 200)
     axes.plot(at, law.refit()(at), color=COLOURS["blue"], label="refit")
@@ -654,8 +562,6 @@ def _place(axes: Any, given: Advice) -> None:
 
 
 def _expected(axes: Any, given: Advice) -> None:
-    from gmaug.plots import COLOURS
-
     shown = given.forecasts[::-1]
     for k, one in enumerate(shown):
         colour = COLOURS["grey" if one.note else "blue"]
@@ -670,8 +576,6 @@ def _expected(axes: Any, given: Advice) -> None:
 
 
 def _counts(axes: Any, given: Advice) -> None:
-    from gmaug.plots import COLOURS
-
     ordered = sorted(given.class_counts.items(), key=lambda item: -item[1])
     names, numbers = [_short(name) for name, _ in ordered], np.array([n for _, n in ordered])
     place = np.arange(len(numbers))
@@ -722,14 +626,13 @@ def _main(options: argparse.Namespace) -> int:
         raise ValueError(f"--seed {options.seed}: use 0 or more")
     if options.figure and options.figure.suffix not in (".png", ".svg", ".pdf"):
         raise ValueError(f"--figure {options.figure}: end it in .png, .svg or .pdf")
-    if options.html and options.html.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--html {options.html}: end it in .html")
-    for path in filter(None, (options.figure, options.html)):  # said before the work, not after it
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name} in")
+    if options.figure and not options.figure.parent.is_dir():
+        raise FileNotFoundError(f"{options.figure.parent}: no such folder to write {options.figure.name} in")
+    if options.html:
+        page_path(options.html)
     result = advise(
         options.folder,
-        hierarchy=Hierarchy.from_csv(options.hierarchy) if options.hierarchy else None,
+        hierarchy=options.hierarchy,
         accuracy=options.accuracy,
         target=options.target,
         seed=options.seed,
@@ -739,14 +642,8 @@ def _main(options: argparse.Namespace) -> int:
     if options.figure:
         result.figure().savefig(options.figure)
     if options.html:
-        result.write_html(options.html, command=_command(options))
+        result.write_html(
+            options.html, command=repeat("advise", options, ("hierarchy", "accuracy", "target", "seed"))
+        )
     print(json.dumps(result.to_dict(), indent=1, allow_nan=False) if options.json else result)
     return 0
-
-
-def _command(options: argparse.Namespace) -> str:
-    words = ["python", "-m", "gmaug", "advise", options.folder, "--html", str(options.html)]
-    for name in ("hierarchy", "accuracy", "target", "seed"):
-        value = getattr(options, name)
-        words += [] if value in (None, 0) else [f"--{name}", str(value)]
-    return shlex.join(words)

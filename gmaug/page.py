@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import io
 import os
+import shlex
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +121,15 @@ def page_path(path: str | os.PathLike[str]) -> Path:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name} in")
     return path
+
+
+def repeat(command: str, options: Namespace, names: Iterable[str]) -> str:
+    """The command line that repeats a page: its folder, the page, and the options `names` that were set."""
+    words = ["python", "-m", "gmaug", command, str(options.folder), "--html", str(options.html)]
+    for name in names:
+        value = getattr(options, name)
+        words += [] if value in (None, 0) else [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 def _plain(section: Section) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 
 from gmaug.datasets import open_images
-from gmaug.datasets.base import ArrayImages, ImageSet, Skipped, UnreadableImage, quiet_bombs
+from gmaug.datasets.base import ArrayImages, ImageSet, Skipped, UnreadableImage, counted, quiet_bombs
 from gmaug.hierarchy import Hierarchy
 from gmaug.progress import bar
 from gmaug.ssim import Convention, convention_named, cores, score_pairs
@@ -538,7 +538,7 @@ class Similarity:
 
     def _head(self) -> str:
         return (
-            f"{self.name}: {self.images} images in {len(self.super_classes)} super-classes "
+            f"{self.name}: {self.images} images in {counted(len(self.super_classes), 'super-class')} "
             f"({self.hierarchy.source}), convention {self.convention.name!r}, pairs {self.pairs!r}"
         )
 

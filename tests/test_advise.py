@@ -257,7 +257,7 @@ def test_hierarchy_from_a_file(folder, tmp_path, capsys):
     assert set(json.loads(capsys.readouterr().out)["super_classes"]) == {"all"}
     groups.write_text("super_class,sub_class\nall,0\n")
     assert main(["advise", str(folder), "--hierarchy", str(groups)]) == 2
-    assert "no super-class for 1" in capsys.readouterr().err
+    assert "does not name '1'" in capsys.readouterr().err
 
 
 def experiments(monkeypatch, rows):

@@ -43,6 +43,24 @@ def test_plain_output_seed_and_convention(tmp_path, capsys):
     assert "SSIM-supSubCls" in outputs[0]
 
 
+def test_a_page_to_look_at_escapes_names_and_asks_for_nothing(tmp_path, capsys):
+    write_folder(tmp_path / "set", {"<b>$x": 5, "plain": 4})
+    (tmp_path / "set" / "plain" / "x.png").write_text("no image")
+    page = tmp_path / "page.html"
+    assert main(["similarity", str(tmp_path / "set"), "--html", str(page), "--seed", "2"]) == 0
+    assert "SSIM-supSubCls" in capsys.readouterr().out
+    text = page.read_text(encoding="utf-8")
+    assert "&lt;b&gt;$x" in text
+    assert "<b>$x" not in text
+    assert "SSIM-mergeCls" in text
+    assert "x.png was left out: not an image" in text
+    assert "--seed 2" in text
+    assert text.count("<img") == 1
+    assert "http" not in text
+    assert main(["similarity", str(tmp_path / "set"), "--html", str(tmp_path / "page.txt")]) == 2
+    assert "ends in .html" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

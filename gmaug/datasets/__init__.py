@@ -38,7 +38,7 @@ def open_images(
         A folder, ``DIR/class/*`` or ``DIR/super/sub/*``. Or the name of a real data set
         (``"flowers"``, ``"scene"``, ``"utkface"``, ``"inat2019-birds"``, ``"ham10000"``, ...) or of a
         garden (``"middle"``, ``"alike-faint"``, ...): its training part, seed 0. A folder goes before
-        a name. Or images, uint8 (n, h, w, 3), with `labels`, or both as a tuple. Or what
+        a name. Or images, uint8 (n, h, w[, 3]), with `labels`, or both as a tuple. Or what
         ``torchvision.datasets.ImageFolder`` or ``datasets.load_dataset(..., split=...)`` give; their
         files are decoded here, and their transforms are not applied.
     labels : sequence of int or str, shape (n,), optional
@@ -79,6 +79,8 @@ def open_images(
 def _array(pixels: Any, labels: Any, classes: Sequence[str] | None) -> ImageSet:
     if labels is None:
         raise ValueError("images without labels; give labels=, one an image")
+    if np.ndim(pixels) == 3:  # grey
+        pixels = np.stack([pixels] * 3, axis=-1)
     pixels, labels = as_images(pixels), np.asarray(labels)
     if labels.dtype.kind in "UO":
         classes = sorted({str(one) for one in labels.tolist()}) if classes is None else list(classes)

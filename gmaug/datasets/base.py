@@ -49,6 +49,11 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def counted(number: int, what: str) -> str:
+    """``1 class``, ``3 classes``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}es"
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A file or folder that was left out, and why."""
@@ -123,8 +128,8 @@ class ImageSet(ABC):
         return len(self.labels)
 
     def __repr__(self) -> str:
-        supers = len(self.hierarchy.super_classes)
-        return f"<{self.name}: {len(self)} images, {len(self.classes)} classes in {supers} super-classes>"
+        supers = counted(len(self.hierarchy.super_classes), "super-class")
+        return f"<{self.name}: {len(self)} images, {counted(len(self.classes), 'class')} in {supers}>"
 
     @abstractmethod
     def image(self, index: int, *, size: int) -> Image.Image:
