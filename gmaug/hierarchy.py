@@ -18,24 +18,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """A two-level grouping of classes.
+    """A two-level grouping of classes: each super-class with its sub-classes, each of those in one alone."""
 
-    Parameters
-    ----------
-    groups : mapping of str to tuple of str
-        Super-class name to the names of its sub-classes, in order. Every super-class holds
-        at least one sub-class and every sub-class belongs to exactly one super-class.
-    source : str
-        Who made the grouping, in a few words; printed wherever the grouping is used.
-
-    Raises
-    ------
-    ValueError
-        If a super-class is empty or a sub-class stands in two of them.
-    """
-
-    groups: Mapping[str, tuple[str, ...]]
-    source: str
+    groups: Mapping[str, tuple[str, ...]]  # super-class to its sub-classes, in order
+    source: str  # who made the grouping, in a few words; printed wherever it is used
 
     def __post_init__(self) -> None:
         groups = {str(name): tuple(map(str, members)) for name, members in self.groups.items()}
@@ -59,13 +45,7 @@ class Hierarchy:
 
     @classmethod
     def from_csv(cls, path: str | Path) -> Hierarchy:
-        """Read a CSV with the columns ``super_class`` and ``sub_class``, one row a sub-class.
-
-        Raises
-        ------
-        ValueError
-            If a column or a value is missing, or the file is not UTF-8; the message names file and line.
-        """
+        """Read a CSV with the columns ``super_class`` and ``sub_class``, one row a sub-class."""
         path = Path(path)
         # A name with control characters is shown with escapes.
         shown, name = (text if text.isprintable() else ascii(text) for text in (str(path), path.name))
@@ -121,7 +101,7 @@ class Hierarchy:
             raise ValueError(f"the hierarchy ({self.source}) does not name {shown}; give each a super-class")
 
     def members(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
-        """Indices of the images of each super-class.
+        """Ascending indices of the images of each super-class that has any of `classes`.
 
         Parameters
         ----------
@@ -129,12 +109,6 @@ class Hierarchy:
             Class of each image, an index into `classes`.
         classes : sequence of str
             Names of the sub-classes.
-
-        Returns
-        -------
-        dict of str to ndarray of int64
-            Super-class name to ascending image indices; super-classes without any of
-            `classes` are left out.
         """
         number = {name: k for k, name in enumerate(self.super_classes)}
         of_class = np.array([number[self.super_of(name)] for name in classes], dtype=np.int64)

@@ -14,7 +14,6 @@ from gmaug.datasets.imbalance import (
     groups_from_csv,
     split,
     split_rows,
-    subsample,
 )
 
 PIXELS = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3)
@@ -209,14 +208,9 @@ def test_splits_and_subsets_of_image_sets(tmp_path):
         [2, 4, 2, 2],
         [2, 2, 2, 4],
     )
-    kept, rest = subsample(images, {"a": 2, "b": 1}, seed=3)
-    assert (kept.class_counts, rest.class_counts) == ({"a": 2, "b": 1}, {"a": 4, "b": 3})
-    assert set(kept.paths) <= set(subsample(images, [3, 3], seed=3)[0].paths)
     for call, says in (
         (lambda: split(images, [0.5, 0.4]), "add up to 1"),
         (lambda: split(images, [0.5, 0.5], groups=["p"]), "1 names for 10 images"),
-        (lambda: subsample(images, {"a": 7}), r"counts\['a'\]=7; .* has 6"),
-        (lambda: subsample(images, {"c": 1}), "'c'"),
         (lambda: groups_from_csv(images, tmp_path / "meta.csv", column="lesion"), "no column lesion"),
         (lambda: groups_from_csv(open_images(PIXELS, [0, 1]), "x", column="y"), "holds no files"),
     ):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from gmaug.datasets import open_images
 from gmaug.datasets.imbalance import groups_from_csv, split
-from gmaug.datasets.real import OTHERS, REAL, open_real
+from gmaug.datasets.real import OTHERS, REAL
 
 
 def test_every_set_says_where_it_is_from_and_what_it_holds(tmp_path):
@@ -19,12 +19,12 @@ def test_every_set_says_where_it_is_from_and_what_it_holds(tmp_path):
             open_images(name, root=tmp_path)
         assert entry.obtain in str(error.value)
         assert entry.url in str(error.value)
-    with pytest.raises(ValueError, match="flowers"):
-        open_real("flower")
+    with pytest.raises(FileNotFoundError, match="there are flowers"):
+        open_images("flower", root=tmp_path)
 
 
 def test_published_counts():
-    assert {name: entry.images for name, entry in REAL.items()} == {
+    assert {name: sum(entry.counts.values()) for name, entry in REAL.items()} == {
         "flowers": 4317, "scene": 17034, "utkface": 23705, "inat2019-birds": 47489, "inat2019-insects": 40781,
         "inat2019-fungi": 2248, "inat2019-reptiles": 14396, "inat2019-amphibians": 3882,
     }  # fmt: skip

@@ -102,12 +102,6 @@ class ImageSet(ABC):
         The super-classes of `classes`.
     skipped : tuple of Skipped
         What was left out, and why.
-
-    Raises
-    ------
-    ValueError
-        If a label is no whole number from 0 to ``len(classes) - 1``, a class's name stands twice, or
-        the hierarchy lacks a class.
     """
 
     skipped: tuple[Skipped, ...] = ()
@@ -133,16 +127,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def image(self, index: int, *, size: int) -> Image.Image:
-        """One image, as stored, or drawn at `size` pixels a side where it can be drawn at any size.
-
-        Parameters
-        ----------
-        index : int
-            Which image, 0 to ``len(self) - 1``.
-        size : int
-            The side, in pixels, that the caller is going to resize to; only images that are
-            drawn use it.
-        """
+        """One image, as stored, or drawn at `size` pixels a side where it can be drawn at any size."""
 
     @abstractmethod
     def subset(self, indices: Sequence[int]) -> ImageSet:
@@ -173,21 +158,11 @@ class ImageSet(ABC):
     def arrays(self, indices: Sequence[int] | None = None, *, size: int) -> np.ndarray:
         """Images as one array: short side resized to `size` (antialiased bilinear), centre crop, RGB.
 
-        Parameters
-        ----------
-        indices : sequence of int, optional
-            Which images; all by default.
-        size : int
-            Side in pixels.
-
         Returns
         -------
         ndarray of uint8, shape (n, size, size, 3), range 0-255
-
-        Raises
-        ------
-        UnreadableImage
-            At the first image that cannot be used; :meth:`read` leaves such images out.
+            Of the images at `indices`, all by default. The first that cannot be used raises
+            UnreadableImage; :meth:`read` leaves such images out.
         """
         return self.read(indices, size=size, strict=True)[0]
 
@@ -265,22 +240,9 @@ def square(image: Image.Image, size: int) -> Image.Image:
 
 
 def as_images(images: Any, *, name: str = "images") -> np.ndarray:
-    """Images as one contiguous uint8 array.
+    """Images, whole numbers from 0 to 255, as one contiguous uint8 array of shape (n, h, w, 3).
 
-    Parameters
-    ----------
-    images : array or list of arrays, shape (n, h, w, 3), whole numbers from 0 to 255
-    name : str
-        What the message calls them.
-
-    Returns
-    -------
-    ndarray of uint8, shape (n, h, w, 3)
-
-    Raises
-    ------
-    ValueError
-        If shape, type or range do not fit; the message says what to give instead.
+    What does not fit is a ValueError that says what to give instead; `name` is what it calls them.
     """
     try:
         images = np.asarray(images)
@@ -292,11 +254,8 @@ def as_images(images: Any, *, name: str = "images") -> np.ndarray:
     if images.dtype.kind in "iu" and images.size and images.min() >= 0 and images.max() <= 255:
         images = images.astype(np.uint8, copy=False)  # lists of numbers come as int64
     if images.dtype != np.uint8:
-        span = (
-            f", {images.min():.4g} to {images.max():.4g}"
-            if images.size and images.dtype.kind in "iuf"
-            else ""
-        )
+        numbers = images.size and images.dtype.kind in "iuf"
+        span = f", {images.min():.4g} to {images.max():.4g}" if numbers else ""
         raise ValueError(
             f"{name}: {images.dtype}{span}; give uint8, 0 to 255: for a range of 0 to 1, "
             f"(255 * {name}).round().astype('uint8')"
@@ -323,11 +282,6 @@ def labelled(
     Returns
     -------
     (ndarray of uint8, shape (n, h, w, 3), ndarray, shape (n,))
-
-    Raises
-    ------
-    ValueError
-        If shapes, types or ranges do not fit, or there is no image.
     """
     if isinstance(X, ImageSet):
         if size is None:
@@ -362,12 +316,6 @@ class ArrayImages(ImageSet):
         Names; ``"0"``, ``"1"``, ... by default.
     hierarchy : Hierarchy, optional
         One super-class per class by default.
-
-    Raises
-    ------
-    ValueError
-        If the array is not uint8, has another shape, differs from `labels` in length, or a label is
-        no class's number.
     """
 
     def __init__(
@@ -398,13 +346,8 @@ class ArrayImages(ImageSet):
 
     def subset(self, indices: Sequence[int]) -> ArrayImages:
         indices = np.asarray(indices, dtype=np.int64)
-        return ArrayImages(
-            self.images[indices],
-            self.labels[indices],
-            classes=self.classes,
-            hierarchy=self.hierarchy,
-            name=self.name,
-        )
+        about = {"classes": self.classes, "hierarchy": self.hierarchy, "name": self.name}
+        return ArrayImages(self.images[indices], self.labels[indices], **about)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ import re
 import stat
 import threading
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,23 +74,10 @@ in_flight = _Flight(PIXELS_IN_FLIGHT)
 
 @contextmanager
 def decoded(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> Iterator[Image.Image]:
-    """One image file, read; its pixels count as in flight until the block ends.
+    """One image file or its bytes, read (mode "L" or "RGB", upright), for as long as the block lasts.
 
-    Parameters
-    ----------
-    source : path or bytes
-        A still image of one of `FORMATS`, or its bytes.
-    name : str, optional
-        What messages call it; the path by default.
-
-    Yields
-    ------
-    PIL image, mode "L" or "RGB", upright
-
-    Raises
-    ------
-    UnreadableImage
-        With the reason, for any file that cannot be used.
+    `name` is what messages call it. Until the block ends its pixels count as in flight. Any file that cannot
+    be used is an UnreadableImage with the reason.
     """
     name = ("bytes" if isinstance(source, bytes) else os.fspath(source)) if name is None else name
     with _refusing(name):
@@ -183,39 +171,19 @@ def _eight_bits(name: str, image: Image.Image) -> Image.Image:
 
 
 class _Decoded(ImageSet):
-    """Images decoded one at a time, their pixels in flight bounded."""
-
-    def _decoded(self, index: int) -> Any:
-        """The context that :func:`decoded` gives for one image."""
-        raise NotImplementedError
-
-    @contextmanager
-    def opened(self, index: int, *, size: int | None = None) -> Iterator[Image.Image]:
-        with self._decoded(index) as image:
-            yield image
+    """Images decoded one at a time by :meth:`opened`, their pixels in flight bounded."""
 
     def image(self, index: int, *, size: int | None = None) -> Image.Image:
-        """One image, upright, 8 bits, grey or RGB, in its own size.
-
-        Raises
-        ------
-        UnreadableImage
-            If the file cannot be used; the message names it and the reason.
-        """
-        with self._decoded(index) as image:
+        """One image, upright, 8 bits, grey or RGB, in its own size; UnreadableImage says why not."""
+        with self.opened(index, size=size) as image:
             return image
 
 
 class Folder(_Decoded):
-    """Image files on disk.
+    """Image files on disk, one of `paths` an image.
 
-    Attributes
-    ----------
-    paths : tuple of Path
-        File of each image.
-    skipped : tuple of Skipped
-        What was left out when the folder was listed: files outside a class, files that are no image,
-        empty folders, loops. A damaged image is found only when it is decoded.
+    ``skipped`` is what was left out when the folder was listed: files outside a class, files that are no
+    image, empty folders, loops. A damaged image is found only when it is decoded.
     """
 
     def __init__(
@@ -232,7 +200,7 @@ class Folder(_Decoded):
         self.paths = tuple(map(Path, paths))
         self.skipped = tuple(skipped)
 
-    def _decoded(self, index: int) -> Any:
+    def opened(self, index: int, *, size: int | None = None) -> Any:
         return decoded(self.paths[index])
 
     def subset(self, indices: Sequence[int]) -> Folder:
@@ -244,20 +212,10 @@ class Folder(_Decoded):
 
 
 class HuggingFace(_Decoded):
-    """A data set of Hugging Face's ``datasets``, with a column of images and one of labels.
+    """One split of a data set of Hugging Face's ``datasets``, with a column of images and one of labels.
 
-    Parameters
-    ----------
-    rows : datasets.Dataset
-        One split. Its images are decoded here, with the checks that files get. Its labels are the one
-        column of class labels, or else the column ``label``, of any values.
-    name : str
-        Name to print.
-
-    Raises
-    ------
-    ValueError
-        If there is not one column of images and one of labels.
+    Images are decoded here, with the checks that files get. Labels are the one column of class labels, or
+    else the column ``label``, of any values.
     """
 
     def __init__(self, rows: Any, *, name: str) -> None:
@@ -284,7 +242,7 @@ class HuggingFace(_Decoded):
         super().__init__(name, classes, values, Hierarchy.flat(classes))
         self.rows = plain.cast_column(self.column, datasets.Image(decode=False))
 
-    def _decoded(self, index: int) -> Any:
+    def opened(self, index: int, *, size: int | None = None) -> Any:
         stored = self.rows[int(index)][self.column] or {}
         source = stored.get("path") if stored.get("bytes") is None else stored["bytes"]
         name = f"{self.name}[{index}]"
@@ -293,10 +251,8 @@ class HuggingFace(_Decoded):
         return decoded(source, name=name)
 
     def subset(self, indices: Sequence[int]) -> HuggingFace:
-        import copy
-
         indices = [int(i) for i in indices]
-        other = copy.copy(self)
+        other = copy(self)
         other.labels, other.rows = self.labels[indices], self.rows.select(indices)
         return other
 
@@ -362,12 +318,7 @@ def _looks_like_one(path: Path) -> bool:
         return True  # it cannot be opened now: whoever decodes it says why
 
 
-def open_folder(
-    path: str | os.PathLike[str],
-    *,
-    hierarchy: Hierarchy | Mapping[str, Sequence[str]] | str | os.PathLike[str] | None = None,
-    name: str | None = None,
-) -> Folder:
+def open_folder(path: str | os.PathLike[str], *, hierarchy: Any = None, name: str | None = None) -> Folder:
     """List a folder of images; nothing is decoded yet.
 
     Parameters
@@ -383,11 +334,8 @@ def open_folder(
 
     Raises
     ------
-    FileNotFoundError, NotADirectoryError
-        If there is no such folder.
-    ValueError
-        If no image is found, the folder's shape is unclear, it holds splits rather than classes, or
-        the hierarchy lacks one of its classes.
+    FileNotFoundError, NotADirectoryError, ValueError
+        If there is no such folder, no image in it, or its shape is unclear.
     """
     root = Path(os.fsdecode(path))
     if not root.exists():
@@ -477,23 +425,7 @@ def _names(root: Path, found: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...]
 
 
 def export(images: ImageSet, folder: str | os.PathLike[str], *, size: int, every: int = 1) -> Path:
-    """Write images as ``folder/super/sub/NNNNN.png``, the way :func:`open_folder` reads them.
-
-    Parameters
-    ----------
-    images : ImageSet
-    folder : path
-        Is made if need be; files of the same names are replaced.
-    size : int
-        Side in pixels.
-    every : int
-        Write every so many images.
-
-    Raises
-    ------
-    ValueError
-        If a class's name cannot be a folder's.
-    """
+    """Write every so many images as ``folder/super/sub/NNNNN.png``, as :func:`open_folder` reads them."""
     folder = Path(folder)
     for index in range(0, len(images), every):
         name = images.classes[images.labels[index]]

@@ -40,42 +40,20 @@ def _check(name: str, value: float, low: float, high: float = math.inf, *, whole
 class GardenSettings:
     """What a garden is made of.
 
-    Parameters
-    ----------
-    shared : float
-        The first knob, 0 to 1: the share of variance in pose, background and light that an image
-        has in common with its super-class. This is what SSIM sees.
-    contrast : float
-        The second knob, 0 to 1: how strongly the mark that tells two sub-classes apart is drawn.
-        This is what the paper's argument is about (section 3.3), and SSIM is nearly blind to it.
-    super_classes, sub_classes : int
-        Body plans, and marks in each.
-    largest : int
-        Training images of the largest class. 200 at an imbalance of 20 leaves 10 in the smallest:
-        too few to learn a mark from, enough to draw one.
-    imbalance : float
-        Largest training class over the smallest, at least 1.
-    validation, test : int
-        Images per class of the balanced splits.
-    scene : int
-        Which scenes the super-classes share. The seed of `plant` does not move them: seeds give
-        samples from one garden, scenes give gardens.
-
-    Raises
-    ------
-    ValueError
-        If a value is outside its range; the message names it.
+    `shared`, from 0 to 1, is the share of variance in pose, background and light that an image has in common
+    with its super-class: what SSIM sees. `contrast`, from 0 to 1, is how strongly the mark that tells two
+    sub-classes apart is drawn: what the paper's argument is about (section 3.3), and SSIM hardly sees it.
     """
 
     shared: float = 0.25
     contrast: float = 1.0
-    super_classes: int = 3
-    sub_classes: int = 3
-    largest: int = 200
-    imbalance: float = 20.0
-    validation: int = 30
+    super_classes: int = 3  # body plans
+    sub_classes: int = 3  # marks in each
+    largest: int = 200  # training images of the largest class
+    imbalance: float = 20.0  # largest training class over the smallest
+    validation: int = 30  # images of each class
     test: int = 100
-    scene: int = 0
+    scene: int = 0  # which scenes the super-classes share: seeds give samples from one garden, scenes gardens
 
     def __post_init__(self) -> None:
         marks = min(len(names) for _, names in BODY_PLANS.values())
@@ -147,13 +125,7 @@ FIRST_GARDENS: dict[str, GardenSettings] = {
 
 
 def garden_named(name: str) -> GardenSettings:
-    """Settings of one of `GARDENS` or `FIRST_GARDENS`.
-
-    Raises
-    ------
-    ValueError
-        If there is none of that name; the message lists them.
-    """
+    """Settings of one of `GARDENS` or `FIRST_GARDENS`."""
     known = GARDENS | FIRST_GARDENS
     if name not in known:
         raise ValueError(f"garden {name!r} is unknown; there are {', '.join(GARDENS)}, garden-1 to garden-8")
@@ -183,18 +155,7 @@ class _Drawn(ImageSet):
 
 
 class Garden(_Drawn):
-    """Images of a garden.
-
-    Parameters
-    ----------
-    settings : GardenSettings
-    labels : sequence of int, shape (n,)
-        Class of each image.
-    keys : sequence of tuple of int, shape (n, ...)
-        Seed of each image's random stream; the same key and label are the same image.
-    name : str
-        Name to print.
-    """
+    """Images of a garden; `keys` seed their random streams: the same key and label are the same image."""
 
     def __init__(
         self,
@@ -205,8 +166,6 @@ class Garden(_Drawn):
         name: str = "garden",
     ) -> None:
         super().__init__(name, settings.hierarchy.sub_classes, labels, settings.hierarchy)
-        if len(keys) != len(self.labels):
-            raise ValueError(f"{len(self.labels)} labels but {len(keys)} keys; give one key an image")
         self.settings = settings
         self.keys = [tuple(key) for key in keys]
 
@@ -222,16 +181,8 @@ class Garden(_Drawn):
 class Individuals(_Drawn):
     """Many images of each of some individual flowers, mushrooms and birds (see :func:`individuals`).
 
-    Parameters
-    ----------
-    settings : GardenSettings
-        Its knobs and numbers of classes are used.
-    bodies : sequence of (int, int, tuple of int)
-        Body plan, mark and seed of the body's stream of each individual.
-    labels : sequence of int, shape (n,)
-        Individual of each image.
-    keys : sequence of tuple of int, shape (n, ...)
-        Seed of each image's scene.
+    `bodies` are the body plan, the mark and the seed of the body's stream of each individual, `labels` the
+    individual of each image, `keys` the seeds of their scenes.
     """
 
     def __init__(
@@ -261,41 +212,21 @@ class Individuals(_Drawn):
 def plant(settings: GardenSettings = GardenSettings(), *, seed: int = 0) -> Splits:
     """Draw a garden: long-tailed training images, balanced validation and test images.
 
-    Parameters
-    ----------
-    settings : GardenSettings
-    seed : int
-        Which sample of images, 0 or more.
-
-    Returns
-    -------
-    Splits
-        Of `Garden` sets; no image stands in two of them.
+    `seed`, 0 or more, says which sample of images; no image stands in two of the splits.
     """
-    even = dict.fromkeys(settings.hierarchy.sub_classes, 1)
+    classes = settings.hierarchy.sub_classes
     counts = {
         "train": settings.train_counts,
-        "validation": dict.fromkeys(even, settings.validation),
-        "test": dict.fromkeys(even, settings.test),
+        "validation": dict.fromkeys(classes, settings.validation),
+        "test": dict.fromkeys(classes, settings.test),
     }
     return Splits(**{split: _sow(settings, counts[split], split, seed) for split in counts})
 
 
 def more(settings: GardenSettings, counts: Mapping[str, int], *, seed: int) -> Garden:
-    """Further images of the same garden, never one that any `plant` draws.
+    """Further images of the same garden, so many of each class, never one that any `plant` draws.
 
-    Parameters
-    ----------
-    settings : GardenSettings
-    counts : mapping of str to int
-        Images of each class; classes that are not named get none.
-    seed : int
-        Which sample, 0 or more; two seeds share no image.
-
-    Raises
-    ------
-    ValueError
-        If `counts` names an unknown class or a negative number.
+    `seed`, 0 or more, says which sample; two seeds share no image.
     """
     known = settings.hierarchy.sub_classes
     for name, count in counts.items():

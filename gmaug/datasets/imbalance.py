@@ -16,25 +16,11 @@ from gmaug.hierarchy import Hierarchy
 
 
 def describe(counts: Mapping[str, int]) -> dict[str, float]:
-    """Class counts in a few numbers.
+    """Class counts, all positive, in a few numbers.
 
-    Parameters
-    ----------
-    counts : mapping of str to int
-        Images of each class, all positive.
-
-    Returns
-    -------
-    dict
-        ``classes``, ``images``, ``smallest``, ``median``, ``largest``; ``ratio`` of largest to
-        smallest; ``at_largest``: classes as large as the largest; ``effective``: the exponential
-        of the entropy of the class shares, equal to ``classes`` where all are alike; ``head``: the
-        share of all images that the largest fifth of the classes holds (0.2 in a balanced set).
-
-    Raises
-    ------
-    ValueError
-        If a class is empty or there is none.
+    ``ratio`` is that of largest to smallest; ``at_largest`` counts classes as large as the largest;
+    ``effective`` is the exponential of the entropy of the class shares, equal to ``classes`` where all are
+    alike; ``head`` is the share of all images that the largest fifth of the classes holds.
     """
     n = np.sort(np.array(list(counts.values()), dtype=float))[::-1]
     if len(n) == 0 or n[-1] <= 0:
@@ -80,72 +66,21 @@ def exponential_counts(classes: int, *, largest: int, imbalance: float) -> list[
     return [round(largest * imbalance ** -(k / max(classes - 1, 1))) for k in range(classes)]
 
 
-def subsample(
-    images: ImageSet, counts: Mapping[str, int] | Sequence[int], *, seed: int = 0
-) -> tuple[ImageSet, ImageSet]:
-    """So many images of each class, chosen at random, and all the others.
-
-    Parameters
-    ----------
-    images : ImageSet
-    counts : mapping of str to int, or sequence of int, one a class
-        Images to keep of each class; classes that a mapping does not name keep none.
-    seed : int
-        Which images. Of one seed, fewer images are a part of more.
-
-    Returns
-    -------
-    (ImageSet, ImageSet)
-        Those that were chosen, and the reserve; both in the order of `images`.
-
-    Raises
-    ------
-    ValueError
-        If a class has fewer images than asked for, or `counts` names a class that is not there.
-    """
-    if not isinstance(counts, Mapping):
-        counts = dict(zip(images.classes, counts, strict=True))
-    unknown = sorted(set(counts) - set(images.classes))
-    if unknown:
-        raise ValueError(
-            f"counts names the class {unknown[0]!r}; {images.name} has {', '.join(images.classes)}"
-        )
-    rng = np.random.default_rng(seed)
-    chosen = np.zeros(len(images), dtype=bool)
-    for k, name in enumerate(images.classes):
-        mine = rng.permutation(np.flatnonzero(images.labels == k))
-        wanted = counts.get(name, 0)
-        if not 0 <= wanted <= len(mine):
-            raise ValueError(f"counts[{name!r}]={wanted}; {images.name} has {len(mine)} images of it")
-        chosen[mine[:wanted]] = True
-    return images.subset(np.flatnonzero(chosen)), images.subset(np.flatnonzero(~chosen))
-
-
 def split(
     images: ImageSet, fractions: Sequence[float], *, groups: Sequence[Any] | None = None, seed: int = 0
 ) -> list[ImageSet]:
-    """Parts of an image set, class by class in the same proportions.
+    """Parts of an image set, class by class in the same proportions, each in the order of `images`.
 
     Parameters
     ----------
     images : ImageSet
     fractions : sequence of float
-        Share of each part; their sum is 1.
+        Share of each part; their sum is 1. Without groups each part has its exact share of each class,
+        rounded, and at least one image where the class has enough for all.
     groups : sequence, shape (n,), optional
         Whatever images must stay together share: a patient, a lesion, a video. Each group lies in
         one part, and proportions are kept as well as that allows.
     seed : int
-
-    Returns
-    -------
-    list of ImageSet
-        In the order of `fractions`, each in the order of `images`. Without groups each part has its
-        exact share of each class, rounded, and at least one image where the class has enough for all.
-
-    Raises
-    ------
-    ValueError
-        If fractions are not positive or do not add up to 1, or there is not one group an image.
     """
     return [images.subset(rows) for rows in split_rows(images.labels, fractions, groups=groups, seed=seed)]
 
@@ -204,11 +139,6 @@ def groups_from_csv(
         Which names the group: ``"lesion_id"``, ``"patient"``.
     file_column : str
         Which names the file, alone or with the folders above it.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing, or the table lacks an image or names it twice with two groups.
     """
     paths = getattr(images, "paths", None)
     if paths is None:

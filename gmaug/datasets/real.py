@@ -28,49 +28,21 @@ INAT_CATEGORIES = ("Birds", "Insects", "Fungi", "Reptiles", "Amphibians")
 
 @dataclass(frozen=True)
 class RealSet:
-    """A published data set.
+    """A published data set."""
 
-    Attributes
-    ----------
-    name, title : str
-        Name to open it by; name to print.
-    folders : tuple of str
-        Where it may lie below the root, the first that exists is taken.
-    url, obtain, licence : str
-        Where it comes from, how to put it in place, under which terms.
-    counts : mapping of str to int
-        Published images of each class; empty where only the total is printed.
-    """
-
-    name: str
-    title: str
-    folders: tuple[str, ...]
+    name: str  # to open it by
+    title: str  # to print
+    folders: tuple[str, ...]  # where it may lie below the root; the first that exists is taken
     url: str
-    obtain: str
+    obtain: str  # how to put it in place
     licence: str
     read: Callable[[RealSet, Path], Folder] = field(repr=False)
-    counts: Mapping[str, int] = field(default_factory=dict, repr=False)
-
-    @property
-    def images(self) -> int:
-        """Published number of images."""
-        return sum(self.counts.values())
+    counts: Mapping[str, int] = field(default_factory=dict, repr=False)  # published images of each class
 
 
 def open_real(name: str, *, root: str | os.PathLike[str] = "data") -> Folder:
-    """Open a real data set that lies below `root`.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    FileNotFoundError
-        If it is not there; the message says how to obtain it.
-    """
-    known = REAL | OTHERS
-    if name not in known:
-        raise ValueError(f"{name!r} is no data set that is known; there are {', '.join(known)}")
-    entry = known[name]
+    """Open a real data set that lies below `root`; FileNotFoundError says how to obtain one that does not."""
+    entry = (REAL | OTHERS)[name]
     for folder in entry.folders:
         path = Path(root) / folder
         if path.is_dir():
@@ -255,13 +227,7 @@ They are no data set and stand for none of the paper's; drawings and printed tex
 
 
 def photographs(names: Sequence[str] = PHOTOGRAPHS) -> dict[str, Image.Image]:
-    """Some of :data:`PHOTOGRAPHS` by name, as stored: 8 bits, grey or RGB.
-
-    Raises
-    ------
-    ValueError
-        If there is none of that name.
-    """
+    """Some of :data:`PHOTOGRAPHS` by name, as stored: 8 bits, grey or RGB."""
     from skimage import data
 
     unknown = sorted(set(names) - set(PHOTOGRAPHS))
