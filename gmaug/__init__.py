@@ -6,6 +6,8 @@ Deep Generative Models on Imbalanced Image Dataset Augmentation* (arXiv 2303.048
 >>> import gmaug
 >>> gmaug.measure("folder")  # how alike its classes are, with errors
 >>> gmaug.advise("folder")  # what the evidence says about augmenting it
+>>> gmaug.compare("folder", "out")  # what helps on these images, measured
+>>> gmaug.balance("folder", "balanced")  # and the balanced folder
 >>> gmaug.GMAugCls(classifier="resnet18", generator="cgan").fit_resample(images, labels)
 
 Names are looked up when they are first used, so that a light command stays light. ``gmaug/README.md``
@@ -23,6 +25,8 @@ _HOMES = {
     "open_images": "datasets",
     "measure": "similarity",
     "advise": "advice",
+    "compare": "compare",
+    "balance": "balance",
     "GMAugCls": "augcls",
     "TransitionalCGAN": "generators",
     "GuidedDiffusion": "generators",

@@ -18,6 +18,8 @@ from gmaug import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "similarity": ("gmaug.__main__", "SSIM-mergeCls and SSIM-supSubCls of a folder of images"),
     "advise": ("gmaug.advice", "what the evidence says about augmenting a folder of images"),
+    "compare": ("gmaug.compare", "train the arms on a folder of images and say which helps"),
+    "balance": ("gmaug.balance", "fill the small classes of a folder with generated images"),
     "record": ("gmaug.studies", "make the recorded runs again"),
     "reproduce": ("gmaug.reproduce", "run every notebook headless and regenerate figures/"),
     "audit": ("gmaug.audit", "run one cheap record of each kind again and compare"),

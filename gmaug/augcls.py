@@ -126,6 +126,8 @@ class Pool:
         without selection) and that class's score (NaN without selection).
     kept, refused : Examples
         The first few of each class that passed, and that did not.
+    added_score : ndarray of float, shape (k,)
+        The score that each added candidate got for the class asked for (NaN without selection).
     """
 
     images: np.ndarray
@@ -139,6 +141,7 @@ class Pool:
     score: np.ndarray = field(repr=False)
     kept: Examples = field(repr=False)
     refused: Examples = field(repr=False)
+    added_score: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
 
     @property
     def accepted(self) -> np.ndarray:
@@ -254,7 +257,7 @@ def collect(
     limit = np.ceil(quota * budget).astype(np.int64)
     drawn, passed, filled = (np.zeros_like(quota) for _ in range(3))
     nothing = np.empty((0, 1, 1, 3), np.uint8), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
-    added, seen, kept, refused = [nothing[:2]], [nothing[1:]], [nothing], [nothing]
+    added, seen, kept, refused = [(*nothing[:2], nothing[3])], [nothing[1:]], [nothing], [nothing]
     for c in np.flatnonzero(quota):
 
         def judge(images: np.ndarray, scores: np.ndarray, c: int = int(c)) -> np.ndarray:
@@ -280,14 +283,15 @@ def collect(
             filled[c], chosen = len(rest), np.concatenate([chosen, rest])
         top = np.full(len(images), -1) if score is None else scores.argmax(axis=1)
         columns = images, np.full(len(images), c), top, scores[np.arange(len(top)), top]
-        added.append(tuple(column[chosen] for column in columns[:2]))
+        added.append((images[chosen], columns[1][chosen], scores[chosen, c]))
         seen.append(columns[1:])
         for shown, verdict in ((kept, True), (refused, False)):
             few = np.flatnonzero(passes == verdict)[:examples]
             shown.append(tuple(column[few] for column in columns))
+    images, labels, added_score = _joined(added)
     return Pool(
-        *_joined(added), quota, drawn, passed, filled, *_joined(seen),
-        kept=Examples(*_joined(kept)), refused=Examples(*_joined(refused)),
+        images, labels, quota, drawn, passed, filled, *_joined(seen),
+        kept=Examples(*_joined(kept)), refused=Examples(*_joined(refused)), added_score=added_score,
     )  # fmt: skip
 
 

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+DEVICE_VARIABLE = "GMAUG_DEVICE"
+"""What ``"auto"`` means, where it is set."""
+
 _declared: list[object] = []  # keeps the operator library alive
 
 
@@ -48,7 +51,7 @@ def device(name: str = "auto") -> torch.device:
     Parameters
     ----------
     name : {"auto", "cpu", "cuda", "mps"} or any torch device string
-        ``"auto"`` takes CUDA, then MPS, then the CPU.
+        ``"auto"`` takes what the variable ``GMAUG_DEVICE`` says, or CUDA, then MPS, then the CPU.
 
     Raises
     ------
@@ -59,7 +62,9 @@ def device(name: str = "auto") -> torch.device:
 
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        name = next((kind for kind, there in available.items() if there), "cpu")
+        name = os.environ.get(DEVICE_VARIABLE) or next(
+            (kind for kind, there in available.items() if there), "cpu"
+        )
     kind = name.split(":")[0]
     if not available.get(kind, True):
         raise ValueError(f"device={name!r} is not available here; use device='cpu' or 'auto'")

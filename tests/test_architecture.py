@@ -19,7 +19,9 @@ ORDER = (
     ("equivalence", "equivalence_study"),
     ("studies",),
     ("law",),
-    ("advice", "balance", "compare", "plots", "page"),
+    ("plots", "page"),
+    ("workspace",),
+    ("advice", "balance", "compare"),
     ("report", "notebook", "reproduce", "audit"),
     ("__main__",),
 )
