@@ -94,11 +94,8 @@ class Balanced:
         return self.table.copy()
 
     def manifest(self) -> pd.DataFrame:
-        """``manifest.csv``: one row an image of the folder."""
-        with open(
-            self.folder / "manifest.csv", encoding="utf-8", errors="surrogateescape", newline=""
-        ) as file:
-            return pd.read_csv(file)
+        """``manifest.csv``: one row an image of the folder; bytes that are no UTF-8 are escaped here."""
+        return pd.read_csv(self.folder / "manifest.csv", encoding_errors="backslashreplace")
 
     def figure(self) -> Figure:
         """Images of each class, by where they come from."""

@@ -49,6 +49,7 @@ FRACTIONS = (0.6, 0.2, 0.2)  # trained on; weights, rounds and generators chosen
 SCORES = ("balanced_accuracy", "top1", "tail", "auroc")
 SCORE = "balanced_accuracy"
 NAME = "images"  # of the cells' folder: a folder's own name may be anything
+TRIES = 50  # to find a split of groups that leaves no part without a class
 LEAST = 3  # images of a class: one for each part
 ROUGH = 10  # test images of a class, below which its recall is a guess
 FEW = 6  # classes whose generated images are shown
@@ -298,14 +299,15 @@ def _groups(groups: Any, photos: Photographs) -> tuple[np.ndarray | None, tuple[
             )
         return np.asarray(groups)[photos.rows], ()
     path = Path(groups)
-    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    table = pd.read_csv(
+        path, dtype=str, keep_default_na=False, encoding="utf-8-sig", encoding_errors="backslashreplace"
+    )
     others = [name for name in table.columns if name != "file"]
     if "file" not in table or not others or ("group" not in others and len(others) > 1):
         raise ValueError(f"{printable(path)}: give two columns, file and group; it has {', '.join(table)}")
     column = "group" if "group" in others else others[0]
     found = groups_from_csv(photos.source.subset(photos.rows), path, column=column)
-    there = {one.name for one in photos.source.paths}
+    there = {printable(one.name) for one in photos.source.paths}
     lost = [name for name in table["file"] if Path(name).name not in there]
     if lost:
         return found, (f"{printable(path.name)} names {len(lost)} files that are not among the images "
@@ -314,15 +316,22 @@ def _groups(groups: Any, photos: Photographs) -> tuple[np.ndarray | None, tuple[
 
 
 def _split(photos: Photographs, groups: np.ndarray | None, seed: int) -> list[np.ndarray]:
-    parts = split_rows(photos.labels, FRACTIONS, groups=groups, seed=seed)
-    for name, rows in zip(("training", "validation", "test"), parts, strict=True):
-        lost = set(range(len(photos.classes))) - set(photos.labels[rows].tolist())
-        if lost:
-            raise ValueError(
-                f"{photos.source.name}: class {photos.classes[min(lost)]!r} has no {name} image: its images "
-                "are of too few groups; add some, or move the class out"
-            )
-    return parts
+    """Rows of the three parts, each of which has every class; with few groups it may take some tries."""
+    every = set(range(len(photos.classes)))
+    for attempt in range(TRIES if groups is not None else 1):
+        if groups is None:
+            parts = split_rows(photos.labels, FRACTIONS, seed=seed)
+        else:  # the first of equally wanting parts gets a group: let that be a small one
+            order = {"groups": groups, "seed": seed + attempt * 10_007}
+            parts = split_rows(photos.labels, FRACTIONS[::-1], **order)[::-1]
+        lost = [every - set(photos.labels[rows].tolist()) for rows in parts]
+        if not any(lost):
+            return parts
+    name = photos.classes[min(set().union(*lost))]
+    raise ValueError(
+        f"{photos.source.name}: class {name!r} does not reach all of training, validation and test: its "
+        "images are of too few groups; add some, or move the class out"
+    )
 
 
 def _arms(arms: Sequence[str] | None, generator: str) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ def photographs(source: Any, labels: Any = None, *, size: int, least: int) -> Ph
     if counts.min() < least:
         few = int(counts.argmin())
         raise ValueError(
-            f"{opened.name}: class {classes[few]!r} has {counts[few]} usable image{'s' * (counts[few] > 1)}; "
+            f"{opened.name}: class {classes[few]!r} has {counts[few]} images that can be used; "
             f"{least} are needed of each class: add some, or move the class out"
         )
     said = []
