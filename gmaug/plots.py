@@ -69,10 +69,10 @@ _STYLE = {
 def use_style() -> None:
     """Set matplotlib's defaults to this style, for the rest of the process."""
     import matplotlib
-    from cycler import cycler
+    from matplotlib.rcsetup import cycler
 
     matplotlib.rcParams.update(_STYLE)
-    matplotlib.rcParams["axes.prop_cycle"] = cycler(color=[COLOURS[name] for name in CYCLE])
+    matplotlib.rcParams["axes.prop_cycle"] = cycler("color", [COLOURS[name] for name in CYCLE])
 
 
 def not_run(axes: Axes) -> None:
