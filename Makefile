@@ -23,7 +23,7 @@ python := $(VENV)/bin/python
 run_options := --profile "$(PROFILE)" --seed "$(SEED)" --jobs "$(JOBS)" $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce notebooks test lab bench audit clean
+.PHONY: help venv reproduce notebooks test lab book crate bench audit clean
 
 help:  ## this list
 	@echo "gmaug: when do generated images help a classifier trained on an imbalanced set?"
@@ -53,6 +53,12 @@ test: venv  ## lint, pytest, and nbval over the notebooks
 
 lab: venv  ## JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab notebooks
+
+book: venv  ## the companion as a site in runs/book, from the committed notebooks; nothing is run
+	OMP_NUM_THREADS=1 $(python) notebooks/book/build.py
+
+crate: venv  ## ro-crate-metadata.json, which describes the files for archives
+	$(python) notebooks/book/crate.py
 
 bench: venv  ## benchmarks against peers, as ratios in one run
 	$(python) -m pytest tests/benchmarks -s --benchmark-columns=min,median,rounds

@@ -57,7 +57,7 @@ def test_torch_and_torchvision_are_pinned_together_and_to_no_local_build():
 
 def test_make_has_the_commands_that_are_promised_and_lists_them():
     shown = subprocess.run(["make", "-C", ROOT, "help"], capture_output=True, text=True, check=True).stdout
-    for command in ("venv", "reproduce", "notebooks", "test", "lab", "bench", "audit"):
+    for command in ("venv", "reproduce", "notebooks", "test", "lab", "book", "crate", "bench", "audit"):
         assert f"  make {command} " in shown
 
 

@@ -129,7 +129,7 @@ class ModulatedConv(nn.Module):
         return y, style
 
     def demodulation(self, style: Tensor) -> Tensor:
-        """1 / |v s| for each image and output channel, shape (n, n_out)."""
+        """``1 / |v s|`` for each image and output channel, shape (n, n_out)."""
         energy = (self.weight * self.scale).square().sum(dim=(2, 3))
         return torch.rsqrt(F.linear(style.square(), energy) + 1e-8)
 

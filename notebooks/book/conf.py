@@ -1,0 +1,79 @@
+"""How Sphinx builds the book; ``build.py`` writes the pages that this reads."""
+
+import re
+import sys
+from pathlib import Path
+
+import latex2mathml.converter
+from docutils import nodes
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # for the docstrings of this checkout
+
+project = "gmaug"
+html_title = "gmaug: a paper, rerun"
+copyright = "the gmaug authors, MIT licence"
+root_doc = "index"
+extensions = [
+    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton",
+]  # fmt: skip
+templates_path = []
+exclude_patterns = ["extra"]
+
+nb_execution_mode = "off"  # the outputs are those of the committed notebooks
+nb_merge_streams = True
+nb_ipywidgets_js = {}  # what it would load comes from the network
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+myst_heading_anchors = 3
+myst_links_external_new_tab = False
+
+autodoc_default_options = {"members": True, "member-order": "bysource", "ignore-module-all": True}
+autodoc_typehints = "none"  # the docstrings say them, with shapes and units
+autodoc_preserve_defaults = True
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+suppress_warnings = ["ref.python"]  # a name that two classes have
+
+html_theme = "pydata_sphinx_theme"
+html_static_path = ["static"]
+html_css_files = ["book.css"]
+html_extra_path = [str(ROOT / "runs" / "book-source" / "extra")]
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {"index": [], "figures": [], "tables": [], "claims": []}
+html_theme_options = {
+    "logo": {"text": "gmaug"},
+    "show_nav_level": 2,
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "back_to_top_button": True,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_context = {"default_mode": "auto"}
+
+
+def formula(translator, node):
+    """Write a formula as MathML, which browsers draw without any script."""
+    block = isinstance(node, nodes.math_block)
+    body = latex2mathml.converter.convert(node.astext(), display="block" if block else "inline")
+    tag = "div" if block else "span"
+    translator.body.append(f'<{tag} class="math">{body}</{tag}>')
+    raise nodes.SkipNode
+
+
+def borrowed(app, what, name, object, skip, options):
+    """Leave out the methods that scikit-learn makes for every estimator."""
+    return True if re.fullmatch(r"set_\w+_request", name) else skip
+
+
+def setup(app):
+    """Make MathML a way to write formulas."""
+    app.connect("autodoc-skip-member", borrowed)
+    app.add_html_math_renderer("mathml", inline_renderers=(formula, None), block_renderers=(formula, None))
+
+
+html_math_renderer = "mathml"
