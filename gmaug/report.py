@@ -253,6 +253,32 @@ def read_verdicts(folder: Path) -> list[dict[str, Any]]:
     return [row for path in sorted(folder.glob("*.json")) for row in json.loads(path.read_text("utf-8"))]
 
 
+def committed_verdicts(notebooks: Path) -> list[dict[str, Any]]:
+    """Verdicts that stand in the closing tables of the notebooks in a folder, with ``notebook``.
+
+    They are what the last run that was written back found, and are there in every checkout.
+    """
+    names = {f"{row['claim']} ({row['section']})": name for name, row in _rows().items()}
+    found = []
+    for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", ())]
+        for output in outputs:
+            text = "".join(output.get("data", {}).get("text/markdown", ""))
+            if not text.startswith("| claim | paper | ours | verdict | why |"):
+                continue
+            rows = [table_row(line) for line in text.splitlines()[2:]]
+            for claim, paper, ours, verdict, why in (row for row in rows if row[0] in names):
+                given = {"paper": paper, "ours": ours, "verdict": verdict, "why": why}
+                found.append({"id": names[claim], **given, "notebook": path.stem})
+    return found
+
+
+def table_row(line: str) -> list[str]:
+    """The cells of a line that :func:`markdown` wrote."""
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+
+
 def tally(frame: pd.DataFrame) -> str:
     """How many claims of a :func:`table` met which verdict, in a line.
 

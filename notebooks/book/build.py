@@ -26,12 +26,8 @@ from gmaug import published, report  # noqa: E402
 HERE, NOTEBOOKS, FIGURES = Path(__file__).parent, ROOT / "notebooks", ROOT / "figures"
 SOURCE = ROOT / "runs" / "book-source"
 NAMED = re.compile(r"""nb\.(?:figure|table)\(.*?["']((?:fig|table)[0-9a-z_]+)["']""", re.DOTALL)
+LINK = re.compile(r"\[([^\[\]]+)\]\((\d\d_\w+)\.ipynb[^)]*\)")
 CLASSES = {report.ITSELF: "itself", report.NOT_RUN: "not-run", report.CONSTRUCTION: "construction"}
-
-
-def split_row(line: str) -> list[str]:
-    """The cells of a line of a Markdown table."""
-    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
 
 
 class Book:
@@ -40,7 +36,7 @@ class Book:
     def __init__(self) -> None:
         self.claims = published.claims().to_dict("records")
         self.by_text = {f"{row['claim']} ({row['section']})": row["id"] for row in self.claims}
-        self.verdicts: dict[str, dict[str, str]] = {}
+        self.verdicts = {row["id"]: row for row in report.committed_verdicts(NOTEBOOKS)}
         self.drawn: dict[str, str] = {}
         paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
         self.books = {path.stem: nbformat.read(path, as_version=4) for path in paths}
@@ -55,9 +51,7 @@ class Book:
         book, cells = self.books[name], []
         for cell in book.cells:
             if cell.cell_type == "markdown":
-                cell.source = cell.source.replace("](../", "](https://github.com/").replace(
-                    "](https://github.com/figures/", "](figures/"
-                )
+                cell.source = LINK.sub(self._link, cell.source)
                 cells.append(cell)
                 continue
             names = [n for n in dict.fromkeys(NAMED.findall(cell.source)) if (FIGURES / f"{n}.csv").exists()]
@@ -67,7 +61,7 @@ class Book:
             self._pictures(cell, [n for n in names if n.startswith("fig")])
             if "nb.verdicts()" in cell.source:
                 cells.append(new_markdown_cell('<span id="verdicts"></span>'))
-                self._verdicts(cell, name)
+                self._link_claims(cell)
             cells.append(cell)
             for n in names:
                 self.drawn[n] = name
@@ -76,6 +70,10 @@ class Book:
                 cells.append(new_markdown_cell(f'<p class="origin">{n}: {files(n)} · {place}</p>'))
         book.cells = cells
         return book
+
+    def _link(self, link: re.Match[str]) -> str:
+        """A link to another notebook; its text alone where that is not written yet."""
+        return link[0] if link[2] in self.books else link[1]
 
     @staticmethod
     def _pictures(cell: nbformat.NotebookNode, names: list[str]) -> None:
@@ -86,26 +84,20 @@ class Book:
             del data["image/png"]
             data["image/svg+xml"] = (FIGURES / f"{names[0]}.svg").read_text("utf-8")
 
-    def _verdicts(self, cell: nbformat.NotebookNode, name: str) -> None:
-        """Read the closing table, and link each claim in it to its place in the list."""
+    def _link_claims(self, cell: nbformat.NotebookNode) -> None:
+        """Link each claim of a closing table to its place in the list."""
         for output in cell.outputs:
-            text = output.get("data", {}).get("text/markdown")
-            if text is None:
-                continue
-            lines = text.splitlines()
+            lines = output.get("data", {}).get("text/markdown", "").splitlines()
             for k, line in enumerate(lines[2:], 2):
-                row = split_row(line)
-                if len(row) != 5 or row[0] not in self.by_text:
-                    continue
-                key = self.by_text[row[0]]
-                self.verdicts[key] = dict(zip(("paper", "ours", "verdict", "why"), row[1:], strict=True))
-                self.verdicts[key]["notebook"] = name
-                lines[k] = line.replace("| ", f'| <a href="claims.html#{key}">¶</a> ', 1)
-            output["data"]["text/markdown"] = "\n".join(lines)
+                key = self.by_text.get(report.table_row(line)[0])
+                if key:
+                    lines[k] = line.replace("| ", f'| <a href="claims.html#{key}">¶</a> ', 1)
+            if lines:
+                output["data"]["text/markdown"] = "\n".join(lines)
 
     def claims_page(self) -> str:
         """The list of claims: an anchor, a verdict and the evidence for each."""
-        frame = report.table([{"id": key, **row} for key, row in self.verdicts.items()])
+        frame = report.table(self.verdicts.values())
         kinds = [*report.VERDICTS, report.CONSTRUCTION]
         counts = frame["verdict"].value_counts()
         button = '<button type="button" data-kind="{}" aria-pressed="false">{}: {}</button>'
@@ -113,9 +105,9 @@ class Book:
         parts = [
             "# Claims\n",
             "What the papers say, and what was found.\n",
-            f"{report.tally(frame)}. *Not run* means that the data, a GPU or the hours were not at hand; it is "
-            "no verdict. *Inconclusive* means that the interval holds both answers. Each verdict is taken from "
-            "the closing table of a notebook as committed.\n",
+            f"{report.tally(frame)}. *Not run* means that the data, a GPU or the hours were not at hand; it "
+            "is no verdict. *Inconclusive* means that the interval holds both answers. Each verdict is taken "
+            "from the closing table of a notebook as committed.\n",
             f'<div class="filter" role="group" aria-label="Show one verdict">{buttons}</div>\n',
         ]
         for section in dict.fromkeys(frame["section"]):
@@ -144,8 +136,8 @@ class Book:
         """Every figure with its caption, the cell that drew it, and its data."""
         parts = [
             "# Figures\n",
-            "Numbers are the paper's; S1 and S2 are the two further systems. Every figure names the cell that "
-            "drew it and the data that it shows.\n",
+            "Numbers are the paper's; S1 and S2 are the two further systems. Every figure names the cell "
+            "that drew it and the data that it shows.\n",
         ]
         for about in sidecars("fig"):
             name = about["name"]
