@@ -218,9 +218,14 @@ def sidecars(kind: str) -> list[dict[str, object]]:
 def index_page() -> str:
     """The README as start page."""
     text = (ROOT / "README.md").read_text("utf-8")
-    text = text.replace("](notebooks/", "](").replace(".png)", ".svg)").replace("](figures)", "](figures.md)")
+    text = (
+        text.replace("](notebooks/book/", "](")
+        .replace("](notebooks/", "](")
+        .replace(".png)", ".svg)")
+        .replace("](figures)", "](figures.md)")
+    )
     text = re.sub(r"\]\((CITATION\.cff|LICENSE)\)", r"](extra/\1)", text)
-    pages = ["notebooks", "figures", "tables", "claims", "api"]
+    pages = ["notebooks", "your_folder", "figures", "tables", "claims", "api"]
     return "\n".join([text, "```{toctree}", ":hidden:", "", *pages, "```", ""])
 
 
@@ -269,6 +274,8 @@ def write_source() -> None:
         "api": list_page("The module", "From its docstrings, a page for each room.", list(api)),
         **api,
     }  # fmt: skip
+    for path in HERE.glob("*.md"):
+        shutil.copy(path, SOURCE / path.name)
     for name, text in pages.items():
         (SOURCE / f"{name}.md").write_text(text, encoding="utf-8")
 

@@ -43,7 +43,7 @@ html_css_files = ["book.css"]
 html_extra_path = [str(ROOT / "runs" / "book-source" / "extra")]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "figures": [], "tables": [], "claims": []}
+html_sidebars = {"index": [], "your_folder": [], "figures": [], "tables": [], "claims": []}
 html_theme_options = {
     "logo": {"text": "gmaug"},
     "show_nav_level": 2,
