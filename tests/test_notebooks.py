@@ -44,6 +44,17 @@ def test_it_is_valid_and_begins_with_its_title_section_and_cost(name):
 
 
 @every_notebook
+def test_it_says_where_the_reader_is_and_links_to_its_neighbours(name):
+    opening = read(name).cells[0].source
+    place, names = list(NOTEBOOKS).index(name), list(NOTEBOOKS)
+    line = re.search(r"\*\*Where you are\.\*\*(.*?)\n\n", opening, re.DOTALL)
+    assert line, "no line that begins with **Where you are.**"
+    assert re.search(rf"\*\*{name[:2]} [^*]+\*\*", line[1]), "its own name should stand in bold"
+    for other in {names[0], *names[max(place - 1, 0) : place + 2]} - {name}:
+        assert f"]({other}.ipynb)" in line[1]
+
+
+@every_notebook
 def test_its_parameters_are_the_known_literals(name):
     tagged = [cell for cell in code(read(name)) if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1
