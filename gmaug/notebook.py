@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PROFILE_VARIABLE = "GMAUG_PROFILE"
 RUNS_VARIABLE = "GMAUG_RUNS"
+LIVE_VARIABLE = "JPY_SESSION_NAME"  # set by Jupyter's server where someone has the notebook open
 SCREEN_DPI = 110  # sharp in JupyterLab, and small enough to commit
 
 
@@ -118,6 +120,33 @@ class Notebook:
         about = {"folder": self.folder / "figures", "caption": caption, "provenance": self.provenance()}
         report.save_table(table, name, **about)
         display(Markdown(f"{report.markdown(table)}\n\n*{caption}*"))
+
+    def interact(self, draw: Callable[..., Figure], **controls: Any) -> None:
+        """Let a reader move what `draw` takes, in JupyterLab; elsewhere show it once, at its defaults.
+
+        Parameters
+        ----------
+        draw : callable
+            Returns a figure; every argument has a default.
+        **controls
+            For each argument what :func:`ipywidgets.interact` makes a control of: a list of choices, or
+            ``(low, high, step)``.
+        """
+        import matplotlib.pyplot as plt
+        from IPython.display import Image, display
+
+        @wraps(draw)  # ipywidgets reads the defaults
+        def show(**values: Any) -> None:
+            figure, buffer = draw(**values), io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=SCREEN_DPI, metadata={"Software": None})
+            plt.close(figure)
+            display(Image(buffer.getvalue(), width=round(figure.get_size_inches()[0] * SCREEN_DPI)))
+
+        if LIVE_VARIABLE not in os.environ:  # a run without a reader, which keeps a picture
+            return show()
+        import ipywidgets
+
+        ipywidgets.interact(show, **controls)
 
     def recorded(self, kind: str, name: str) -> dict[str, Any]:
         """A recorded run; a line says of what it is, when and by which commit it was made."""

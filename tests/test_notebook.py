@@ -2,7 +2,10 @@
 
 import ast
 import json
+import sys
+from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -64,6 +67,31 @@ def test_figures_of_two_runs_are_the_same_files(nb, tmp_path, monkeypatch):
     sidecar = json.loads(first["fig1_x.json"])
     assert sidecar["provenance"]["notebook"] == "03_similarity_metric"
     assert not {"commit", "date", "seconds"} & set(sidecar["provenance"])
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_what_a_reader_can_move_is_a_picture_where_nobody_looks(nb, monkeypatch, live):
+    import IPython.display
+    from matplotlib.figure import Figure
+
+    controls, shown = [], []
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    fake = SimpleNamespace(interact=lambda show, **given: controls.append((signature(show), given)))
+    monkeypatch.setitem(sys.modules, "ipywidgets", fake)
+    monkeypatch.delenv(notebook.LIVE_VARIABLE, raising=False)
+    if live:
+        monkeypatch.setenv(notebook.LIVE_VARIABLE, "book.ipynb")
+
+    def draw(strength=0.2):
+        return Figure(figsize=(1 + strength, 1))
+
+    nb.interact(draw, strength=(0.0, 1.0, 0.1))
+    if live:
+        assert not shown
+        assert controls == [(signature(draw), {"strength": (0.0, 1.0, 0.1)})]
+    else:
+        assert shown[0].data.startswith(b"\x89PNG")
+        assert not controls
 
 
 def test_a_recorded_run_says_in_a_line_where_it_comes_from(nb, capsys):
