@@ -52,6 +52,7 @@ def test_every_internal_link_leads_somewhere(pages):
             if not target or urlsplit(target).scheme:
                 continue
             place, anchor = urldefrag(target)
+            place = urlsplit(place).path
             file = (path.parent / unquote(place)).resolve() if place else path
             if not file.is_file() or (anchor and file in anchors and unquote(anchor) not in anchors[file]):
                 dead.append(f"{path.name}: {target}")
