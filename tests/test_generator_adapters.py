@@ -1,4 +1,4 @@
-"""What a user brings: a function, images, a folder, a diffusers pipeline; Inception with its weights."""
+"""What a user brings: a function, images, a folder, a diffusers pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from gmaug.generators import (
     PipelineGenerator,
     TransitionalCGAN,
 )
-from gmaug.generators.quality import Inception
 
 backend.torchvision()  # before diffusers, which imports it
 
@@ -121,14 +120,6 @@ def test_prompts_are_passed_on_in_batches():
     assert len({x.tobytes() for x in images}) == 3
     with pytest.raises(ValueError, match="classes= or prompts="):
         PipelineGenerator(pipeline, size=2)
-
-
-def test_inception_needs_its_weights(tmp_path):
-    with pytest.raises(FileNotFoundError, match="Inception weights"):
-        Inception(tmp_path / "none.safetensors")
-    (tmp_path / "pickle.pth").write_bytes(b"\x80\x04 no safetensors")
-    with pytest.raises(ValueError, match="not safetensors"):
-        Inception(tmp_path / "pickle.pth")
 
 
 def test_what_was_brought_takes_labels_alone(data):

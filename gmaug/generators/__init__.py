@@ -25,27 +25,23 @@ if TYPE_CHECKING:
     from gmaug.generators.training import TrainedGenerator
 
 _LAZY = {
-    "BankGenerator": "adapters",
-    "Diverged": "training",
-    "FunctionGenerator": "adapters",
-    "GuidedDiffusion": "diffusion",
-    "GuidedDiffusionSettings": "settings",
-    "PROFILES": "settings",
-    "PipelineGenerator": "adapters",
-    "TransitionalCGAN": "cgan",
-    "TransitionalCGANSettings": "settings",
-    "settings_for": "settings",
+    "adapters": ("BankGenerator", "FunctionGenerator", "PipelineGenerator"),
+    "cgan": ("TransitionalCGAN",),
+    "diffusion": ("GuidedDiffusion",),
+    "settings": ("GuidedDiffusionSettings", "PROFILES", "TransitionalCGANSettings", "settings_for"),
+    "training": ("Diverged",),
 }
+_WHERE = {name: module for module, names in _LAZY.items() for name in names}
 
 KINDS = {"cgan": "TransitionalCGAN", "diffusion": "GuidedDiffusion"}
 """The generators that are trained here: name and class."""
 
-__all__ = ["KINDS", "Budget", "Generator", "load_generator", "make_generator", "require_linear", *_LAZY]
+__all__ = ["KINDS", "Budget", "Generator", "load_generator", "make_generator", "require_linear", *_WHERE]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(f"gmaug.generators.{_LAZY[name]}"), name)
+    if name in _WHERE:
+        return getattr(import_module(f"gmaug.generators.{_WHERE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -60,24 +56,7 @@ def generator_class(name: str) -> type[TrainedGenerator]:
 def make_generator(
     name: str, *, shape: tuple[int, int], profile: str = "default", seed: int = 0, **changes: Any
 ) -> TrainedGenerator:
-    """An untrained generator.
-
-    Parameters
-    ----------
-    name : {"cgan", "diffusion"}
-    shape : (int, int)
-        Height and width of the images: equal, and a power of two of at least 8.
-    profile : {"smoke", "default", "converged", "paper"}
-        Whose settings are taken; see :mod:`gmaug.generators.settings`.
-    seed : int
-    **changes
-        Other settings, such as ``n_classes`` or ``threads``.
-
-    Raises
-    ------
-    ValueError
-        If there is no such generator or profile, or it cannot draw images of this shape.
-    """
+    """An untrained generator; its arguments are those of :func:`gmaug.generators.settings.settings_for`."""
     from gmaug.generators.settings import settings_for
 
     kind = generator_class(name)
@@ -85,13 +64,7 @@ def make_generator(
 
 
 def load_generator(path: str | Path, *, device: str = "cpu", threads: int | None = None) -> TrainedGenerator:
-    """The generator that a file holds, of whichever kind.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file, or no generator in it.
-    """
+    """The generator that a file holds, of whichever kind; ``ValueError`` if there is none in it."""
     from gmaug.backend import read_tensors
 
     _, about = read_tensors(path)

@@ -12,7 +12,7 @@ from gmaug.generators.base import check_labels, check_training, require_linear
 
 
 class Brought:
-    """What the adapters share: they are not trained, and know labels alone."""
+    """What the adapters share: they are not trained, know labels alone and are kept by who brought them."""
 
     name = "generator"
     linear_conditions = False
@@ -26,14 +26,20 @@ class Brought:
     ) -> np.ndarray:
         """One image, uint8 (n, h, w, 3), for each label; the same for the same seed.
 
-        Raises
-        ------
-        ValueError
-            If conditions are given, or a label is not known.
+        ``ValueError`` if conditions are given, or a label is not known.
         """
         if conditions is not None or labels is None:
             require_linear(self)
         return self._draw(check_labels(labels), seed)
+
+    def save(self, path: str | Path) -> None:
+        """Not possible, but of a bank."""
+        raise ValueError(f"generator {self.name!r} was brought by you; keep it, there is nothing to save")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Not possible, but of a bank."""
+        raise ValueError(f"{path}: not loaded from files; make a {cls.__name__} of what you have")
 
 
 class FunctionGenerator(Brought):
@@ -62,15 +68,6 @@ class FunctionGenerator(Brought):
                 "return uint8 (n, height, width, 3)"
             )
         return images
-
-    def save(self, path: str | Path) -> None:
-        """Not possible: a function is code."""
-        raise ValueError(f"generator {self.name!r} is a function; keep its code, there is nothing to save")
-
-    @classmethod
-    def load(cls, path: str | Path) -> FunctionGenerator:
-        """Not possible: a function is code."""
-        raise ValueError(f"{path}: functions are not loaded from files; use FunctionGenerator(function)")
 
 
 class BankGenerator(Brought):
@@ -138,13 +135,8 @@ class BankGenerator(Brought):
             draft.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path: str | Path) -> BankGenerator:
-        """Read a bank that `save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError
-        """
+    def load(cls, path: str | Path) -> Self:
+        """Read a bank that `save` wrote."""
         with np.load(path) as file:
             return cls(file["images"], file["labels"], name=str(file["name"]))
 
@@ -162,16 +154,11 @@ class PipelineGenerator(Brought):
         From our labels to the pipeline's class numbers, for one that takes ``class_labels`` (such
         as ``DiTPipeline``).
     prompts : mapping of int to str, optional
-        From our labels to prompts, for one that takes ``prompt``.
+        From our labels to prompts, for one that takes ``prompt``: this or `classes`.
     batch : int
         Images asked for at once.
     **options
         Passed on with each call, such as ``num_inference_steps``.
-
-    Raises
-    ------
-    ValueError
-        If not exactly one of `classes` and `prompts` is given.
     """
 
     def __init__(
@@ -207,12 +194,3 @@ class PipelineGenerator(Brought):
             made += [(255 * np.clip(image, 0, 1)).round().astype(np.uint8) for image in found]
         resized = [Image.fromarray(x).resize((self.size, self.size), Image.Resampling.BICUBIC) for x in made]
         return np.array([np.asarray(x) for x in resized], np.uint8).reshape(-1, self.size, self.size, 3)
-
-    def save(self, path: str | Path) -> None:
-        """Write the pipeline's folder."""
-        self.pipeline.save_pretrained(path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> PipelineGenerator:
-        """Not possible: which class or prompt a label is, is not in the folder."""
-        raise ValueError(f"{path}: load it with diffusers and wrap it in PipelineGenerator")

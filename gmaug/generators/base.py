@@ -60,13 +60,7 @@ class Generator(Protocol):
 
 
 def check_labels(labels: Sequence[int] | np.ndarray, n_classes: int | None = None) -> np.ndarray:
-    """Labels as int64 (n,).
-
-    Raises
-    ------
-    ValueError
-        If they are not integers from 0 to ``n_classes - 1``.
-    """
+    """Labels as int64 (n,); ``ValueError`` if they are not integers from 0 to ``n_classes - 1``."""
     labels = np.asarray(labels)
     if labels.ndim != 1 or (labels.size and not np.issubdtype(labels.dtype, np.integer)):
         raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}; give integers of shape (n,)")
@@ -79,13 +73,7 @@ def check_labels(labels: Sequence[int] | np.ndarray, n_classes: int | None = Non
 
 
 def check_wanted(labels: Any, conditions: Any, n_classes: int) -> np.ndarray:
-    """What is asked for: labels as int64 (n,), or conditions as float32 (n, `n_classes`).
-
-    Raises
-    ------
-    ValueError
-        If neither or both are given, or they do not fit.
-    """
+    """Labels as int64 (n,), or conditions as float32 (n, `n_classes`); ``ValueError`` if they do not fit."""
     if (labels is None) == (conditions is None):
         raise ValueError("give labels= or conditions=, one of the two")
     if conditions is None:
@@ -97,13 +85,7 @@ def check_wanted(labels: Any, conditions: Any, n_classes: int) -> np.ndarray:
 
 
 def require_linear(generator: Any) -> None:
-    """Refuse a generator that takes labels alone.
-
-    Raises
-    ------
-    ValueError
-        In one line, if it has no linear conditions.
-    """
+    """Refuse, in one line, a generator that takes labels alone."""
     if not getattr(generator, "linear_conditions", False):
         name = getattr(generator, "name", type(generator).__name__)
         raise ValueError(f"generator {name!r} takes labels alone, no mixed conditions; use cgan or diffusion")
@@ -112,13 +94,7 @@ def require_linear(generator: Any) -> None:
 def check_training(
     images: Any, labels: Sequence[int] | np.ndarray | None = None, *, side: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Training images and their labels, as arrays.
-
-    Raises
-    ------
-    ValueError
-        If the images are not uint8 (n, side, side, 3), there are none, or the labels do not match.
-    """
+    """Training images and labels as arrays; ``ValueError`` if they are not (n, side, side, 3) and (n,)."""
     images, labels = labelled(images, labels, size=side, name="images")
     if side is not None and images.shape[1:3] != (side, side):
         raise ValueError(

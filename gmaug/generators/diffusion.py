@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from gmaug import backend
 from gmaug.generators.settings import SAMPLERS, SCHEDULES, GuidedDiffusionSettings
-from gmaug.generators.training import TrainedGenerator, Training, seeded
+from gmaug.generators.training import TrainedGenerator, Training, autocast, seeded
 
 # ---- samplers: plain loops over noise levels ------------------------------------------------
 
@@ -324,14 +324,14 @@ class DiffusionTraining(Training):
         noisy = self.noise.add_noise(images, noise, t)
         goal = noise if s.prediction == "epsilon" else self.noise.get_velocity(images, noise, t)
         self._warm_up()
-        with self.autocast():
+        with autocast(s, self.device):
             predicted = self.live["unet"](noisy, t, labels)
         loss = F.mse_loss(predicted.float(), goal)
         descent = loss if s.snr_gamma is None else self._weighted(predicted.float(), goal, t)
         self.descend("unet", descent, clip=s.clip)
         values, pairs = {"loss": loss}, [(self.averages["unet"], self.live["unet"])]
         if not self.numbers.get("classifier_stopped"):
-            with self.autocast():
+            with autocast(s, self.device):
                 logits = self.live["classifier"](noisy, t).float()
             values["loss_classifier"] = F.cross_entropy(logits, labels)
             self.descend("classifier", values["loss_classifier"], clip=s.clip)

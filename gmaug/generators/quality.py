@@ -4,11 +4,11 @@ FID is the Fréchet distance of Inception-V3's features. With other features the
 another quantity, so here a distance carries the extractor's name, its dimension and the two counts,
 and is never called FID. Neither distance is comparable across extractors or counts: :func:`quality`
 gives what real images score beside each. Do not judge with the classifier that selected the images.
+Features are matrices (n, d) of float, of real and of generated images.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +36,8 @@ Arrays = tuple[np.ndarray, np.ndarray]
 class Distance:
     """A distance between two sets of images.
 
-    Parameters
-    ----------
-    name : str
-        Which distance, of which features.
-    value, se : float
-        The estimate and its standard error over images (nan where it was not asked for).
-    n_real, n_fake, dimension : int
-        Images on each side, and features of each.
+    `name` says which, of which features; `value` and its standard error `se` over images (nan where
+    it was not asked for); the images on each side, and the features' dimension.
     """
 
     name: str
@@ -72,25 +66,16 @@ def frechet(real: np.ndarray, fake: np.ndarray, *, name: str, groups: int = 10, 
     name : str
         The extractor's, for the result.
     groups : int
-        The standard error is a delete-a-group jackknife with so many groups a side; 0 skips it.
-    seed : int
-        Deals the images to groups.
-
-    Raises
-    ------
-    ValueError
-        If the features are not two finite matrices with equal columns and at least 2 rows each.
+        The standard error is a delete-a-group jackknife with so many groups a side, which the
+        `seed` deals; 0 skips it.
     """
     real, fake = _features(real, fake)
     value, se = _frechet(real, fake), float("nan")
     if groups >= 2 and min(len(real), len(fake)) >= 2 * groups:  # a group of each side in turn is left out
         rng, total = np.random.default_rng(seed), 0.0
-        for side in (0, 1):
-            dealt = rng.permutation(len((real, fake)[side])) % groups
-            sets = (
-                (real[dealt != g], fake) if side == 0 else (real, fake[dealt != g]) for g in range(groups)
-            )
-            values = np.array([_frechet(*pair) for pair in sets])
+        for one, distance in ((real, lambda x: _frechet(x, fake)), (fake, lambda x: _frechet(real, x))):
+            dealt = rng.permutation(len(one)) % groups
+            values = np.array([distance(one[dealt != g]) for g in range(groups)])
             total += (groups - 1) / groups * np.square(values - values.mean()).sum()
         se = float(np.sqrt(total))
     return Distance(f"Fréchet distance, {name}", value, se, len(real), len(fake), real.shape[1])
@@ -116,17 +101,8 @@ def joint(
     """Features with the class beside them, so that an image of the wrong class counts as far away.
 
     The Fréchet distance of these is the joint distance of DeVries et al., *On the evaluation of
-    conditional GANs* (2019): the class is one-hot, scaled to the mean length of the real features.
-
-    Parameters
-    ----------
-    real, fake : ndarray, shapes (n, d) and (m, d)
-    real_labels, fake_labels : ndarray of int, shapes (n,) and (m,)
-        For a generated image the class that was asked for.
-
-    Returns
-    -------
-    (ndarray, ndarray), shapes (n, d + C) and (m, d + C)
+    conditional GANs* (2019): the class (of a generated image the one asked for) is one-hot, scaled to
+    the mean length of the real features. Returns matrices (n, d + C) and (m, d + C).
     """
     classes = np.union1d(real_labels, fake_labels)
     length = np.linalg.norm(np.asarray(real, dtype=np.float64), axis=1).mean()
@@ -142,12 +118,7 @@ def kid(real: np.ndarray, fake: np.ndarray, *, name: str) -> Distance:
 
     Bińkowski et al., *Demystifying MMD GANs* (ICLR 2018). Zero in expectation for two sets of one
     distribution, at any N; may come out negative. The standard error is a jackknife over images.
-
-    Parameters
-    ----------
-    real, fake : ndarray of float, shapes (n_real, d) and (n_fake, d)
-    name : str
-        The extractor's, for the result.
+    Parameters are those of :func:`frechet`.
     """
     real, fake = _features(real, fake)
     n, m, d = len(real), len(fake), real.shape[1]
@@ -187,12 +158,6 @@ def manifold(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> dict[str, flo
     models* (NeurIPS 2019); Naeem et al., *Reliable fidelity and diversity metrics for generative
     models* (ICML 2020).
 
-    Parameters
-    ----------
-    real, fake : ndarray, shapes (n, d) and (m, d)
-    k : int
-        Neighbours that set a ball's radius.
-
     Returns
     -------
     dict
@@ -201,11 +166,6 @@ def manifold(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> dict[str, flo
         image lies in, over `k` (1 where both sets are alike; less swayed by one outlier's wide
         ball); ``coverage``: share, in [0, 1], of real images in whose ball a generated one lies;
         ``k``, ``n_real``, ``n_fake``.
-
-    Raises
-    ------
-    ValueError
-        If a side has no more than `k` images.
     """
     from sklearn.metrics import pairwise_distances
 
@@ -234,17 +194,8 @@ def diversity(
 ) -> dict[int, float]:
     """Mode-collapse monitor: mean pairwise distance of a class's generated images over that of its real.
 
-    Parameters
-    ----------
-    real, fake : ndarray, shapes (n, ...) and (m, ...)
-        Features or images; each row is flattened, distances are Euclidean.
-    real_labels, fake_labels : ndarray of int, shapes (n,) and (m,)
-
-    Returns
-    -------
-    dict of int to float
-        For each class with at least two images on both sides: near 1 as diverse as real images,
-        near 0 collapsed to one picture.
+    Features or images: each row is flattened, distances are Euclidean. A value for each class with at
+    least two images on both sides: near 1 as diverse as real images, near 0 collapsed to one picture.
     """
     from scipy.spatial.distance import pdist
 
@@ -281,15 +232,9 @@ def pixels(side: int = 8) -> Callable[[np.ndarray], np.ndarray]:
 
 
 class Extractor:
-    """Images to features: the last layer before the class logits of a small convolutional net.
+    """Images, uint8 (n, h, w, 3), to features, float32 (n, d): the last layer before the class logits.
 
-    Called on uint8 images (n, h, w, 3), gives float32 features (n, dimension). Made by
-    :func:`train_extractor`.
-
-    Attributes
-    ----------
-    name : str
-        For the name of a distance.
+    Made by :func:`train_extractor`; `name` is for the name of a distance.
     """
 
     def __init__(self, net: nn.Sequential, *, name: str, threads: int | None) -> None:
@@ -328,17 +273,10 @@ def train_extractor(
     images : ndarray of uint8, shape (n, side, side, 3)
         Real images, at best balanced and none of those that a generator is judged against.
     labels : sequence of int, shape (n,)
-    seed : int
     dimension : int
-        Of the features. A Fréchet distance wants many more images than dimensions: 64 by default.
-    epochs : int
+        Of the features. A Fréchet distance wants many more images than dimensions.
     threads : int, optional
         Of torch; as it has it by default.
-
-    Raises
-    ------
-    ValueError
-        If images and labels do not fit.
     """
     import torch
     import torch.nn.functional as F
@@ -386,69 +324,6 @@ def _tensor(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32).div(127.5).sub(1)
 
 
-class Inception:
-    """The extractor of FID proper: Inception-V3 of ``torch-fidelity``, when its weights are at hand.
-
-    With its 2,048 features, and with them alone, the Fréchet distance is the FID. Nothing is
-    downloaded, and no pickle is read.
-
-    Parameters
-    ----------
-    weights : path
-        The weights that ``torch-fidelity`` publishes, as safetensors:
-        ``save_file(torch.load("weights-inception-2015-12-05-6726825d.pth", weights_only=True), path)``
-        writes them.
-    device : str
-        As :func:`gmaug.backend.device` takes it.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there are no weights at `weights`, or not as safetensors.
-    ImportError
-        If ``torch-fidelity`` is not installed.
-    """
-
-    name = "Inception-V3 (FID)"
-
-    def __init__(self, weights: str | Path, *, device: str = "auto") -> None:
-        if not Path(weights).is_file():
-            raise FileNotFoundError(f"{weights}: no Inception weights there; FID needs torch-fidelity's")
-        import torch
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        from gmaug import backend
-
-        try:
-            tensors = load_file(weights)
-        except SafetensorError:
-            raise ValueError(f"{weights}: not safetensors; see gmaug.generators.quality.Inception") from None
-        backend.torchvision()
-        try:
-            from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-        except ImportError:
-            raise ImportError("FID needs torch-fidelity: pip install torch-fidelity") from None
-        self.device = backend.device(device)
-        with tempfile.TemporaryDirectory() as folder:  # the class loads a file of its own kind only
-            torch.save(tensors, f"{folder}/inception.pth")
-            net = FeatureExtractorInceptionV3(
-                "inception", ["2048"], feature_extractor_weights_path=f"{folder}/inception.pth"
-            )
-        self.net = net.to(self.device).eval()
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Features, float32 (n, 2048), of uint8 images (n, h, w, 3); the net resizes them to 299 px."""
-        import torch
-
-        found = []
-        with torch.inference_mode():
-            for start in track(range(0, len(images), 64), desc="Inception"):
-                batch = torch.from_numpy(images[start : start + 64]).permute(0, 3, 1, 2).to(self.device)
-                found.append(self.net(batch)[0].cpu().numpy())
-        return np.concatenate(found)
-
-
 # ---- all of it ----------------------------------------------------------------------------
 
 
@@ -472,8 +347,6 @@ def quality(
     generator : object with ``sample(labels, seed=)``
     judge : Extractor
         Or what is called alike and has ``logits``.
-    seed : int
-        Of the samples.
 
     Returns
     -------
@@ -529,10 +402,8 @@ def record_generator(
     ----------
     title : str
         ``<set>-cgan`` or ``<set>-diffusion``; a snapshot's ends in ``@<kimg>``.
-    generator : TrainedGenerator
-        Untrained.
     train, validation, test : (images, labels)
-        What it is trained on, watched on and judged on.
+        What the untrained `generator` is trained on, watched on and judged on.
     judges, watchers : (images, labels)
         Real images that none of `validation` and `test` holds, for the net that judges samples and
         for the net that watches the training. The latter are not in `train` either: a net that
@@ -542,12 +413,7 @@ def record_generator(
     snapshots : sequence of float
         Thousands of images after which the weights of that moment are recorded as well.
     folder : Path, optional
-        Of the records; ``notebooks/recorded`` by default.
-
-    Returns
-    -------
-    list of Path
-        The records.
+        Of the records, whose paths are returned; ``notebooks/recorded`` by default.
     """
     threads = generator.settings.threads
     judge = train_extractor(*judges, seed=0, threads=threads)
@@ -573,12 +439,9 @@ def record_generator(
             if row["kimg"] >= kimg and not runs.record_path("generators", name, folder=folder).is_file():
                 record(name)
 
+    watcher = train_extractor(*watchers, seed=1, threads=threads)
     generator.fit(
-        *train,
-        validation=validation,
-        callback=snapshot,
-        checkpoint=checkpoints / title,
-        extractor=train_extractor(*watchers, seed=1, threads=threads),
+        *train, validation=validation, callback=snapshot, checkpoint=checkpoints / title, extractor=watcher
     )
     record(title)
     return written

@@ -1,4 +1,4 @@
-"""Settings of the generators, with the reason beside each odd value, and ready ones by profile."""
+"""Settings of the generators, what each field means beside it, and ready ones by profile."""
 
 from __future__ import annotations
 
@@ -16,65 +16,28 @@ SAMPLERS = ("ddim", "ancestral")
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What every training run of a generator has.
-
-    Parameters
-    ----------
-    resolution : int
-        Side in pixels, a power of two of at least 8.
-    batch : int
-        Images in a step, over all processes.
-    kimg : float
-        Length of the whole run, in thousands of training images shown.
-    lr : float
-    betas : (float, float)
-        Of Adam.
-    ema_kimg, ema_rampup : float
-        Half-life of the weights' average in kimg, and at most this share of what has been seen.
-    flip : bool
-        Mirror real images at random. Off where left and right differ (digits).
-    n_classes : int, optional
-        Needed where the last classes may be absent from the training images.
-    report_kimg : float
-        A row of the history, the callback and (if it is due) a checkpoint every so often.
-    checkpoint_kimg : float
-    keep_best : bool
-        Where validation images are given, sample from the weights of the least distance to them
-        (see ``fit``); from the last ones otherwise.
-    patience_kimg : float, optional
-        Stop when that distance has not fallen for so long.
-    watched : int
-        Validation images that a report looks at, at most: as many are sampled each time.
-    mixed_precision : bool
-        bfloat16 autocast on CUDA; nothing elsewhere (it is slower on a CPU).
-    device : str
-        As :func:`gmaug.backend.device` takes it.
-    seed : int
-    threads : int, optional
-        Threads of torch while fitting and sampling; as torch has it by default. Results are the
-        same bytes for the same number of threads.
-    """
+    """What every training run of a generator has; *kimg* are thousands of training images shown."""
 
     RETIRED: ClassVar[frozenset[str]] = frozenset()  # names that older files hold and nothing uses
 
-    resolution: int = 32
-    batch: int = 32
-    kimg: float = 100.0
+    resolution: int = 32  # side in pixels, a power of two of at least 8
+    batch: int = 32  # images in a step, over all processes
+    kimg: float = 100.0  # length of the whole run
     lr: float = 0.0025
-    betas: tuple[float, float] = (0.9, 0.999)
-    ema_kimg: float = 10.0
-    ema_rampup: float = 0.05
-    flip: bool = True
-    n_classes: int | None = None
-    report_kimg: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)  # of Adam
+    ema_kimg: float = 10.0  # half-life of the weights' average,
+    ema_rampup: float = 0.05  # at most this share of what has been seen
+    flip: bool = True  # mirror real images at random: off where left and right differ (digits)
+    n_classes: int | None = None  # needed where the last classes may be absent from the training images
+    report_kimg: float = 1.0  # a row of the history, the callback and a due checkpoint every so often
     checkpoint_kimg: float = 5.0
-    keep_best: bool = True
-    patience_kimg: float | None = None
-    watched: int = 1000
-    mixed_precision: bool = False
-    device: str = "cpu"
+    keep_best: bool = True  # with validation images, sample from the weights nearest to them (see `fit`)
+    patience_kimg: float | None = None  # stop when that distance has not fallen for so long
+    watched: int = 1000  # validation images that a report looks at, at most: as many are sampled
+    mixed_precision: bool = False  # bfloat16 autocast on CUDA; nothing elsewhere (slower on a CPU)
+    device: str = "cpu"  # as gmaug.backend.device takes it
     seed: int = 0
-    threads: int | None = None
+    threads: int | None = None  # of torch; results are the same bytes for the same number
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -102,13 +65,7 @@ class RunSettings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Settings from `to_dict`'s form.
-
-        Raises
-        ------
-        ValueError
-            If a name is unknown.
-        """
+        """Settings from `to_dict`'s form; ``ValueError`` if a name is unknown."""
         unknown = set(values) - {field.name for field in fields(cls)} - cls.RETIRED
         if unknown:
             raise ValueError(f"unknown settings {sorted(unknown)}; known: {[f.name for f in fields(cls)]}")
@@ -116,13 +73,7 @@ class RunSettings:
 
 
 def lambda_t(kimg: float, *, ts: float, te: float) -> float:
-    """Weight of the class after `kimg` thousand images: 0 up to `ts`, 1 from `te`, linear between.
-
-    Parameters
-    ----------
-    kimg, ts, te : float
-        Thousands of training images; `ts` at most `te`.
-    """
+    """Weight of the class after `kimg` thousand images: 0 up to `ts`, 1 from `te`, linear between."""
     if kimg < ts:
         return 0.0
     return 1.0 if kimg >= te else (kimg - ts) / (te - ts)
@@ -132,50 +83,25 @@ def lambda_t(kimg: float, *, ts: float, te: float) -> float:
 class TransitionalCGANSettings(RunSettings):
     """Everything that decides what a training run of the cGAN computes.
 
-    The defaults are the method's, but for the size of the networks and of the run.
-
-    Parameters
-    ----------
-    channels : tuple of int
-        At 4, 8, 16, ... px up to `resolution`, for both networks.
-    z_dim, w_dim, mapping_layers : int
-    mapping_lr : float
-        Learning rate of the mapping relative to the rest.
-    ts, te : float
-        Where in the run (0 to 1) the class begins to count and where it counts in full.
-    transitional : bool
-        False is plain conditional training (lambda = 1 throughout), for ablations.
-    r1_gamma : float, optional
-        Default 0.0002 resolution^2 / batch, StyleGAN2-ADA's rule: see `gamma`.
-    r1_every : int
-        Steps from one R1 penalty to the next; the penalty is weighted by it.
-    minibatch_std : int
-        Images in a group of the minibatch standard deviation; divides `batch`.
-    augment : tuple of {"color", "translation", "cutout"}
-        Differentiable augmentation of all that the discriminator sees; empty for none.
-    **run
-        As :class:`RunSettings` has them.
-
-    Notes
-    -----
-    Path length regularisation and style mixing are left out, as StyleGAN2-ADA does at small sizes.
+    The defaults are the method's, but for the size of the networks and of the run. Path length
+    regularisation and style mixing are left out, as StyleGAN2-ADA does at small sizes.
     """
 
     RETIRED: ClassVar[frozenset[str]] = frozenset({"path_length", "path_every", "style_mixing"})
 
-    channels: tuple[int, ...] = (64, 64, 32, 16)
+    channels: tuple[int, ...] = (64, 64, 32, 16)  # at 4, 8, 16, ... px up to `resolution`, in both networks
     z_dim: int = 64
     w_dim: int = 64
     mapping_layers: int = 2
-    mapping_lr: float = 0.01  # StyleGAN2: faster and the mapping is unstable
-    ts: float = 0.25  # the method's 2 : 4 : 8
-    te: float = 0.5
-    transitional: bool = True
+    mapping_lr: float = 0.01  # relative to the rest. StyleGAN2: faster and the mapping is unstable
+    ts: float = 0.25  # where in the run (0 to 1) the class begins to count; the method's 2 : 4 : 8
+    te: float = 0.5  # and where it counts in full
+    transitional: bool = True  # False is plain conditional training (lambda = 1), for ablations
     betas: tuple[float, float] = (0.0, 0.99)  # no momentum: the game turns
-    r1_gamma: float | None = None
-    r1_every: int = 16
-    minibatch_std: int = 4
-    augment: tuple[str, ...] = AUGMENTATIONS
+    r1_gamma: float | None = None  # by default StyleGAN2-ADA's rule, see `gamma`
+    r1_every: int = 16  # steps from one R1 penalty to the next, which is weighted by it
+    minibatch_std: int = 4  # images in a group of the minibatch standard deviation; divides `batch`
+    augment: tuple[str, ...] = AUGMENTATIONS  # of all that the discriminator sees; empty for none
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -205,84 +131,40 @@ class TransitionalCGANSettings(RunSettings):
 class GuidedDiffusionSettings(RunSettings):
     """Everything that decides what a training run of the diffusion model and its samples are.
 
-    Parameters
-    ----------
-    patch : int
-        The networks see blocks of ``patch x patch`` pixels as channels (Luhman and Luhman 2022):
-        a quarter of the work for 2. 1 is the plain model.
-    channels : tuple of int
-        Of the UNet at each level; each halves the side.
-    layers : int
-        Residual blocks a level.
-    attention : tuple of bool
-        Self-attention at each level.
-    head_dim, norm_groups : int
-        Channels of an attention head; groups of the group normalisation, dividing `channels`.
-    classifier_channels : tuple of int
-        The same for the noisy classifier, which is the encoder half of such a UNet.
-    classifier_lr, classifier_weight_decay : float
-    classifier_patience_kimg : float, optional
-        The noisy classifier's training stops when its own loss on validation images has not
-        fallen for so long; its weights of the least loss guide in any case.
-    timesteps : int
-        T, noise levels of the training.
-    schedule : {"cosine", "linear"}
-        Of the noise (Nichol and Dhariwal 2021; Ho et al. 2020).
-    prediction : {"epsilon", "v_prediction"}
-        What the UNet is trained on.
-    snr_gamma : float, optional
-        Min-SNR weighting of the loss (Hang et al. 2023); None weights every noise level alike.
-    warmup_kimg : float
-        The learning rate rises linearly for so long.
-    clip : float
-        Largest norm of the gradient of a step.
-    sampler : {"ddim", "ancestral"}
-    sampling_steps : int
-        Noise levels visited in sampling, at most `timesteps`.
-    eta : float
-        Noise that DDIM adds at each step: 0 none, 1 as much as the ancestral sampler.
-    guidance : float
-        Scale of the classifier's gradient; 0 does without. The authors use 0.5.
-    guidance_from : float
-        Signal power alpha-bar below which nothing guides: in pure noise a classifier knows no
-        class, and its gradient, divided by the square root of alpha-bar, throws x_0 out of range.
-    pretrained : str, optional
-        Folder of a ``diffusers`` ``UNet2DModel`` to start from; see :func:`resuming_from`.
-    unet_config : str, optional
-        Its configuration as JSON, in place of `channels`, `layers` and so on.
-    **run
-        As :class:`RunSettings` has them.
-
-    Notes
-    -----
     The variance of the reverse steps is fixed to its lower bound and not learned; the variance
     that a pre-trained UNet may predict is not used.
     """
 
+    # the networks see blocks of patch x patch pixels as channels (Luhman and Luhman 2022): a quarter
+    # of the work for 2; 1 is the plain model
     patch: int = 1
-    channels: tuple[int, ...] = (64, 128, 128)
-    layers: int = 2
-    attention: tuple[bool, ...] = (False, False, True)
-    head_dim: int = 16
-    norm_groups: int = 8
-    classifier_channels: tuple[int, ...] = (32, 64, 64)
+    channels: tuple[int, ...] = (64, 128, 128)  # of the UNet at each level; each halves the side
+    layers: int = 2  # residual blocks a level
+    attention: tuple[bool, ...] = (False, False, True)  # self-attention at each level
+    head_dim: int = 16  # channels of an attention head
+    norm_groups: int = 8  # of the group normalisation; divides all channels
+    classifier_channels: tuple[int, ...] = (32, 64, 64)  # the noisy classifier is such a UNet's encoder
     classifier_lr: float = 1e-3
     classifier_weight_decay: float = 0.05  # as Dhariwal and Nichol; it over-fits small sets
+    # its training stops when its own loss on validation images has not fallen for so long; its
+    # weights of the least loss guide in any case
     classifier_patience_kimg: float | None = None
-    timesteps: int = 1000
-    schedule: str = "cosine"
-    prediction: str = "v_prediction"
-    snr_gamma: float | None = None
+    timesteps: int = 1000  # T, noise levels of the training
+    schedule: str = "cosine"  # of the noise (Nichol and Dhariwal 2021), or "linear" (Ho et al. 2020)
+    prediction: str = "v_prediction"  # what the UNet is trained on, or "epsilon"
+    snr_gamma: float | None = None  # min-SNR weighting (Hang et al. 2023); None weights levels alike
     lr: float = 1e-3
-    warmup_kimg: float = 4.0
-    clip: float = 1.0
-    sampler: str = "ddim"
-    sampling_steps: int = 50
-    eta: float = 0.0
-    guidance: float = 0.5
+    warmup_kimg: float = 4.0  # the learning rate rises linearly for so long
+    clip: float = 1.0  # largest norm of the gradient of a step
+    sampler: str = "ddim"  # or "ancestral"
+    sampling_steps: int = 50  # noise levels visited in sampling, at most `timesteps`
+    eta: float = 0.0  # noise that DDIM adds: 0 none, 1 as much as the ancestral sampler
+    guidance: float = 0.5  # scale of the classifier's gradient, the authors'; 0 does without
+    # signal power alpha-bar below which nothing guides: in pure noise a classifier knows no class, and
+    # its gradient, divided by the square root of alpha-bar, throws x_0 out of range
     guidance_from: float = 1e-3
-    pretrained: str | None = None
-    unet_config: str | None = None
+    pretrained: str | None = None  # folder of a diffusers UNet2DModel to start from; see `resuming_from`
+    unet_config: str | None = None  # its configuration as JSON, in place of `channels` and so on
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -320,17 +202,9 @@ class GuidedDiffusionSettings(RunSettings):
 def resuming_from(folder: str | Path, settings: GuidedDiffusionSettings) -> GuidedDiffusionSettings:
     """`settings`, to train on from a pre-trained UNet, as the paper does from an ImageNet checkpoint.
 
-    Parameters
-    ----------
-    folder : path
-        As ``diffusers.UNet2DModel.save_pretrained`` writes it (safetensors). Nothing is downloaded.
-    settings : GuidedDiffusionSettings
-        Their resolution is kept; the schedule and `prediction` must be those of the checkpoint.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the folder holds no such UNet, or one for other than RGB images.
+    The folder is as ``diffusers.UNet2DModel.save_pretrained`` writes it (safetensors); nothing is
+    downloaded. The resolution is kept; schedule and `prediction` must be those of the checkpoint.
+    ``FileNotFoundError`` or ``ValueError`` if the folder holds no such UNet, or one for other than RGB.
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
@@ -380,6 +254,21 @@ _DIFFUSION = GuidedDiffusionSettings(
     sampling_steps=25,  # 20 images a second; with 12 the images lack contrast, and the distance says so
     guidance=2.0,  # 1.24 and 0.78 above; 1 is the gradient of the classifier as it stands
 )
+_CGAN_PAPER = TransitionalCGANSettings(
+    resolution=128, channels=(512, 512, 512, 512, 256, 128), z_dim=512, w_dim=512, kimg=8000.0,
+    lr=0.0025, report_kimg=50.0, checkpoint_kimg=200.0, mixed_precision=True, device="auto",
+)  # fmt: skip
+_DIFFUSION_SMOKE = GuidedDiffusionSettings(
+    resolution=16, patch=2, channels=(16, 16), attention=(False, True), layers=1,
+    classifier_channels=(16, 16), kimg=0.5, report_kimg=0.25, checkpoint_kimg=0.25, sampling_steps=4,
+)  # fmt: skip
+_DIFFUSION_PAPER = GuidedDiffusionSettings(
+    resolution=128, channels=(128, 128, 256, 384, 512), attention=(False, False, True, True, True),
+    head_dim=64, norm_groups=32, classifier_channels=(128, 128, 256, 256, 512), classifier_lr=3e-4,
+    classifier_patience_kimg=2000.0, batch=64, kimg=20000.0, lr=1e-4, warmup_kimg=50.0,
+    report_kimg=200.0, checkpoint_kimg=200.0, prediction="epsilon", sampler="ancestral",
+    sampling_steps=250, guidance=0.5, mixed_precision=True, device="auto",
+)  # fmt: skip
 
 PROFILES: dict[str, dict[str, RunSettings]] = {
     "cgan": {
@@ -397,57 +286,14 @@ PROFILES: dict[str, dict[str, RunSettings]] = {
             _CGAN, kimg=900.0, ts=1 / 12, te=1 / 6, report_kimg=6.0, checkpoint_kimg=6.0, patience_kimg=90.0
         ),
         # a GPU: the method's own numbers at 128 px, 16384 / resolution channels up to 512
-        "paper": TransitionalCGANSettings(
-            resolution=128,
-            channels=(512, 512, 512, 512, 256, 128),
-            z_dim=512,
-            w_dim=512,
-            kimg=8000.0,
-            lr=0.0025,
-            report_kimg=50.0,
-            checkpoint_kimg=200.0,
-            mixed_precision=True,
-            device="auto",
-        ),
+        "paper": _CGAN_PAPER,
     },
     "diffusion": {
-        "smoke": GuidedDiffusionSettings(
-            resolution=16,
-            patch=2,
-            channels=(16, 16),
-            attention=(False, True),
-            layers=1,
-            classifier_channels=(16, 16),
-            kimg=0.5,
-            report_kimg=0.25,
-            checkpoint_kimg=0.25,
-            sampling_steps=4,
-        ),
+        "smoke": _DIFFUSION_SMOKE,
         "default": _DIFFUSION,
         "converged": replace(_DIFFUSION, kimg=1000.0, patience_kimg=90.0),
         # a GPU: the size of the published ImageNet-128 model's smaller sisters
-        "paper": GuidedDiffusionSettings(
-            resolution=128,
-            channels=(128, 128, 256, 384, 512),
-            attention=(False, False, True, True, True),
-            head_dim=64,
-            norm_groups=32,
-            classifier_channels=(128, 128, 256, 256, 512),
-            classifier_lr=3e-4,
-            classifier_patience_kimg=2000.0,
-            batch=64,
-            kimg=20000.0,
-            lr=1e-4,
-            warmup_kimg=50.0,
-            report_kimg=200.0,
-            checkpoint_kimg=200.0,
-            prediction="epsilon",
-            sampler="ancestral",
-            sampling_steps=250,
-            guidance=0.5,
-            mixed_precision=True,
-            device="auto",
-        ),
+        "paper": _DIFFUSION_PAPER,
     },
 }
 """Settings by generator and profile; ``live`` and ``converged`` are no profiles of a whole run."""
@@ -466,14 +312,8 @@ def settings_for(
     shape : (int, int)
         Height and width of the images: equal, and a power of two of at least 8.
     profile : {"smoke", "default", "converged", "paper"}
-        Whose settings are taken.
     **changes
         Fields to set, such as ``seed``, ``n_classes`` or ``threads``.
-
-    Raises
-    ------
-    ValueError
-        If there is no such generator or profile, or it cannot draw images of this shape.
     """
     if name not in PROFILES:
         known = " or ".join(map(repr, PROFILES))

@@ -43,6 +43,12 @@ def threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def autocast(settings: RunSettings, device: torch.device, *, enabled: bool = True) -> torch.autocast:
+    """bfloat16 on CUDA where the settings ask for it."""
+    mixed = settings.mixed_precision and device.type == "cuda" and enabled
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed)
+
+
 def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
     """A network whose first weights are drawn from `seed`; torch's own random state is untouched."""
     with torch.random.fork_rng(devices=[]):
@@ -67,12 +73,6 @@ def ema_decay(kimg: float, *, batch: int, half_life: float, rampup: float) -> fl
     """
     half_life = min(half_life, kimg * rampup)
     return 0.5 ** (batch / 1000 / max(half_life, 1e-8))
-
-
-@torch.no_grad()
-def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """``average = decay average + (1 - decay) model``, every parameter."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
 
 class Team:
@@ -112,17 +112,9 @@ class Team:
 class Training:
     """Networks, optimisers, random state and data of a run; a subclass says what a step is.
 
-    Attributes
-    ----------
-    modules, optimisers : dict
-        By name: all that a step changes.
-    drawn : dict of str to Module
-        What images are sampled from.
-    numbers : dict of str to float
-        Anything else that the run remembers.
-    random : torch.Generator
-        The stream that every process of the team draws from alike.
-    step_count : int
+    `modules` and `optimisers`, by name, are all that a step changes, `numbers` anything else that the
+    run remembers. Images are sampled from `drawn`. `random` is the stream that every process of the
+    team draws from alike.
     """
 
     modules: dict[str, nn.Module]
@@ -189,10 +181,6 @@ class Training:
             images = torch.where(mirrored, images.flip(3), images)
         return self.team.part(images), self.team.part(self.labels[rows])
 
-    def autocast(self, *, enabled: bool = True) -> torch.autocast:
-        """bfloat16 on CUDA where the settings ask for it."""
-        return autocast(self.settings, self.device, enabled=enabled)
-
     def descend(self, which: str, loss: Tensor, *, clip: float | None = None) -> None:
         """One step of an optimiser down the gradient of `loss`."""
         optimiser = self.optimisers[which]
@@ -204,13 +192,14 @@ class Training:
             nn.utils.clip_grad_norm_(weights, clip)
         optimiser.step()
 
+    @torch.no_grad()
     def average(self, pairs: Iterable[tuple[nn.Module, nn.Module]]) -> None:
-        """Count the step, and let each average follow its network."""
+        """Count the step, and let each average follow its network: ``a = decay a + (1 - decay) w``."""
         self.step_count += 1
         s = self.settings
         decay = ema_decay(self.kimg, batch=s.batch, half_life=s.ema_kimg, rampup=s.ema_rampup)
         for average, model in pairs:
-            update_ema(average, model, decay)
+            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
     def state(self) -> dict[str, Tensor]:
         """Weights, Adam's moments and the random state: all that the next step depends on."""
@@ -235,12 +224,6 @@ class Training:
                     value = torch.empty_like(weights[int(index)]).copy_(value)
                 moments.setdefault(int(index), {})[moment] = value
             optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
-
-
-def autocast(settings: RunSettings, device: torch.device, *, enabled: bool = True) -> torch.autocast:
-    """bfloat16 on CUDA where the settings ask for it."""
-    mixed = settings.mixed_precision and device.type == "cuda" and enabled
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed)
 
 
 class Watch:
@@ -285,10 +268,6 @@ class Watch:
 
 class TrainedGenerator:
     """Base of the generators that are trained here.
-
-    Parameters
-    ----------
-    settings : RunSettings, optional
 
     Attributes
     ----------
@@ -360,7 +339,7 @@ class TrainedGenerator:
         extractor : callable, optional
             Images to features for `validation`; 8 x 8 pixels by default.
         accelerator : accelerate.Accelerator, optional
-            Share each batch out among the processes of ``accelerate launch``; its device is used.
+            Shares each batch out among the processes of ``accelerate launch``; its device is used.
 
         Raises
         ------
@@ -368,8 +347,6 @@ class TrainedGenerator:
             If images or labels do not fit the settings, or the checkpoint is of another run.
         Diverged
             If a loss is no longer a number.
-        OSError
-            If the checkpoint cannot be written; the one before is whole.
         """
         s = self.settings
         images, labels = check_training(images, labels, side=s.resolution)
@@ -425,7 +402,12 @@ class TrainedGenerator:
                 self.kimg_ = run.kimg
                 row = {"kimg": run.kimg, "seconds": before + time.perf_counter() - begun}
                 row |= {key: float(value) / counted for key, value in sums.items()}
-                self._check(row)
+                losses = {key: value for key, value in row.items() if key.startswith("loss")}
+                if not all(np.isfinite(v) and v < WORST_LOSS for v in losses.values()):
+                    found = ", ".join(f"{key} {value:.3g}" for key, value in losses.items())
+                    raise Diverged(
+                        f"training diverged at {run.kimg:.2f} kimg ({found}): {self.ADVICE} (lr is {s.lr:g})"
+                    )
                 sums, counted = {}, 0
                 row |= run.examine(watch.images, watch.labels) | watch.look(self, run)
                 self.history_.append(row)
@@ -436,15 +418,6 @@ class TrainedGenerator:
                     about = {"step": run.step_count, "numbers": run.numbers, "history": self.history_}
                     best = {f"best.{key}": value for key, value in watch.best.items()}
                     write_tensors(state, run.state() | best, identity | about | {"best": watch.numbers})
-
-    def _check(self, row: dict[str, Any]) -> None:
-        losses = {key: value for key, value in row.items() if key.startswith("loss")}
-        if not all(np.isfinite(v) and v < WORST_LOSS for v in losses.values()):
-            found = ", ".join(f"{key} {value:.3g}" for key, value in losses.items())
-            raise Diverged(
-                f"training diverged at {row['kimg']:.2f} kimg ({found}): {self.ADVICE} "
-                f"(lr is {self.settings.lr:g})"
-            )
 
     def _resume(self, run: Training, watch: Watch, state: Path, identity: dict[str, Any]) -> None:
         tensors, found = read_tensors(state)
@@ -481,13 +454,8 @@ class TrainedGenerator:
         Returns
         -------
         ndarray of uint8, shape (n, resolution, resolution, 3), range 0-255
-
-        Raises
-        ------
-        ValueError
-            If the generator is not fitted, does not know a class, or conditions do not fit.
         """
-        self._fitted("call fit or load first")
+        self._fitted()
         wanted, side = check_wanted(labels, conditions, self.n_classes_), self.settings.resolution
         where = next(next(iter(self.nets_.values())).parameters()).device
         random = torch.Generator(device=where).manual_seed(seed)
@@ -507,23 +475,13 @@ class TrainedGenerator:
     def save(self, path: str | Path, *, half: bool = True) -> None:
         """Write what samples are drawn from (safetensors), with settings and history as metadata.
 
-        Parameters
-        ----------
-        path : path
-        half : bool
-            Half precision: half the size, and samples that differ in the last grey level.
+        With `half` in half precision: half the size, and samples that differ in the last grey level.
         """
-        self._fitted("there is nothing to save")
+        self._fitted()
         dtype = torch.float16 if half else torch.float32
         tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in named(self.nets_).items()}
-        about = {
-            "format": self.FORMAT,
-            "settings": self.settings.to_dict(),
-            "n_classes": self.n_classes_,
-            "kimg": self.kimg_,
-            "history": self.history_,
-        }
-        write_tensors(path, tensors, about)
+        about = {"format": self.FORMAT, "settings": self.settings.to_dict(), "n_classes": self.n_classes_}
+        write_tensors(path, tensors, about | {"kimg": self.kimg_, "history": self.history_})
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu", threads: int | None = None) -> Self:
@@ -545,9 +503,9 @@ class TrainedGenerator:
             net.to(device=choose_device(device), memory_format=torch.channels_last)
         return model
 
-    def _fitted(self, remedy: str) -> None:
+    def _fitted(self) -> None:
         if not hasattr(self, "nets_"):
-            raise ValueError(f"this {type(self).__name__} is not fitted; {remedy}")
+            raise ValueError(f"this {type(self).__name__} is not fitted; call fit or load first")
 
 
 def fingerprint(images: np.ndarray, labels: np.ndarray) -> str:
