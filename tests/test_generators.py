@@ -11,7 +11,6 @@ from small_generators import TINY, flat_classes, tiny, two_processes, weights
 
 from gmaug.backend import read_tensors, write_tensors
 from gmaug.generators import (
-    Budget,
     Diverged,
     TransitionalCGAN,
     load_generator,
@@ -249,15 +248,15 @@ def test_killed_and_resumed_equals_uninterrupted(data, fitted, tmp_path):
 
 @pytest.mark.parametrize("stop", [1, 13, 39])
 def test_stopped_at_any_step_and_resumed(data, fitted, tmp_path, stop):
-    TransitionalCGAN(TINY).fit(*data, checkpoint=tmp_path, budget=Budget(kimg=stop * 8 / 1000))
+    TransitionalCGAN(TINY).fit(*data, checkpoint=tmp_path, until=stop * 8 / 1000)
     assert weights(TransitionalCGAN(TINY).fit(*data, checkpoint=tmp_path)) == weights(fitted)
 
 
-def test_history_and_budget(data, fitted):
+def test_history_and_early_stops(data, fitted):
     assert [round(row["kimg"], 3) for row in fitted.history_] == [0.08, 0.16, 0.24, 0.32]
     assert [row["lambda"] for row in fitted.history_] == [0, 1, 1, 1]
     assert all(math.isfinite(value) for row in fitted.history_ for value in row.values())
-    model = TransitionalCGAN(TINY).fit(*data, validation=data, budget=Budget(seconds=0))
+    model = TransitionalCGAN(TINY).fit(*data, validation=data, until=0.008)
     assert model.kimg_ == pytest.approx(0.008)
     assert {"distance", "spread"} <= set(model.history_[-1])
     seen = []
@@ -301,8 +300,6 @@ def test_samples(fitted):
     assert images.dtype == np.uint8
     assert np.array_equal(images[:2], fitted.sample([0, 1], seed=0))  # whatever follows
     assert not np.array_equal(images, fitted.sample([0, 1, 2, 0], seed=1))
-    same = fitted.sample([1] * 64, seed=0, psi=0.0).astype(float)
-    assert same.std(axis=0).mean() < fitted.sample([1] * 64, seed=0).astype(float).std(axis=0).mean()
     assert len(fitted.sample([], seed=0)) == 0
 
 
@@ -386,8 +383,6 @@ def test_one_hot_conditions_are_labels(fitted):
     labels = np.arange(70) % 3
     by_label = fitted.sample(labels, seed=2)
     assert np.array_equal(fitted.sample(conditions=np.eye(3)[labels], seed=2), by_label)
-    short = fitted.sample(labels, seed=2, psi=0.5)
-    assert np.array_equal(fitted.sample(conditions=np.eye(3)[labels], seed=2, psi=0.5), short)
     mixed = fitted.sample(conditions=0.7 * (np.eye(3)[labels] + np.eye(3)[(labels + 1) % 3]), seed=2)
     assert not np.array_equal(mixed, by_label)
 

@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmaug.generators.base import Budget, Generator, require_linear
+from gmaug.generators.base import Generator, require_linear
 
 if TYPE_CHECKING:
     from gmaug.generators.training import TrainedGenerator
@@ -36,7 +36,7 @@ _WHERE = {name: module for module, names in _LAZY.items() for name in names}
 KINDS = {"cgan": "TransitionalCGAN", "diffusion": "GuidedDiffusion"}
 """The generators that are trained here: name and class."""
 
-__all__ = ["KINDS", "Budget", "Generator", "load_generator", "make_generator", "require_linear", *_WHERE]
+__all__ = ["KINDS", "Generator", "load_generator", "make_generator", "require_linear", *_WHERE]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from gmaug.datasets.base import labelled
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When to stop a training that has not come to its end: whichever limit is met first.
-
-    Parameters
-    ----------
-    seconds : float, optional
-        Of this call to ``fit``. What a run reaches in a time differs from run to run.
-    kimg : float, optional
-        Thousands of training images since the beginning: repeatable.
-    """
-
-    seconds: float | None = None
-    kimg: float | None = None
 
 
 @runtime_checkable
@@ -37,15 +20,7 @@ class Generator(Protocol):
     an attribute ``linear_conditions = True``.
     """
 
-    def fit(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        *,
-        validation: tuple[np.ndarray, np.ndarray] | None = None,
-        budget: Budget | None = None,
-        callback: Callable[..., Any] | None = None,
-    ) -> Generator:
+    def fit(self, images: np.ndarray, labels: np.ndarray, **options: Any) -> Generator:
         """Learn from images, uint8 (n, h, w, 3), and their labels (n,)."""
 
     def sample(self, labels: np.ndarray, *, seed: int) -> np.ndarray:

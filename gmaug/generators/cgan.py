@@ -179,17 +179,7 @@ class Mapping(nn.Module):
 
 
 class Generator(nn.Module):
-    """Mapping and synthesis with skip RGB.
-
-    Parameters
-    ----------
-    n_classes : int
-    channels : sequence of int
-        Channels at 4, 8, 16, ... px; their number sets the resolution.
-    z_dim, w_dim, mapping_layers : int
-    mapping_lr : float
-        Learning rate of the mapping relative to the rest.
-    """
+    """Mapping and synthesis with skip RGB; `channels` are those at 4, 8, 16, ... px up to the resolution."""
 
     def __init__(
         self,
@@ -220,15 +210,12 @@ class Generator(nn.Module):
         """Images of styles `w`, (n, w_dim)."""
         x = self.constant.expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         x = self.layers[0](x, w, generator)
-        rgb = self._rgb(0, x, w)
+        rgb = self.to_rgb[0](x, w)[0]  # no demodulation: a style may brighten or fade
         for block in range(1, len(self.to_rgb)):
             x = self.layers[2 * block - 1](x, w, generator)
             x = self.layers[2 * block](x, w, generator)
-            rgb = upsample(rgb) + self._rgb(block, x, w)
+            rgb = upsample(rgb) + self.to_rgb[block](x, w)[0]
         return rgb + self.rgb_bias[:, None, None]
-
-    def _rgb(self, block: int, x: Tensor, w: Tensor) -> Tensor:
-        return self.to_rgb[block](x, w)[0]  # no demodulation: a style may brighten or fade
 
 
 class ResidualBlock(nn.Module):
@@ -318,18 +305,8 @@ def r1_penalty(u_real: Tensor, images: Tensor) -> Tensor:
 
 
 def augment(images: Tensor, policy: Sequence[str], generator: torch.Generator) -> Tensor:
-    """Augment each image by its own draw.
+    """Augment each image, (n, 3, side, side) from -1 to 1, by its own draw, policy after policy.
 
-    Parameters
-    ----------
-    images : Tensor, shape (n, 3, side, side), range -1 to 1
-    policy : sequence of {"color", "translation", "cutout"}
-        Applied in this order; empty leaves the images alone. :class:`TransitionalCGANSettings` checks it.
-    generator : torch.Generator
-        On the images' device.
-
-    Notes
-    -----
     After Zhao et al., *Differentiable Augmentation for Data-Efficient GAN Training* (NeurIPS 2020),
     in place of StyleGAN2-ADA's adaptive pipeline: the discriminator sees only augmented images, and
     gradients pass through to the generator, so that it learns the images and not their augmentation.
@@ -358,15 +335,11 @@ def color(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.lerp(centre, spread, contrast) + brightness
 
 
-def _offsets(n: int, reach: int, generator: torch.Generator) -> Tensor:
-    """Two integers in [-reach, reach] for each image."""
-    return torch.randint(-reach, reach + 1, (2, n, 1), generator=generator, device=generator.device)
-
-
 def translation(images: Tensor, generator: torch.Generator) -> Tensor:
     """Shift by up to an eighth of the side each way; what comes in is zero (mid-grey)."""
     n, _, height, width = images.shape
-    down, right = _offsets(n, max(1, round(height / 8)), generator)
+    reach = max(1, round(height / 8))
+    down, right = torch.randint(-reach, reach + 1, (2, n, 1), generator=generator, device=generator.device)
     # As two products with 0/1 matrices: exact, the same bytes every time on a GPU too (indexing is
     # not, going backwards), and at these sizes no slower.
     rows = _shift(height, down, images)
@@ -383,15 +356,12 @@ def _shift(side: int, by: Tensor, like: Tensor) -> Tensor:
 def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
     """Grey out one square of half the side, wherever its centre falls."""
     n, _, height, width = images.shape
-    ys = torch.randint(0, height + 1, (n, 1), generator=generator, device=images.device)
-    xs = torch.randint(0, width + 1, (n, 1), generator=generator, device=images.device)
-    in_y = (torch.arange(height, device=images.device)[None] - ys + height // 4).div(
-        height // 2, rounding_mode="floor"
-    ) == 0
-    in_x = (torch.arange(width, device=images.device)[None] - xs + width // 4).div(
-        width // 2, rounding_mode="floor"
-    ) == 0
-    return images * ~(in_y[:, None, :, None] & in_x[:, None, None, :])
+    inside = []
+    for side in (height, width):
+        centre = torch.randint(0, side + 1, (n, 1), generator=generator, device=images.device)
+        place = torch.arange(side, device=images.device)[None] - centre + side // 4
+        inside.append((place >= 0) & (place < side // 2))
+    return images * ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])
 
 
 _STEPS = {"color": color, "translation": translation, "cutout": cutout}
@@ -445,12 +415,9 @@ class CGANTraining(Training):
     def step(self) -> dict[str, Tensor]:
         """Train both networks on one batch; losses, the R1 penalty and the means of the four logits.
 
-        The R1 penalty is zero on the steps that do without it, else weighted by their rarity.
-
-        One batch of fakes serves both networks: the discriminator learns from it, and the
-        generator then learns from the improved discriminator. (Drawing a second batch, as
-        StyleGAN2 does, costs another forward pass of the generator and changes nothing in
-        expectation.)
+        The R1 penalty is zero on the steps that do without it, else weighted by their rarity. One batch
+        of fakes serves both networks: the generator learns from the discriminator that it has improved.
+        (A second batch, as StyleGAN2 draws, costs a forward pass and changes nothing in expectation.)
         """
         s = self.settings
         weight, own = s.lambda_at(self.kimg), self.own()
@@ -488,19 +455,10 @@ class CGANTraining(Training):
 
 
 class TransitionalCGAN(TrainedGenerator):
-    """Generator of images of a wanted class.
+    """The paper's cGAN: images of a wanted class, or of weighted classes.
 
-    Parameters
-    ----------
-    settings : TransitionalCGANSettings, optional
-
-    Attributes
-    ----------
-    history_ : list of dict
-        Rows as every trained generator has them, with ``lambda``, ``loss_g``, ``loss_d``, ``r1``
-        and the means of the four logits.
-    n_classes_, kimg_
-        As in :class:`gmaug.generators.training.TrainedGenerator`.
+    Rows of ``history_`` are those of every :class:`~gmaug.generators.training.TrainedGenerator`, with
+    ``lambda``, ``loss_g``, ``loss_d``, ``r1`` and the means of the four logits.
     """
 
     FORMAT: ClassVar[str] = "gmaug transitional cgan 2"
@@ -514,36 +472,10 @@ class TransitionalCGAN(TrainedGenerator):
         """The averaged generator (EMA), from which samples are drawn."""
         return self.nets_["generator"]
 
-    def sample(
-        self,
-        labels: Sequence[int] | np.ndarray | None = None,
-        *,
-        conditions: np.ndarray | None = None,
-        seed: int,
-        psi: float = 1.0,
-    ) -> np.ndarray:
-        """As :meth:`gmaug.generators.training.TrainedGenerator.sample`, with truncation.
-
-        Parameters
-        ----------
-        labels, conditions, seed
-            See there.
-        psi : float
-            Truncation: below 1, w is drawn towards the mean w of what is wanted (0: the mean itself).
-        """
-        return super().sample(labels, conditions=conditions, seed=seed, psi=psi)
-
     @torch.inference_mode()
-    def _draw(self, wanted: Tensor, random: torch.Generator, *, psi: float = 1.0) -> Tensor:
-        net, weight = self.generator_, self.settings.lambda_at(self.kimg_)
+    def _draw(self, wanted: Tensor, random: torch.Generator) -> Tensor:
         z = torch.randn(len(wanted), self.settings.z_dim, generator=random, device=wanted.device)
-        w = net.mapping(z, wanted, weight)
-        if psi != 1:  # mean w of each wanted kind over 1,000 fixed draws of z
-            fixed = torch.randn(1000, self.settings.z_dim, generator=torch.Generator().manual_seed(0)).to(z)
-            kinds, place = torch.unique(wanted, dim=0, return_inverse=True)
-            means = [net.mapping(fixed, k.expand(1000, *k.shape), weight).mean(dim=0) for k in kinds]
-            w = torch.lerp(torch.stack(means)[place], w, psi)
-        return net.synthesis(w, random)
+        return self.generator_(z, wanted, self.settings.lambda_at(self.kimg_), random)
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator": new_generator(self.settings, self.n_classes_)}

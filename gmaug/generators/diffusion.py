@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,14 +36,10 @@ Level = tuple[int, float, float]
 
 
 def levels(scheduler: Any, steps: int) -> list[Level]:
-    """The noise levels that a sampler visits, from pure noise on.
+    """The noise levels that a sampler visits in so many steps, from pure noise on.
 
-    Parameters
-    ----------
-    scheduler : diffusers.DDPMScheduler
-        Its own ``previous_timestep`` says what is visited next: where `steps` does not divide
-        ``num_train_timesteps``, that is not always the same distance away.
-    steps : int
+    The ``diffusers.DDPMScheduler``'s own ``previous_timestep`` says what is visited next: where `steps`
+    does not divide ``num_train_timesteps``, that is not always the same distance away.
     """
     scheduler.set_timesteps(steps)
     bars, found = scheduler.alphas_cumprod, []
@@ -62,7 +59,6 @@ def ddim(
     start: float = 1e-3,
     eta: float = 0.0,
     generator: torch.Generator | None = None,
-    callback: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
     """Guided DDIM (Dhariwal and Nichol 2021, algorithm 2).
 
@@ -83,11 +79,7 @@ def ddim(
     start : float
         Signal power alpha-bar below which nothing guides.
     eta : float
-        0 adds no noise on the way.
-    generator : torch.Generator, optional
-        Of that noise.
-    callback : callable, optional
-        Called with the noise level and the images after each step.
+        0 adds no noise on the way, which the `generator` draws.
     """
     for t, bar, after in visited:
         noise = denoise(x, t)
@@ -99,8 +91,6 @@ def ddim(
         x = math.sqrt(after) * x0 + math.sqrt(max(1 - after - sigma**2, 0)) * noise
         if sigma:
             x = x + sigma * torch.randn(x.shape, generator=generator, device=x.device)
-        if callback is not None:
-            callback(t, x)
     return x
 
 
@@ -113,7 +103,6 @@ def ancestral(
     scale: float = 1.0,
     start: float = 1e-3,
     generator: torch.Generator | None = None,
-    callback: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
     """Guided ancestral sampling (algorithm 1): the mean moves by ``Sigma s grad``, taken at x_t.
 
@@ -129,8 +118,6 @@ def ancestral(
         x = mean
         if sigma2:
             x = x + math.sqrt(sigma2) * torch.randn(x.shape, generator=generator, device=x.device)
-        if callback is not None:
-            callback(t, x)
     return x
 
 
@@ -175,19 +162,15 @@ def _unet(settings: GuidedDiffusionSettings, channels: tuple[int, ...], **option
     from diffusers import UNet2DModel
 
     attention, colours = settings.attention, 3 * settings.patch**2
-    return UNet2DModel(
-        sample_size=settings.resolution // settings.patch,
-        in_channels=colours,
-        out_channels=colours,
-        layers_per_block=settings.layers,
-        block_out_channels=channels,
-        down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
-        up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
-        attention_head_dim=settings.head_dim,
-        norm_num_groups=settings.norm_groups,
-        resnet_time_scale_shift="scale_shift",
-        **options,
-    )
+    config: dict[str, Any] = {
+        "in_channels": colours, "out_channels": colours, "layers_per_block": settings.layers,
+        "block_out_channels": channels,
+        "down_block_types": tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
+        "up_block_types": tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
+        "attention_head_dim": settings.head_dim, "norm_num_groups": settings.norm_groups,
+        "resnet_time_scale_shift": "scale_shift",
+    }  # fmt: skip
+    return UNet2DModel(sample_size=settings.resolution // settings.patch, **config, **options)
 
 
 class Denoiser(nn.Module):
@@ -213,13 +196,7 @@ class Denoiser(nn.Module):
         return F.pixel_shuffle(y, self.patch)[:, :3]  # a variance that it may predict is not used
 
     def take(self, folder: str) -> None:
-        """Start from the weights of a pre-trained UNet; its classes are another set's and stay behind.
-
-        Raises
-        ------
-        ValueError
-            If the folder has no safetensors weights, or they do not fit its configuration.
-        """
+        """Start from a pre-trained UNet's weights; its classes are another set's and stay behind."""
         from diffusers import UNet2DModel
 
         try:
@@ -323,7 +300,9 @@ class DiffusionTraining(Training):
         noise = self.team.part(torch.randn((s.batch, 3, s.resolution, s.resolution), **draw))
         noisy = self.noise.add_noise(images, noise, t)
         goal = noise if s.prediction == "epsilon" else self.noise.get_velocity(images, noise, t)
-        self._warm_up()
+        share = min(1.0, (self.kimg + s.batch / 1000) / s.warmup_kimg) if s.warmup_kimg else 1.0
+        for name, rate in (("unet", s.lr), ("classifier", s.classifier_lr)):
+            self.optimisers[name].param_groups[0]["lr"] = rate * share
         with autocast(s, self.device):
             predicted = self.live["unet"](noisy, t, labels)
         loss = F.mse_loss(predicted.float(), goal)
@@ -347,13 +326,6 @@ class DiffusionTraining(Training):
         weight = snr.clamp(max=self.settings.snr_gamma)
         weight = weight / (snr if self.settings.prediction == "epsilon" else snr + 1)
         return (weight * (predicted - goal).square().mean(dim=(1, 2, 3))).mean()
-
-    def _warm_up(self) -> None:
-        s = self.settings
-        share = min(1.0, (self.kimg + s.batch / 1000) / s.warmup_kimg) if s.warmup_kimg else 1.0
-        for name, rate in (("unet", s.lr), ("classifier", s.classifier_lr)):
-            for group in self.optimisers[name].param_groups:
-                group["lr"] = rate * share
 
     @torch.no_grad()
     def examine(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -385,21 +357,12 @@ class DiffusionTraining(Training):
 
 
 class GuidedDiffusion(TrainedGenerator):
-    """Generator of images of a wanted class.
+    """Diffusion: images of a wanted class, of weighted classes, or of mixed scores.
 
-    Parameters
-    ----------
-    settings : GuidedDiffusionSettings, optional
-
-    Attributes
-    ----------
-    history_ : list of dict
-        Rows as every trained generator has them, with ``loss`` (mean squared error) and, until the
-        noisy classifier stops, ``loss_classifier`` (cross-entropy) and ``classifier_accuracy`` (in
-        [0, 1]) on training images at all noise levels, and ``classifier_validation``, its
-        cross-entropy on validation images.
-    n_classes_, kimg_
-        As in :class:`gmaug.generators.training.TrainedGenerator`.
+    Rows of ``history_`` are those of every :class:`~gmaug.generators.training.TrainedGenerator`, with
+    ``loss`` (mean squared error) and, until the noisy classifier stops, ``loss_classifier``
+    (cross-entropy) and ``classifier_accuracy`` (in [0, 1]) on training images at all noise levels, and
+    ``classifier_validation``, its cross-entropy on validation images.
     """
 
     FORMAT: ClassVar[str] = "gmaug guided diffusion 1"
@@ -418,11 +381,8 @@ class GuidedDiffusion(TrainedGenerator):
         scores: np.ndarray | None = None,
         seed: int,
         guidance: float | None = None,
-        guidance_from: float | None = None,
         steps: int | None = None,
         sampler: str | None = None,
-        eta: float | None = None,
-        callback: Callable[[int, Tensor], None] | None = None,
     ) -> np.ndarray:
         """As :meth:`gmaug.generators.training.TrainedGenerator.sample`, with options of the sampler.
 
@@ -433,22 +393,19 @@ class GuidedDiffusion(TrainedGenerator):
         scores : ndarray of float, shape (n, C), optional
             In place of both: the classes' scores are mixed with these weights along sampling, each
             row of sum one (ScoreMix); a pass of the UNet for each class of a row.
-        guidance, guidance_from, steps, sampler, eta : optional
-            In place of the settings'.
-        callback : callable, optional
-            Called with the noise level and the images, float from -1 to 1, after each step.
-
-        Raises
-        ------
-        ValueError
-            If the generator is not fitted, does not know a class, or an option does not fit.
+        guidance, steps, sampler : optional
+            In place of the settings' ``guidance``, ``sampling_steps`` and ``sampler``.
         """
-        s, given = self.settings, {"guidance": guidance, "guidance_from": guidance_from, "eta": eta}
-        sampler = s.sampler if sampler is None else sampler
-        if sampler not in SAMPLERS:
+        s = self.settings
+        options: dict[str, Any] = {
+            "guidance": s.guidance if guidance is None else guidance,
+            "steps": s.sampling_steps if steps is None else steps,
+            "sampler": s.sampler if sampler is None else sampler,
+            "mix": scores is not None,
+        }
+        if options["sampler"] not in SAMPLERS:
             raise ValueError(f"sampler={sampler!r} is unknown; use one of {', '.join(SAMPLERS)}")
-        steps = s.sampling_steps if steps is None else steps
-        if not 1 <= steps <= s.timesteps:
+        if not 1 <= options["steps"] <= s.timesteps:
             raise ValueError(f"steps={steps}; give 1 to {s.timesteps}")
         if scores is not None:
             if conditions is not None or labels is not None:
@@ -456,37 +413,21 @@ class GuidedDiffusion(TrainedGenerator):
             conditions = np.asarray(scores, dtype=np.float32)
             if not np.allclose(conditions.sum(axis=-1), 1, atol=1e-4):
                 raise ValueError("scores: the weights of a row do not sum to one; divide by their sum")
-        options = {key: getattr(s, key) if value is None else value for key, value in given.items()}
-        options |= {"steps": steps, "sampler": sampler, "callback": callback, "mix": scores is not None}
         return super().sample(labels, conditions=conditions, seed=seed, **options)
 
     def _draw(
-        self,
-        wanted: Tensor,
-        random: torch.Generator,
-        *,
-        guidance: float | None = None,
-        guidance_from: float | None = None,
-        eta: float | None = None,
-        steps: int | None = None,
-        sampler: str | None = None,
-        callback: Callable[[int, Tensor], None] | None = None,
-        mix: bool = False,
+        self, wanted: Tensor, random: torch.Generator, *, guidance: float, steps: int, sampler: str, mix: bool
     ) -> Tensor:
-        s = self.settings
-        scheduler = new_scheduler(s)
+        s, scheduler = self.settings, new_scheduler(self.settings)
         x = torch.randn((len(wanted), 3, s.resolution, s.resolution), generator=random, device=wanted.device)
-        loop, own = (ancestral, {}) if sampler == "ancestral" else (ddim, {"eta": eta})
-        return loop(
+        return (ancestral if sampler == "ancestral" else partial(ddim, eta=s.eta))(
             lambda x, t: self.noise_in(x, t, float(scheduler.alphas_cumprod[t]), wanted, mix=mix),
             x,
             levels(scheduler, steps),
             score=lambda x, t: self.score(x, t, wanted),
             scale=guidance,
-            start=guidance_from,
+            start=s.guidance_from,
             generator=random,
-            callback=callback,
-            **own,
         )
 
     @torch.no_grad()

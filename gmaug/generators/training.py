@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gmaug.backend import device as choose_device, read_tensors, write_tensors
-from gmaug.generators.base import Budget, check_labels, check_training, check_wanted
+from gmaug.generators.base import check_labels, check_training, check_wanted
 from gmaug.generators.quality import diversity, frechet, joint, pixels
 from gmaug.generators.settings import RunSettings
 from gmaug.progress import bar
@@ -308,7 +308,7 @@ class TrainedGenerator:
         labels: Sequence[int] | np.ndarray,
         *,
         validation: tuple[np.ndarray, np.ndarray] | None = None,
-        budget: Budget | None = None,
+        until: float | None = None,
         callback: Callable[[Any, dict[str, Any]], bool | None] | None = None,
         checkpoint: str | Path | None = None,
         extractor: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -328,9 +328,8 @@ class TrainedGenerator:
             these. With ``settings.keep_best`` the weights of the least distance are kept (of a
             cGAN: once the class counts in full), and ``settings.patience_kimg`` ends the run when
             it no longer falls.
-        budget : Budget, optional
-            Stop early, after so many seconds of this call or at so many kimg. Schedules follow
-            ``settings.kimg`` whatever the budget.
+        until : float, optional
+            Stop early, at so many kimg; schedules follow ``settings.kimg`` all the same.
         callback : callable, optional
             Called with this object and each new row of the history; a true return stops.
         checkpoint : path of a folder, optional
@@ -363,7 +362,7 @@ class TrainedGenerator:
             self.nets_, self.history_ = run.drawn, []
             if state is not None and state.exists():
                 self._resume(run, watch, state, identity)
-            self._train(run, watch, budget or Budget(), callback, state, identity)
+            self._train(run, watch, until, callback, state, identity)
             self.nets_, self.kimg_ = {k: deepcopy(net).eval() for k, net in run.drawn.items()}, run.kimg
             if s.keep_best and watch.best:
                 self.kimg_ = watch.numbers["kimg"]
@@ -375,7 +374,7 @@ class TrainedGenerator:
         self,
         run: Training,
         watch: Watch,
-        budget: Budget,
+        until: float | None,
         callback: Callable[[Any, dict[str, Any]], bool | None] | None,
         state: Path | None,
         identity: dict[str, Any],
@@ -384,7 +383,7 @@ class TrainedGenerator:
         before = self.history_[-1]["seconds"] if self.history_ else 0.0
         every = max(1, round(s.report_kimg * 1000 / s.batch))
         keep_every = max(1, round(s.checkpoint_kimg * 1000 / s.batch / every)) * every
-        last = s.steps if budget.kimg is None else min(s.steps, round(budget.kimg * 1000 / s.batch))
+        last = s.steps if until is None else min(s.steps, round(until * 1000 / s.batch))
         ends = run.step_count >= last or watch.waited(run.kimg, s.patience_kimg)
         sums: dict[str, Tensor] = {}
         counted = 0
@@ -395,8 +394,7 @@ class TrainedGenerator:
                     sums[key] = sums.get(key, 0) + value
                 counted += 1
                 shown.update()
-                late = budget.seconds is not None and time.perf_counter() - begun >= budget.seconds
-                ends = run.step_count == last or run.team.agreed(late)
+                ends = run.step_count == last
                 if not ends and run.step_count % every:
                     continue
                 self.kimg_ = run.kimg
