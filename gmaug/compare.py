@@ -273,8 +273,9 @@ def compare(
         material = Material(NAME, photos.classes, train, validation, test, generators)
         cells = [Cell(NAME, arm, number, settings) for number in range(kept) for arm in arms]
         records = run_cells(
-            cells, {NAME: material}, folder=space.folder, jobs=jobs, scheduler=scheduler, say=say
-        )
+            cells, {NAME: material}, folder=space.folder, jobs=jobs, scheduler=scheduler,
+            say=lambda line: say(line.removeprefix(f"{NAME} ")),
+        )  # fmt: skip
         warned = (*photos.warnings, *said, *dropped, *_warnings(photos, test[1], kept))
         result = _concluded(photos, material, settings, records, warned, kept, arms)
         _keep_classifier(space, result.recommendation, material, settings, say)
@@ -415,7 +416,7 @@ def _concluded(
 ) -> Comparison:  # fmt: skip
     cells = frame(records)
     means = summary(cells, scores=SCORES).set_index("arm")
-    gains = {base: contrasts(cells, base=base, scores=[SCORE]).set_index("arm") for base in arms}
+    gains = {base: _gains(cells, base) for base in arms}
     rows = []
     for arm in arms:
         row: dict[str, Any] = {"arm": arm, **{name: float(means.loc[arm, name]) for name in SCORES}}
@@ -443,6 +444,16 @@ def _concluded(
         recall,
         chosen, why, _to_settle(cells, table), warned, tuple(_pictures(material, settings)),
     )  # fmt: skip
+
+
+def _gains(cells: pd.DataFrame, base: str) -> pd.DataFrame:
+    """Differences from an arm. Seeds that all differ by the same amount, as small test sets let happen, tell
+    nothing of their spread: there is no interval then."""
+    table = contrasts(cells, base=base, scores=[SCORE]).set_index("arm")
+    same = ~(table["se"] > 1e-9)
+    table.loc[same, ["low", "high"]] = np.nan
+    table.loc[same, "verdict"] = "inconclusive"
+    return table
 
 
 def _recommended(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Arrays = tuple[np.ndarray, np.ndarray]
 MIB = 2**20
-PROBE_STEPS = 6  # of each network, after two that warm it up
+PROBE_STEPS = 6  # of each network, after one that warms it up
 PROBE_IMAGES = 64
 
 
@@ -343,26 +343,35 @@ def probe(
         training = replace(training, pretraining_epochs=0)
     few = np.linspace(0, len(labels) - 1, min(len(labels), 4 * training.batch)).astype(int)
     with _silent():
-        seconds = []
-        for steps in (2, 2 + PROBE_STEPS):
-            model, begun = make_classifier(classifier, training), time.perf_counter()
+        model = make_classifier(classifier, training)
+
+        def train(steps: int) -> None:
             model.fit(images[few], labels[few], steps=steps)
-            seconds.append(time.perf_counter() - begun)
-        step = max(seconds[1] - seconds[0], 1e-4) / PROBE_STEPS
-        judged = _timed(lambda: model.logits(images[few[:PROBE_IMAGES]])) / PROBE_IMAGES
+
+        step = _each(train)
+        judged = _timed(lambda: model.logits(images[few[:PROBE_IMAGES]])) / min(len(few), PROBE_IMAGES)
         kimg = drawn = disk = 0.0
         if generator is not None:
-            kind, s = type(generator), generator.settings
-            seconds = []
-            for steps in (1, 1 + PROBE_STEPS):
-                short = kind(replace(s, kimg=steps * s.batch / 1000, report_kimg=1e6, checkpoint_kimg=1e6))
-                seconds.append(_timed(lambda short=short: short.fit(images[few], labels[few])))
-            kimg = max(seconds[1] - seconds[0], 1e-4) / (PROBE_STEPS * s.batch) * 1000
+            s = generator.settings
+
+            def draw(steps: int) -> Any:
+                short = replace(s, kimg=steps * s.batch / 1000, report_kimg=1e6, checkpoint_kimg=1e6)
+                return type(generator)(short).fit(images[few], labels[few])
+
+            kimg = _each(draw) / s.batch * 1000
+            short = draw(1)
             drawn = _timed(lambda: short.sample(labels[few[:1]].repeat(PROBE_IMAGES), seed=0)) / PROBE_IMAGES
             weights = sum(p.numel() for net in short.nets_.values() for p in net.parameters())
             disk = 4 * weights * 8 / MIB  # networks, averages and two moments of each, and the best so far
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Probe(step, judged, kimg, drawn, memory, disk)
+
+
+def _each(train: Callable[[int], Any]) -> float:
+    """Seconds of one training step, without what a training costs at its start."""
+    train(1)  # modules are loaded, memory is taken
+    short, long = (_timed(lambda steps=steps: train(steps)) for steps in (1, 1 + PROBE_STEPS))
+    return max(long - short, long / 4) / PROBE_STEPS  # another program may have slowed the short one
 
 
 def _timed(call: Callable[[], Any]) -> float:

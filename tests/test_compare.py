@@ -189,6 +189,30 @@ def test_a_budget_leaves_out_arms_then_seeds(tmp_path):
     assert seconds_of("30m") == seconds_of("30") == 1800
 
 
+def test_equal_differences_of_all_seeds_are_no_interval():
+    rows = [("a", 0.5), ("a", 0.5), ("oversample", 0.4), ("oversample", 0.4), ("b", 0.5), ("b", 0.6)]
+    cells = pd.DataFrame(rows, columns=["arm", "balanced_accuracy"]).assign(seed=[0, 1] * 3, dataset="x")
+    table = module._gains(cells, "oversample")
+    assert np.isnan(table.loc["a", "low"])
+    assert table.loc["a", "verdict"] == "inconclusive"
+    assert table.loc["b", "low"] < table.loc["b", "high"]
+
+
+def test_a_probe_is_of_the_right_size(folder):
+    import time
+
+    from gmaug.classifiers import ResNet18, settings_for
+
+    photos, settings = (
+        gmaug.workspace.photographs(folder, size=16, least=3),
+        settings_for("resnet18", shape=(16, 16)),
+    )
+    found = gmaug.workspace.probe("resnet18", settings, photos.images, photos.labels, None)
+    begun = time.perf_counter()
+    ResNet18(settings).fit(photos.images, photos.labels, steps=40)
+    assert 0.05 < found.step / ((time.perf_counter() - begun) / 40) < 20
+
+
 def test_stopped_it_says_how_to_go_on(capsys, folder, tmp_path, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
