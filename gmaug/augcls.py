@@ -25,7 +25,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from gmaug.classifiers import make_classifier, settings_class, settings_for
-from gmaug.classifiers.losses import Loss, cooled, temperature
+from gmaug.classifiers.losses import Loss, balancing_weights, cooled, temperature
 from gmaug.datasets.base import ImageSet, labelled
 
 if TYPE_CHECKING:
@@ -204,10 +204,8 @@ def collect(
     *,
     names: np.ndarray,
     score: Callable[[np.ndarray], np.ndarray] | None = None,
-    rule: Callable[..., np.ndarray] | None = None,
+    judge: Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None = None,
     absolute: bool = False,
-    features: Callable[[np.ndarray], np.ndarray] | None = None,
-    originals: Sequence[np.ndarray] | None = None,
     budget: float = 5.0,
     shortfall: str = "best",
     examples: int = 4,
@@ -228,60 +226,52 @@ def collect(
         What the generator calls the classes.
     score : callable, optional
         From images to the classifier's scores, shape (n, C). Without it every candidate passes.
-    rule : callable, optional
-        From scores, features, the class's index and its originals' features to a mask of the
-        candidates that pass; see :func:`by_alpha`.
+    judge : callable, optional
+        From images, their scores and their class's index to a mask of those that pass.
     absolute : bool
-        Whether the rule judges each candidate by itself: then drawing stops when a class has its
-        quota. Otherwise the whole budget is drawn first.
-    features : callable, optional
-        From images to features, shape (n, d), for a rule that needs them.
-    originals : sequence of ndarray, optional
-        Features of each class's training images, for a rule that needs them.
-    budget : float
-        Candidates of a class that may be drawn per image wanted, at least 1.
-    shortfall : {"best", "leave"}
-        What becomes of a class that is short after its budget: it is filled with those of its
-        candidates that did not pass, the best by the score of the class asked for; or left.
-    examples : int
-        Candidates of each class to keep for looking at, passed and refused.
+        Whether each candidate is judged by itself: then drawing stops when a class has its quota.
+        Otherwise the whole budget is drawn first.
+    budget, shortfall, examples
+        As :class:`GMAugCls` has them.
     seed : tuple of int
         The draws' seeds are derived from it, and from the class.
 
     Raises
     ------
     ValueError
-        If the generator gives no uint8 images, one of each label, or the rule no mask of them.
+        If the generator gives no uint8 images, one of each label.
     """
     quota = np.asarray(quota, dtype=np.int64)
+    selects = score is not None
+    if not selects:
+        score, absolute = lambda images: np.full((len(images), len(quota)), np.nan), True
+        judge = lambda images, scores, c: np.ones(len(images), dtype=bool)  # noqa: E731
     limit = np.ceil(quota * budget).astype(np.int64)
     drawn, passed, filled = (np.zeros_like(quota) for _ in range(3))
     nothing = np.empty((0, 1, 1, 3), np.uint8), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
     added, seen, kept, refused = [(*nothing[:2], nothing[3])], [nothing[1:]], [nothing], [nothing]
-    for c in np.flatnonzero(quota):
-
-        def judge(images: np.ndarray, scores: np.ndarray, c: int = int(c)) -> np.ndarray:
-            if score is None:
-                return np.ones(len(images), dtype=bool)
-            near = None if originals is None else originals[c]
-            mask = np.asarray(rule(scores, None if features is None else features(images), c, near))
-            if mask.shape != (len(scores),) or mask.dtype != bool:
-                found = f"{mask.dtype} of shape {mask.shape} for {len(scores)} candidates"
-                raise ValueError(f"threshold= gave {found}; it must give one bool each")
-            return mask
-
-        images, scores, passes = _candidates(
-            lambda count, part, c=int(c): _drawn(generator, names[c], count, (*seed, c, part)),
-            score or (lambda images: np.full((len(images), len(quota)), np.nan)),
-            judge, want=quota[c], limit=limit[c], absolute=absolute or score is None,
-        )  # fmt: skip
-        drawn[c], passed[c] = len(images), passes.sum()
+    for c in map(int, np.flatnonzero(quota)):
+        parts: list[tuple[np.ndarray, ...]] = []
+        while drawn[c] < limit[c] and passed[c] < quota[c]:
+            ask = limit[c] - drawn[c]
+            if absolute:
+                rate = max((passed[c] + 1) / (drawn[c] + 1), LEAST_RATE)
+                ask = min(ask, int(np.ceil((quota[c] - passed[c]) / rate)))
+            images = _drawn(generator, names[c], int(min(ask, AT_ONCE)), (*seed, c, len(parts)))
+            scores = score(images)
+            mask = judge(images, scores, c) if absolute else np.zeros(len(images), dtype=bool)
+            parts.append((images, scores, mask))
+            drawn[c], passed[c] = drawn[c] + len(images), passed[c] + mask.sum()
+        images, scores, passes = _joined(parts)
+        if not absolute:
+            passes = judge(images, scores, c)
+            passed[c] = passes.sum()
         chosen = np.flatnonzero(passes)[: quota[c]]
         if shortfall == "best":
             rest = np.flatnonzero(~passes)
             rest = rest[np.argsort(-scores[rest, c], kind="stable")][: quota[c] - len(chosen)]
             filled[c], chosen = len(rest), np.concatenate([chosen, rest])
-        top = np.full(len(images), -1) if score is None else scores.argmax(axis=1)
+        top = scores.argmax(axis=1) if selects else np.full(len(images), -1)
         columns = images, np.full(len(images), c), top, scores[np.arange(len(top)), top]
         added.append((images[chosen], columns[1][chosen], scores[chosen, c]))
         seen.append(columns[1:])
@@ -293,32 +283,6 @@ def collect(
         images, labels, quota, drawn, passed, filled, *_joined(seen),
         kept=Examples(*_joined(kept)), refused=Examples(*_joined(refused)), added_score=added_score,
     )  # fmt: skip
-
-
-def _candidates(
-    draw: Callable[[int, int], np.ndarray],
-    score: Callable[[np.ndarray], np.ndarray],
-    judge: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    *,
-    want: int,
-    limit: int,
-    absolute: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images of one class, their scores, and a mask of those that pass."""
-    parts: list[tuple[np.ndarray, ...]] = []
-    drawn, passed = 0, 0
-    while drawn < limit and passed < want:
-        ask = limit - drawn
-        if absolute:
-            rate = max((passed + 1) / (drawn + 1), LEAST_RATE)
-            ask = min(ask, int(np.ceil((want - passed) / rate)))
-        images = draw(int(min(ask, AT_ONCE)), len(parts))
-        scores = score(images)
-        mask = judge(images, scores) if absolute else np.zeros(len(images), dtype=bool)
-        parts.append((images, scores, mask))
-        drawn, passed = drawn + len(images), passed + int(mask.sum())
-    images, scores, mask = _joined(parts)
-    return images, scores, mask if absolute else judge(images, scores)
 
 
 def _drawn(generator: Generator, name: Any, count: int, seed: tuple[int, ...]) -> np.ndarray:
@@ -529,31 +493,29 @@ class GMAugCls(BaseEstimator):
             raise ValueError("validation holds classes that X lacks; leave them out")
         own = images[train], labels[train]
         names = self._take_generator(*own, held)
-        judge = None
-        if self.select:
-            judge = self._trained(*own, held, selector=True) if first is None else first
-        recall = self._recall(judge, held)
-        rule, absolute, near = self._rule()
-        members = [own[0][own[1] == name] for name in self.classes_] if near else []
+        selector = first
+        if self.select and first is None:
+            selector = self._trained(*own, held, selector=True)
+        recall = self._recall(selector if self.select else None, held)
         self.rounds_: list[Round] = []
         best: tuple[Round, Any] | None = None
         for number in range(1, (self.rounds if self.select else 1) + 1):
-            features = judge.features if near else None
             pool = collect(
-                self.generator_, quota,
-                names=names, score=self._score(judge, held), rule=rule, absolute=absolute, features=features,
-                originals=[features(part) for part in members] if near else None, budget=self.budget,
+                self.generator_, quota, names=names, score=self._score(selector, held),
+                judge=self._judge(selector, own), absolute=self.threshold == "alpha", budget=self.budget,
                 shortfall=self.shortfall, examples=self.examples, seed=(self.seed, number),
             )  # fmt: skip
             if len(pool.images) and pool.images.shape[1:] != images.shape[1:]:
                 sizes = f"{pool.images.shape[1:3]}, the originals {images.shape[1:3]}"
                 raise ValueError(f"generator draws images of {sizes}; resize either")
-            judge = self._trained(*self._grown(own, pool), held, steps=self.steps)
-            before, recall = recall, self._recall(judge, held)
-            gone = Round(number, pool, _mean(before), _mean(recall), before, getattr(judge, "steps_", None))
+            selector = self._trained(*self._grown(own, pool), held, steps=self.steps)
+            before, recall = recall, self._recall(selector, held)
+            gone = Round(
+                number, pool, _mean(before), _mean(recall), before, getattr(selector, "steps_", None)
+            )
             self.rounds_.append(gone)
             if best is None or not gone.after <= best[0].after:  # the latest where it is not known
-                best = gone, judge
+                best = gone, selector
             if held is not None and not gone.after - gone.before > self.epsilon:
                 break
         self._conclude(*best)
@@ -582,8 +544,10 @@ class GMAugCls(BaseEstimator):
         self, classifier: Any, held: tuple[np.ndarray, np.ndarray] | None
     ) -> Callable[[np.ndarray], np.ndarray] | None:
         """What the candidates are scored by; None without selection."""
-        if classifier is None or self.score == "logit":
-            return None if classifier is None else classifier.logits
+        if not self.select:
+            return None
+        if self.score == "logit":
+            return classifier.logits
         if self.score == "softmax":
             return classifier.predict_proba
         if held is None:
@@ -635,8 +599,7 @@ class GMAugCls(BaseEstimator):
         if selector and self.balance == "logit-adjustment" and _takes(classifier.fit, "loss"):
             options["loss"] = Loss(tau=1.0)
         if selector and self.balance == "sampling" and _takes(classifier.fit, "sampling_weights"):
-            _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
-            options["sampling_weights"] = 1.0 / counts[place]
+            options["sampling_weights"] = balancing_weights(labels)
         return classifier.fit(
             images, labels, validation=held, classes=self.classes_, seed=self.seed, **options
         )
@@ -664,15 +627,29 @@ class GMAugCls(BaseEstimator):
             self.generator_ = deepcopy(given).fit(images, names[np.searchsorted(self.classes_, labels)])
         return names
 
-    def _rule(self) -> tuple[Callable[..., np.ndarray], bool, bool]:
-        """The rule, whether it judges each candidate by itself, and whether it needs features."""
-        if callable(self.threshold):
-            return self.threshold, False, self.select
-        if self.threshold == "quantile":
-            return partial(by_quantile, quantile=self.quantile), False, False
-        if self.threshold == "band":
-            return partial(by_band, band=self.band), False, self.select
-        return partial(by_alpha, alpha=0.5 if self.alpha is None else float(self.alpha)), True, False
+    def _judge(
+        self, classifier: Any, own: tuple[np.ndarray, np.ndarray]
+    ) -> Callable[[np.ndarray, np.ndarray, int], np.ndarray]:
+        """What candidates pass, as :func:`collect` asks for it."""
+        near = self.select and (callable(self.threshold) or self.threshold == "band")
+        rule = self.threshold
+        if not callable(rule):
+            rule = {
+                "alpha": partial(by_alpha, alpha=0.5 if self.alpha is None else float(self.alpha)),
+                "quantile": partial(by_quantile, quantile=self.quantile),
+                "band": partial(by_band, band=self.band),
+            }[rule]
+        originals = [classifier.features(own[0][own[1] == name]) for name in self.classes_] if near else None
+
+        def judge(images: np.ndarray, scores: np.ndarray, c: int) -> np.ndarray:
+            features = (classifier.features(images), originals[c]) if near else (None, None)
+            mask = np.asarray(rule(scores, features[0], c, features[1]))
+            if mask.shape != (len(scores),) or mask.dtype != bool:
+                found = f"{mask.dtype} of shape {mask.shape} for {len(scores)} candidates"
+                raise ValueError(f"threshold= gave {found}; it must give one bool each")
+            return mask
+
+        return judge
 
     def _check(self) -> None:
         if not isinstance(self.generator, str) and not hasattr(self.generator, "sample"):

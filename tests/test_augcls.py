@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -42,8 +41,9 @@ def balanced(first):
 def draw(generator, classifier, quota, *, alpha=0.5, score="softmax", **options):
     scores = {"softmax": "predict_proba", "logit": "logits"}[score]
     settings = {
-        "rule": partial(by_alpha, alpha=alpha), "absolute": True, "budget": 4.0, "examples": 2,
-        "shortfall": "leave", "seed": (0, 1), "score": classifier and getattr(classifier, scores),
+        "judge": lambda images, scores, c: by_alpha(scores, None, c, None, alpha=alpha), "absolute": True,
+        "budget": 4.0, "examples": 2, "shortfall": "leave", "seed": (0, 1),
+        "score": classifier and getattr(classifier, scores),
     }  # fmt: skip
     return collect(generator, np.array(quota), names=NAMES, **(settings | options))
 

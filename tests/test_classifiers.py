@@ -129,8 +129,6 @@ def test_batches():
     weighted = Batches(100, 100, weights=balancing_weights(labels), random=random)
     share = np.mean([labels[next(weighted).numpy()].mean() for _ in range(20)])
     assert share == pytest.approx(0.5, abs=0.05)  # 2000 draws: standard error 0.011
-    with pytest.raises(ValueError, match="sampling_weights"):
-        Batches(3, 2, weights=np.zeros(3), random=random)
 
 
 def test_steps_and_rate():
@@ -237,6 +235,7 @@ def test_sklearn_manners(trained):
         (TRAIN[0], TRAIN[1][:-1], {}, "one each"),
         (TRAIN[0], TRAIN[1], {"classes": [0, 1]}, "classes="),
         (TRAIN[0], TRAIN[1], {"steps": 0}, "steps=0"),
+        (TRAIN[0], TRAIN[1], {"sampling_weights": np.zeros(100)}, "sampling_weights"),
         (TRAIN[0], TRAIN[1], {"validation": (HELD[0], HELD[1] + 5)}, "validation labels"),
     ],
 )

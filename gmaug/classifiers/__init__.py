@@ -32,7 +32,7 @@ _LAZY = {
     "MAE": "mae",
     "ResNet18": "resnet",
     "TorchClassifier": "training",
-    "balancing_weights": "training",
+    "balancing_weights": "losses",
     "class_balanced_weights": "losses",
     "temperature": "losses",
 }

@@ -53,6 +53,12 @@ def class_balanced_weights(counts: np.ndarray, *, beta: float) -> np.ndarray:
     return weights * len(counts) / weights.sum()
 
 
+def balancing_weights(labels: np.ndarray) -> np.ndarray:
+    """Sampling weights, shape (n,), that draw every class equally often."""
+    _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return 1.0 / counts[inverse]
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss, before it knows the class counts.

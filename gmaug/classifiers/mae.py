@@ -8,7 +8,6 @@ He, Chen, Xie, Li, Dollár, Girshick: *Masked autoencoders are scalable vision l
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +19,7 @@ from torch import nn
 
 from gmaug import backend
 from gmaug.classifiers.settings import PAPER_MAE, MAESettings
-from gmaug.classifiers.training import Batches, Checkpoint, Run, TorchClassifier, decay_groups, descend
+from gmaug.classifiers.training import Batches, Kept, Run, TorchClassifier, decay_groups
 from gmaug.classifiers.views import Views
 
 # colours that published weights expect: of ImageNet, range 0-255
@@ -89,25 +88,25 @@ class MAE(TorchClassifier):
             raise ValueError(f"images are {self.side_} pixels; a masked autoencoder needs square ones")
         return side
 
-    def _features(self, net: nn.Module, batch: torch.Tensor) -> torch.Tensor:
-        return net.pooled(batch)
+    def _features(self, batch: torch.Tensor) -> torch.Tensor:
+        return self.net_.pooled(batch)
 
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
             layer_decay_groups(net, self.settings), lr=self.settings.base_lr, betas=(0.9, 0.999)
         )
 
-    def _prepare(self, images: np.ndarray, keep: Callable[[str], Checkpoint | None], desc: str) -> None:
+    def _prepare(self, images: np.ndarray, kept: Kept | None, desc: str) -> None:
         self.pretraining_: list[dict[str, Any]] = []
         s = self.settings
         if s.weights is not None:
             self.mean_, self.std_ = (np.array(v, dtype=np.float32) for v in IMAGENET)
             take_encoder(self.net_, published(s, side=self._input_side()))
         elif s.pretraining_epochs:
-            net = self._pretrained(images, keep("pretraining"), f"{desc}, pre-training")
+            net = self._pretrained(images, kept, f"{desc}, pre-training")
             take_encoder(self.net_, net.vit)
 
-    def _pretrained(self, images: np.ndarray, checkpoint: Checkpoint | None, desc: str) -> nn.Module:
+    def _pretrained(self, images: np.ndarray, kept: Kept | None, desc: str) -> nn.Module:
         s = self.settings
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed_)
@@ -128,10 +127,8 @@ class MAE(TorchClassifier):
         # 0.95: the method's own; the loss changes less from batch to batch than a classifier's
         optimizer = torch.optim.AdamW(groups, lr=s.pretraining_lr, betas=(0.9, 0.95))
         total = max(1, -(-s.pretraining_epochs * len(images) // batch))
-        run = descend(
-            Run(net, optimizer, batches), loss_of, total=total, parts=min(REPORTS, total),
-            rate=s.pretraining_rate, checkpoint=checkpoint, desc=desc,
-        )  # fmt: skip
+        run = Run(net, optimizer, batches, "pretraining", kept)
+        run.descend(loss_of, total=total, parts=min(REPORTS, total), rate=s.pretraining_rate, desc=desc)
         self.pretraining_ = run.history
         return net
 

@@ -39,7 +39,8 @@ class ResNet18(TorchClassifier):
         nn.init.constant_(net.fc.bias, self.loss_.start_bias(classes))
         return net
 
-    def _features(self, net: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+    def _features(self, batch: torch.Tensor) -> torch.Tensor:
+        net = self.net_
         batch = net.maxpool(net.relu(net.bn1(net.conv1(batch))))
         batch = net.layer4(net.layer3(net.layer2(net.layer1(batch))))
         return net.avgpool(batch).flatten(1)

@@ -27,6 +27,9 @@ from gmaug.runs import digest, plain
 AT_ONCE = 256  # images scored at a time: bounds memory, and fixes the rounding
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
+Kept = tuple[Path, dict[str, Any]]
+"""A checkpoint's folder, and JSON values that tell its training from others."""
+
 
 class TorchClassifier(ClassifierMixin, BaseEstimator):
     """A network over uint8 images, with scikit-learn's manners.
@@ -55,24 +58,15 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         """A new network; torch's global generator has been seeded."""
 
     @abstractmethod
-    def _features(self, net: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+    def _features(self, batch: torch.Tensor) -> torch.Tensor:
         """Input of the last layer, shape (b, d)."""
 
     @abstractmethod
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         """What takes the steps."""
 
-    def _prepare(self, images: np.ndarray, keep: Callable[[str], Checkpoint | None], desc: str) -> None:
-        """What is done to the new network before it is trained; nothing by default.
-
-        Parameters
-        ----------
-        images : ndarray of uint8, shape (n, h, w, 3)
-            The training images.
-        keep : callable
-            The checkpoint of a stage, by name, or None.
-        desc : str
-        """
+    def _prepare(self, images: np.ndarray, kept: Kept | None, desc: str) -> None:
+        """What is done to the new network before it is trained on the images; nothing by default."""
 
     def fit(
         self,
@@ -141,22 +135,30 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         self.counts_ = np.bincount(truth, minlength=len(self.classes_))
         self.mean_ = images.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
         self.std_ = np.maximum(images.std(axis=(0, 1, 2), dtype=np.float64), 1.0).astype(np.float32)
-        total = self.settings.steps_for(len(images)) if steps is None else steps
-        if total < 1:
+        self.steps_ = self.settings.steps_for(len(images)) if steps is None else steps
+        if self.steps_ < 1:
             raise ValueError(f"steps={steps}: give 1 or more")
         weights = {"sampling_weights": sampling_weights, "image_weights": image_weights}
         weights = {name: _weights(name, value, len(images)) for name, value in weights.items()}
         if image_weights is not None and (self.settings.mixup or self.settings.cutmix):
             raise ValueError("image_weights= say what one image counts; turn mixup and cutmix off")
-        about = self._about_run(images, truth, total, weights) if checkpoint is not None else None
-
-        def keep(stage: str) -> Checkpoint | None:
-            return None if about is None else Checkpoint(Path(checkpoint) / f"{stage}.safetensors", about)
-
-        self._build(seed)
-        self._prepare(images, keep, desc)
-        self._train(images, truth, total=total, **weights, checkpoint=keep("training"), desc=desc)
-        self.steps_ = total
+        kept = None
+        if checkpoint is not None:
+            about = {
+                "kind": type(self).__name__,
+                "settings": plain(self.settings),
+                "loss": plain(self.loss_),
+                "seed": seed,
+                "steps": self.steps_,
+                "classes": self.classes_.tolist(),
+                "images": digest(images, truth),
+                "validation": digest(*(self._watch or ())),
+                **{name: None if value is None else digest(value) for name, value in weights.items()},
+            }
+            kept = Path(checkpoint), about
+        self._build()
+        self._prepare(images, kept, desc)
+        self._train(images, truth, **weights, kept=kept, desc=desc)
         del self._watch
         return self
 
@@ -165,17 +167,17 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         images: np.ndarray,
         truth: np.ndarray,
         *,
-        total: int,
         sampling_weights: np.ndarray | None,
         image_weights: np.ndarray | None,
-        checkpoint: Checkpoint | None,
+        kept: Kept | None,
         desc: str,
     ) -> None:
-        """Take `total` steps, then go back to the best weights seen at a validation."""
+        """Take ``steps_`` steps, then go back to the best weights seen at a validation."""
         settings, net, device = self.settings, self.net_, self._device
         random = torch.Generator().manual_seed(self.seed_)
-        batch = min(settings.batch, len(images))
-        batches = Batches(len(images), batch, weights=sampling_weights, random=random)
+        batches = Batches(
+            len(images), min(settings.batch, len(images)), weights=sampling_weights, random=random
+        )
         views = Views(torch.tensor(images).to(device), settings)
         mixer = Mixer(settings, len(self.classes_))
         target = torch.from_numpy(truth).to(device)
@@ -195,33 +197,17 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             value = self.loss_.value(logits, goal, counts=self.counts_, shares=shares, weights=weights)
             return value, (logits.argmax(1) == main).sum()
 
-        run = descend(
-            Run(net, self._optimizer(net), batches), loss_of,
-            total=total, parts=settings.validations_of(total), rate=settings.rate, validate=self.validated,
-            checkpoint=checkpoint, desc=desc,
+        run = Run(net, self._optimizer(net), batches, "training", kept)
+        run.descend(
+            loss_of, total=self.steps_, parts=settings.validations_of(self.steps_), rate=settings.rate,
+            validate=self.validated, desc=desc,
         )  # fmt: skip
         self.history_, self.best_epoch_ = run.history, run.best_epoch
 
-    def _about_run(
-        self, images: np.ndarray, truth: np.ndarray, total: int, weights: dict[str, np.ndarray | None]
-    ) -> dict[str, Any]:
-        """What tells this training from others, for its checkpoint."""
-        return {
-            "kind": type(self).__name__,
-            "settings": plain(self.settings),
-            "loss": plain(self.loss_),
-            "seed": self.seed_,
-            "steps": total,
-            "classes": self.classes_.tolist(),
-            "images": digest(images, truth),
-            "validation": digest(*(() if self._watch is None else self._watch)),
-            **{name: None if value is None else digest(value) for name, value in weights.items()},
-        }
-
-    def _build(self, seed: int) -> None:
+    def _build(self) -> None:
         self._device = backend.device(self.device)
         with torch.random.fork_rng(devices=[]):  # leave the caller's random state as it was
-            torch.default_generator.manual_seed(seed)
+            torch.default_generator.manual_seed(self.seed_)
             self.net_ = self._network(len(self.classes_)).to(self._device)
 
     def validated(self) -> dict[str, float]:
@@ -273,7 +259,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """What the last layer sees, float32, shape (n, d); for distances between image sets."""
-        return self._forward(images, lambda batch: self._features(self.net_, batch))
+        return self._forward(images, self._features)
 
     def predict_proba(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities, float64, shape (n, C), as the loss reads the logits."""
@@ -321,7 +307,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, self.counts_ = np.array(about["classes"]), np.array(about["counts"])
         self.mean_, self.std_ = (np.array(about[name], dtype=np.float32) for name in ("mean", "std"))
         self.steps_, self.best_epoch_, self.history_ = (about[k] for k in ("steps", "best_epoch", "history"))
-        self._build(self.seed_)
+        self._build()
         self.net_.load_state_dict(tensors)
         self.net_.eval()
         return self
@@ -338,159 +324,175 @@ def decay_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 @dataclass(eq=False)
 class Run:
-    """All that a step of a training changes or depends on.
+    """All that a step of a training changes or depends on, and where it is kept.
 
     Parameters
     ----------
     net, optimizer, batches
+    stage : str
+        Name of the checkpoint's file.
+    checkpoint : (Path, dict), optional
+        As :data:`Kept` has it; the file is replaced as a whole at each validation.
+
+    Attributes
+    ----------
     step : int
         Steps taken.
     history : list of dict
         One entry a validation.
-    best_epoch : int
-    merit : tuple, optional
-        Of the best validation: balanced accuracy, then the loss, negative.
-    kept : dict, optional
-        Its weights; None without validation images.
+    best_epoch, merit, best : int, tuple, dict
+        Of the best validation: its number; balanced accuracy and the loss, negative; the weights, None
+        without validation images.
     """
 
     net: nn.Module
     optimizer: torch.optim.Optimizer
     batches: Batches
+    stage: str
+    checkpoint: Kept | None
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
     merit: tuple[float, float] | None = None
-    kept: dict[str, torch.Tensor] | None = None
+    best: dict[str, torch.Tensor] | None = None
 
-    def judged(self, entry: dict[str, Any]) -> None:
+    def descend(
+        self,
+        loss_of: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]],
+        *,
+        total: int,
+        parts: int,
+        rate: Callable[[float], float],
+        validate: Callable[[], dict[str, float]] = dict,
+        desc: str,
+    ) -> None:
+        """Gradient steps on whatever `loss_of` measures; then back to the weights of the best validation.
+
+        Parameters
+        ----------
+        loss_of : callable
+            From a batch of indices to its mean loss and, if it has such, its count of right answers.
+        total : int
+            Steps.
+        parts : int
+            The run is validated, and kept, at the end of each of so many equal parts.
+        rate : callable
+            Learning rate at a share of the run in [0, 1); a group of the optimiser that holds
+            ``lr_scale`` takes that multiple of it.
+        validate : callable
+            Entries of the history besides the training's own.
+        desc : str
+        """
+        self._read()
+        net, optimizer = self.net, self.optimizer
+        device = next(net.parameters()).device
+        ends = {-(-total * (k + 1) // parts) for k in range(parts)}
+        summed, right, seen = torch.zeros((), device=device), torch.zeros((), device=device), 0
+        with progress.bar(desc=desc, total=total, unit="step", initial=self.step) as bar:
+            for step in range(self.step, total):
+                now = rate(step / total)
+                for group in optimizer.param_groups:
+                    group["lr"] = now * group.get("lr_scale", 1.0)
+                index = next(self.batches)
+                net.train()
+                value, correct = loss_of(index)
+                optimizer.zero_grad(set_to_none=True)
+                value.backward()
+                optimizer.step()
+                summed += value.detach() * len(index)
+                if correct is not None:
+                    right += correct
+                seen += len(index)
+                self.step = step + 1
+                bar.update()
+                if self.step not in ends:
+                    continue
+                entry = {"epoch": len(self.history) + 1, "step": self.step, "rate": now}
+                entry["train_loss"] = float(summed) / seen
+                if correct is not None:
+                    entry["train_accuracy"] = float(right) / seen
+                if not np.isfinite(entry["train_loss"]):
+                    raise ValueError(f"training diverged by step {step + 1}: its loss is no number; lower lr")
+                summed, right, seen = summed * 0, right * 0, 0
+                entry |= validate()
+                self._judge(entry)
+                self._write()
+                shown = "validation_accuracy" if "validation_accuracy" in entry else "train_loss"
+                bar.set_postfix_str(f"{shown.replace('_', ' ')} {entry[shown]:.3f}")
+        if self.best is not None:
+            net.load_state_dict(self.best)
+        net.eval()
+
+    def _judge(self, entry: dict[str, Any]) -> None:
         """Enter a validation, and keep the weights if it is the best so far."""
         self.history.append(entry)
         # without validation images the latest is taken for the best
         merit = (entry.get("validation_accuracy", self.step), -entry.get("validation_loss", 0.0))
         if self.merit is None or merit > self.merit:
             self.merit, self.best_epoch = merit, entry["epoch"]
-            self.kept = deepcopy(self.net.state_dict()) if "validation_accuracy" in entry else None
+            self.best = deepcopy(self.net.state_dict()) if "validation_accuracy" in entry else None
 
-    def write(self, checkpoint: Checkpoint) -> None:
-        """Keep all of it."""
+    def _path(self) -> Path:
+        return self.checkpoint[0] / f"{self.stage}.safetensors"
+
+    def _write(self) -> None:
+        """Replace the file; if the disk is full, say what to do: what was kept before is still there."""
+        if self.checkpoint is None:
+            return
         memory = self.optimizer.state_dict()["state"]
+        memory = {f"{k}.{name}": value for k, kept in memory.items() for name, value in kept.items()}
         groups = {
             "net": self.net.state_dict(),
-            "optimizer": {
-                f"{k}.{name}": value
-                for k, kept in memory.items()
-                for name, value in kept.items()
-                if value is not None
-            },
-            "best": self.kept or {},
+            "optimizer": {key: value for key, value in memory.items() if value is not None},
+            "best": self.best or {},
             "order": {"random": self.batches.random.get_state(), "left": self.batches.left.clone()},
         }
         tensors = {f"{name}.{key}": v for name, group in groups.items() for key, v in group.items()}
         about = {"step": self.step, "best_epoch": self.best_epoch, "merit": self.merit}
-        checkpoint.write(tensors, {**about, "history": self.history})
+        try:
+            write_tensors(
+                self._path(), tensors, {**about, "history": self.history, "run": self.checkpoint[1]}
+            )
+        except (OSError, SafetensorError) as error:
+            # safetensors tells the number in its text alone
+            if not any(getattr(error, "errno", 0) == n or f"(os error {n})" in str(error) for n in FULL):
+                raise
+            raise OSError(
+                errno.ENOSPC,
+                "the disk is full; free some space and run the same again: it goes on from the last "
+                "validation that was kept, or name a folder on another disk in checkpoint=",
+                str(self._path()),
+            ) from error
 
-    def read(self, checkpoint: Checkpoint) -> None:
-        """Go on from what was kept, if anything was."""
-        found = checkpoint.read()
-        if found is None:
+    def _read(self) -> None:
+        """Go on from what was kept, if anything was; ``ValueError`` if it is another training's."""
+        if self.checkpoint is None or not self._path().is_file():
             return
-        tensors, about = found
-        groups: dict[str, dict[str, torch.Tensor]] = {"best": {}, "optimizer": {}}
-        for key, value in tensors.items():
-            group, name = key.split(".", 1)
-            groups.setdefault(group, {})[name] = value
+        tensors, about = read_tensors(self._path())
+        other, own = about.get("run", {}), self.checkpoint[1]
+        differ = [name for name in own if other.get(name) != own[name]]
+        if differ:
+            raise ValueError(
+                f"checkpoint {self._path()} is of another training (its {', '.join(differ)} differ); "
+                "give another folder, or delete the file to start afresh"
+            )
+
+        def group(name: str) -> dict[str, torch.Tensor]:
+            return {k.split(".", 1)[1]: value for k, value in tensors.items() if k.startswith(f"{name}.")}
+
         memory: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in groups["optimizer"].items():
+        for key, value in group("optimizer").items():
             k, name = key.split(".", 1)
             memory.setdefault(int(k), {})[name] = value
         device = next(self.net.parameters()).device
-        self.net.load_state_dict(groups["net"])
+        self.net.load_state_dict(group("net"))
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": memory})
-        self.kept = {key: value.to(device) for key, value in groups["best"].items()} or None
-        self.batches.random.set_state(groups["order"]["random"])
-        self.batches.left = groups["order"]["left"]
+        self.best = {key: value.to(device) for key, value in group("best").items()} or None
+        order = group("order")
+        self.batches.random.set_state(order["random"])
+        self.batches.left = order["left"]
         self.step, self.best_epoch, self.history = (about[k] for k in ("step", "best_epoch", "history"))
         self.merit = tuple(about["merit"])
-
-
-def descend(
-    run: Run,
-    loss_of: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]],
-    *,
-    total: int,
-    parts: int,
-    rate: Callable[[float], float],
-    validate: Callable[[], dict[str, float]] = dict,
-    checkpoint: Checkpoint | None = None,
-    desc: str,
-) -> Run:
-    """Gradient steps on whatever `loss_of` measures; supervised training and pre-training alike.
-
-    Parameters
-    ----------
-    run : Run
-        New; or, with a checkpoint, set to what it holds.
-    loss_of : callable
-        From a batch of indices to its mean loss and, if it has such, its count of right answers.
-    total : int
-        Steps.
-    parts : int
-        The run is validated, and kept, at the end of each of so many equal parts.
-    rate : callable
-        Learning rate at a share of the run in [0, 1); a group of the optimiser that holds
-        ``lr_scale`` takes that multiple of it.
-    validate : callable
-        Entries of the history besides the training's own.
-    checkpoint : Checkpoint, optional
-    desc : str
-
-    Returns
-    -------
-    Run
-        At the weights of the best validation.
-    """
-    net, optimizer = run.net, run.optimizer
-    if checkpoint is not None:
-        run.read(checkpoint)
-    device = next(net.parameters()).device
-    ends = {-(-total * (k + 1) // parts) for k in range(parts)}
-    summed, right, seen = torch.zeros((), device=device), torch.zeros((), device=device), 0
-    with progress.bar(desc=desc, total=total, unit="step", initial=run.step) as bar:
-        for step in range(run.step, total):
-            now = rate(step / total)
-            for group in optimizer.param_groups:
-                group["lr"] = now * group.get("lr_scale", 1.0)
-            index = next(run.batches)
-            net.train()
-            value, correct = loss_of(index)
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            optimizer.step()
-            summed += value.detach() * len(index)
-            if correct is not None:
-                right += correct
-            seen += len(index)
-            run.step = step + 1
-            bar.update()
-            if run.step not in ends:
-                continue
-            entry = {"epoch": len(run.history) + 1, "step": run.step, "rate": now}
-            entry["train_loss"] = float(summed) / seen
-            if correct is not None:
-                entry["train_accuracy"] = float(right) / seen
-            if not np.isfinite(entry["train_loss"]):
-                raise ValueError(f"training diverged by step {run.step}: its loss is no number; lower lr")
-            summed, right, seen = summed * 0, right * 0, 0
-            run.judged({**entry, **validate()})
-            if checkpoint is not None:
-                run.write(checkpoint)
-            shown = "validation_accuracy" if "validation_accuracy" in run.history[-1] else "train_loss"
-            bar.set_postfix_str(f"{shown.replace('_', ' ')} {run.history[-1][shown]:.3f}")
-    if run.kept is not None:
-        net.load_state_dict(run.kept)
-    net.eval()
-    return run
 
 
 class Batches:
@@ -513,7 +515,6 @@ class Batches:
     def __init__(
         self, count: int, batch: int, *, weights: np.ndarray | None = None, random: torch.Generator
     ) -> None:
-        weights = _weights("sampling_weights", weights, count)
         self.weights = None if weights is None else torch.from_numpy(weights)
         self.count, self.batch, self.random = count, batch, random
         self.left = torch.empty(0, dtype=torch.int64)
@@ -523,20 +524,13 @@ class Batches:
 
     def __next__(self) -> torch.Tensor:
         while len(self.left) < self.batch:
-            self.left = torch.cat([self.left, self._more()])
+            if self.weights is None:
+                more = torch.randperm(self.count, generator=self.random)
+            else:
+                more = torch.multinomial(self.weights, self.count, replacement=True, generator=self.random)
+            self.left = torch.cat([self.left, more])
         drawn, self.left = self.left[: self.batch], self.left[self.batch :]
         return drawn
-
-    def _more(self) -> torch.Tensor:
-        if self.weights is None:
-            return torch.randperm(self.count, generator=self.random)
-        return torch.multinomial(self.weights, self.count, replacement=True, generator=self.random)
-
-
-def balancing_weights(labels: np.ndarray) -> np.ndarray:
-    """Sampling weights, shape (n,), that draw every class equally often."""
-    _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return 1.0 / counts[inverse]
 
 
 def _weights(name: str, values: np.ndarray | None, count: int) -> np.ndarray | None:
@@ -546,59 +540,3 @@ def _weights(name: str, values: np.ndarray | None, count: int) -> np.ndarray | N
     if values.shape != (count,) or not values.min() >= 0 or not 0 < values.sum() < np.inf:
         raise ValueError(f"{name}: give {count} numbers >= 0, not all 0")
     return values
-
-
-class Checkpoint:
-    """The kept state of one training in progress: one file, replaced as a whole.
-
-    Parameters
-    ----------
-    path : Path
-        A safetensors file; its folder is made when first needed.
-    run : dict
-        JSON values that tell this training from others: its kind, settings, seed, data.
-    """
-
-    def __init__(self, path: Path, run: dict[str, Any]) -> None:
-        self.path, self.run = path, run
-
-    def read(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        """The kept tensors and values; None if there are none yet.
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged, or another training's.
-        """
-        if not self.path.is_file():
-            return None
-        tensors, about = read_tensors(self.path)
-        kept = about.get("run", {})
-        differ = [name for name in self.run if kept.get(name) != self.run[name]]
-        if differ:
-            raise ValueError(
-                f"checkpoint {self.path} is of another training (its {', '.join(differ)} differ); "
-                "give another folder, or delete the file to start afresh"
-            )
-        return tensors, about
-
-    def write(self, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
-        """Replace the file.
-
-        Raises
-        ------
-        OSError
-            If the disk is full, and says what to do; what was kept before is still there.
-        """
-        try:
-            write_tensors(self.path, tensors, {**about, "run": self.run})
-        except (OSError, SafetensorError) as error:
-            # safetensors tells the number in its text alone
-            if not any(getattr(error, "errno", 0) == n or f"(os error {n})" in str(error) for n in FULL):
-                raise
-            raise OSError(
-                errno.ENOSPC,
-                "the disk is full; free some space and run the same again: it goes on from the last "
-                "validation that was kept, or name a folder on another disk in checkpoint=",
-                str(self.path),
-            ) from error

@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 
 from gmaug import classifiers
-from gmaug.classifiers.losses import Loss
+from gmaug.classifiers.losses import Loss, balancing_weights
 from gmaug.classifiers.settings import TrainingSettings
-from gmaug.classifiers.training import balancing_weights
 
 __all__ = ["ARMS", "GENERATED", "Arm", "CellSettings", "Outcome", "Trial", "arm", "find", "generated"]
 
