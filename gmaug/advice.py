@@ -200,8 +200,7 @@ def advise(
             f"target={target} is below the largest class ({largest} images); give {largest} or more"
         )
     imbalance, enlargement = largest / min(counts.values()), len(counts) * target / total
-    to_generate = len(counts) * target - total
-    metric = similarity.ssim_sup_sub_cls
+    to_generate, metric = len(counts) * target - total, similarity.ssim_sup_sub_cls
     start = accuracy or 100 / len(counts)  # at the least that of guessing
     ceiling = 100 * (100 - start) / start  # all images right
     found = forecasts(

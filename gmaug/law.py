@@ -252,16 +252,7 @@ PAPER_MODELS = (*MODELS, published_step)
 
 
 def fit(x: np.ndarray, y: np.ndarray, *, model: Model = "exponential") -> Fit:
-    """Fit one of :data:`MODELS`, or a function like those in it.
-
-    Parameters
-    ----------
-    x : array_like, shape (n,)
-        Similarity, or a rival of it.
-    y : array_like, shape (n,)
-        Gain in percent.
-    model : str or callable
-    """
+    """Fit one of :data:`MODELS`, or a function like those in it, to gains `y` (percent), shape (n,)."""
     if callable(model):
         return model(x, y)
     if model not in MODELS:
@@ -639,27 +630,6 @@ def choose_within(frame: pd.DataFrame) -> pd.DataFrame:
         rows.append((one["dataset"].iloc[0], best["predictor"], best["model"], predicted, actual))
     table = pd.DataFrame(rows, columns=["dataset", "predictor", "model", "predicted", "actual"])
     return table.assign(error=table["predicted"] - table["actual"])
-
-
-def coupling(frame: pd.DataFrame, *, seed: int = 0) -> dict[str, float]:
-    """How much of the original accuracy's correlation is arithmetic: the gain is divided by it.
-
-    The gains in *points* are handed to the data sets in every order and divided by the original
-    accuracies as before: whatever correlation remains on average (``by_arithmetic``) owes nothing to the
-    data; ``p`` is the share of orders with one as low as is observed. Some orders would lift an accuracy
-    above 100 %; they are kept, since only ranks are used.
-    """
-    original, points = frame["original"].to_numpy(float), frame["points"].to_numpy(float)
-    found = stats.permutation_test(
-        (points,), lambda order, axis=-1: rank_correlation(order / original, original), axis=-1,
-        permutation_type="pairings", vectorized=True, n_resamples=100_000, alternative="less",
-        rng=np.random.default_rng(seed),
-    )  # fmt: skip
-    return {
-        "observed": float(found.statistic),
-        "by_arithmetic": float(found.null_distribution.mean()),
-        "p": float(found.pvalue),
-    }
 
 
 # --- the printed numbers -----------------------------------------------------------------------------

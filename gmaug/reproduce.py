@@ -11,7 +11,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -274,7 +273,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--data", default=None, help="folder that holds flowers/, scene/, ...")
     parser.add_argument("--jobs", type=int, default=1, help="notebooks at once (default 1)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NN", help="numbers of the notebooks to run")
-    parser.add_argument("--fresh", action="store_true", help="forget what earlier runs kept")
     parser.add_argument("--write-back", action="store_true", help="store the outputs in notebooks/")
     parser.set_defaults(function=_main)
 
@@ -287,8 +285,6 @@ def _main(options: argparse.Namespace) -> int:
     if options.data is not None:
         options.data = str(notebook.data_folder(options.data))
     folder = notebook.run_folder(options.profile, seed=options.seed)
-    if options.fresh:
-        shutil.rmtree(folder, ignore_errors=True)
     run = Run(options.profile, folder, runs.root() / "notebooks", options.seed, options.data)
     if options.write_back and (run.parameters or len(chosen) < len(NOTEBOOKS)):
         raise ValueError("--write-back: only a whole run with the default parameters is committed")

@@ -336,12 +336,6 @@ def test_missing_predictor_is_named_and_wide_ones_are_in_logarithms(paper):
     assert np.allclose(2 ** law.values(paper, "enlargement"), paper["enlargement"])
 
 
-def test_coupling_is_negative_by_arithmetic(paper):
-    result = law.coupling(paper)
-    assert result["observed"] < result["by_arithmetic"] < 0
-    assert 0 < result["p"] < 0.1
-
-
 # --- the printed numbers
 
 

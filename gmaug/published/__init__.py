@@ -67,11 +67,6 @@ def load(name: str, *, printed: bool = False) -> pd.DataFrame:
     -------
     DataFrame
         A fresh copy; ``dataset`` is text, ``cgan_augcls_works`` bool, a missing cell NaN.
-
-    Raises
-    ------
-    ValueError
-        If there is no such table.
     """
     if name not in (*TABLES, *FACTS):
         raise ValueError(f"no published table {name!r}; known: {', '.join((*TABLES, *FACTS))}")
@@ -85,17 +80,8 @@ def load(name: str, *, printed: bool = False) -> pd.DataFrame:
 def training_sets() -> pd.DataFrame:
     """Size of each training set before and after augmentation, one row a data set.
 
-    Returns
-    -------
-    DataFrame
-        ``dataset``, ``classes``, ``images``, ``smallest_class``, ``largest_class``,
-        ``validation_images``, ``target_per_class`` (images of every class after augmentation),
-        ``known_by``, and computed from them ``enlargement`` (images after / before) and
-        ``images_per_class``.
-
-    Notes
-    -----
-    None of this is in the paper. The targets were read in the authors' public repository.
+    None of this is in the paper. ``target_per_class``, the images of every class after augmentation, was read
+    in the authors' public repository; ``enlargement`` is images after over images before.
     """
     frame = load("training_sets")
     frame["enlargement"] = frame["classes"] * frame["target_per_class"] / frame["images"]
@@ -125,11 +111,6 @@ def experiments() -> pd.DataFrame:
     -----
     ``python -m gmaug record summary`` writes the file from the records, so that an installed package has it
     without them; notebook 05 shows it.
-
-    Raises
-    ------
-    ValueError
-        If the file lacks a column.
     """
     try:
         with _file("experiments.csv").open(encoding="utf-8") as file:
