@@ -359,8 +359,16 @@ FAMILIES = {
 }
 
 
-# what is recorded and is no cell
-OTHERS = ("metric", "conventions", "similarity", "generators", "equivalence", "recognition", "summary")
+OTHERS = {
+    "metric": "the metric of photographs, in several conventions and sizes",
+    "conventions": "the search of conventions behind Table 5",
+    "similarity": "the metric of every set's training images",
+    "generators": "training of the generators, with their weights",
+    "equivalence": "generated against further real images",
+    "recognition": "mixed classes in recognition",
+    "summary": "the table of experiments that the installed package quotes",
+}
+"""What is recorded and is no cell."""
 
 
 def settings_of(name: str, **changes: Any) -> CellSettings:
@@ -622,12 +630,12 @@ def experiment_table(folder: Path | None = None) -> pd.DataFrame:
 
 def add_parser(subparsers: Any) -> None:
     """Add ``record`` to the command line."""
-    told = "; ".join(f"{name}: {text}" for name, text in FAMILIES.items())
+    told = "; ".join(f"{name}: {text}" for name, text in (OTHERS | FAMILIES).items())
     parser = subparsers.add_parser(
         "record", help="make the recorded runs again", description=__doc__, epilog=told
     )
-    parser.add_argument("what", nargs="+", choices=(*OTHERS, *FAMILIES), metavar="WHAT",
-                        help=f"one or more of {', '.join((*OTHERS, *FAMILIES))}")  # fmt: skip
+    parser.add_argument("what", nargs="*", metavar="WHAT",
+                        help=f"of {', '.join(OTHERS | FAMILIES)}; all with --list")  # fmt: skip
     parser.add_argument("--sets", nargs="+", metavar="NAME", help=f"of {', '.join(SETS)}")
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="default: those of the study")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="K", help="default: those of the study")
@@ -646,59 +654,72 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from gmaug.experiment import CellsFailed, recorded, run_cells
-
-    if "recognition" in options.what:
-        if len(options.what) > 1:
-            raise ValueError("record recognition by itself: its sets and arms are others")
-        return _record_recognition(options)
-    if "equivalence" in options.what:
-        if len(options.what) > 1:
-            raise ValueError("record equivalence by itself: its sets are others")
-        equivalence_study.record(options)
-        return 0
-    for name in options.sets or ():
-        base_of(name)
-    begun, failed = time.perf_counter(), 0
-    if "metric" in options.what:
-        for name in options.sets or ("flowers", "scene"):
-            print(metric([name], options.data), flush=True)
-    if "conventions" in options.what:
-        print(metric(options.sets or ("flowers", "scene"), options.data, conventions=True), flush=True)
-    if "similarity" in options.what:
-        for name in options.sets or SETS:
-            print(similarity(name, options.data), flush=True)
-    if "generators" in options.what:
-        _record_generators(options)
-    chosen = {"sets": options.sets, "arms": options.arms, "seeds": options.seeds, "steps": options.steps}
-    for what in FAMILIES:
-        if what not in options.what:
-            continue
-        listed, missing = ready(cells(what, **chosen))
-        for about, count in missing.items():
-            print(f"{what}: {count} cells wait for the generator of {about}, which is not recorded")
-        left = [cell for cell in listed if options.again or not recorded(cell, folder=options.folder)]
-        print(f"{what}: {len(left)} of {len(listed)} cells to run", flush=True)
-        if options.list:
-            print(*left, sep="\n")
-            continue
-        try:
-            run_cells(
-                left, partial(material, data=options.data), folder=options.folder, jobs=options.jobs,
-                threads=1, scheduler=options.scheduler, again=options.again, say=partial(print, flush=True),
-            )  # fmt: skip
-        except CellsFailed as error:  # the other families can still be run
-            print(f"{what}: {error}", flush=True)
-            failed += len(error.failures)
-    if "summary" in options.what:
-        path = runs.PACKAGE / "published" / "experiments.csv"
-        runs.write_text(path, experiment_table(options.folder).to_csv(index=False))
-        print(path)
+    known = OTHERS | FAMILIES
+    asked = options.what or (list(known) if options.list else [])
+    for what in asked:
+        if what not in known:
+            raise ValueError(f"record {what}: unknown; there are {', '.join(known)}")
+    if not asked:
+        raise ValueError(f"record: say what, of {', '.join(known)}; or --list")
+    if options.sets and len(asked) > 1 and {"equivalence", "recognition"} & set(asked):
+        raise ValueError("record equivalence and recognition by themselves: their sets are others")
+    if not {"equivalence", "recognition"} & set(asked):
+        for name in options.sets or ():
+            base_of(name)
+    begun = time.perf_counter()
+    record = {what: partial(_record_cells, what) for what in FAMILIES}
+    record |= {what: partial(_record_metric, what) for what in ("metric", "conventions", "similarity")}
+    record |= {"generators": _record_generators, "equivalence": equivalence_study.record}
+    record |= {"recognition": _record_recognition, "summary": _record_summary}
+    failed = sum(record[what](options) or 0 for what in known if what in asked)
     print(f"{(time.perf_counter() - begun) / 60:.1f} minutes")
     return 1 if failed else 0
 
 
-def _record_recognition(options: argparse.Namespace) -> int:
+def _record_metric(what: str, options: argparse.Namespace) -> None:
+    photographs = ("flowers", "scene")
+    for name in [""] if what == "conventions" else options.sets or (SETS, photographs)[what == "metric"]:
+        if options.list:
+            print(f"{what}: {name or ', '.join(options.sets or photographs)}")
+        elif what == "similarity":
+            print(similarity(name, options.data), flush=True)
+        else:
+            some = [name] if name else options.sets or photographs
+            print(metric(some, options.data, conventions=what == "conventions"), flush=True)
+
+
+def _record_summary(options: argparse.Namespace) -> None:
+    path = runs.PACKAGE / "published" / "experiments.csv"
+    if not options.list:
+        runs.write_text(path, experiment_table(options.folder).to_csv(index=False))
+    print(path)
+
+
+def _record_cells(what: str, options: argparse.Namespace) -> int:
+    """Run those of a family that are not recorded; how many failed."""
+    from gmaug.experiment import CellsFailed, recorded, run_cells
+
+    chosen = {name: getattr(options, name) for name in ("sets", "arms", "seeds", "steps")}
+    listed, missing = ready(cells(what, **chosen))
+    for about, count in missing.items():
+        print(f"{what}: {count} cells wait for the generator of {about}, which is not recorded")
+    left = [cell for cell in listed if options.again or not recorded(cell, folder=options.folder)]
+    print(f"{what}: {len(left)} of {len(listed)} cells to run", flush=True)
+    if options.list:
+        print(*left, sep="\n")
+        return 0
+    try:
+        run_cells(
+            left, partial(material, data=options.data), folder=options.folder, jobs=options.jobs,
+            threads=1, scheduler=options.scheduler, again=options.again, say=partial(print, flush=True),
+        )  # fmt: skip
+    except CellsFailed as error:  # the other families can still be run
+        print(f"{what}: {error}", flush=True)
+        return len(error.failures)
+    return 0
+
+
+def _record_recognition(options: argparse.Namespace) -> None:
     """Mixed classes in recognition (AugGen), whose sets and arms are others than the cells'."""
     from gmaug.recognition import record_recognition
 
@@ -711,7 +732,6 @@ def _record_recognition(options: argparse.Namespace) -> int:
                 print(f"recognition: {name} seed {seed}")
                 continue
             print(record_recognition(name, seed=seed, **options_of[name], **about), flush=True)
-    return 0
 
 
 def _record_generators(options: argparse.Namespace) -> None:

@@ -15,7 +15,6 @@ from filelock import FileLock
 from gmaug import runs
 from gmaug.experiment import (
     ARMS,
-    Arm,
     Cell,
     CellSettings,
     CellsFailed,
@@ -188,26 +187,6 @@ def test_a_future_without_an_exception_has_a_reason_all_the_same(tmp_path, monke
     task = workers.Task(*cells("original"), ARMS["original"], {"blobs": MATERIAL}, tmp_path)
     [(_, reason)] = workers._on_a_cluster([task], Client(), 1)
     assert reason == "a worker process ended (it was lost): killed, or out of memory"
-
-
-def test_a_joblib_context_will_do(tmp_path, cluster):
-    from distributed import Client
-    from joblib import parallel_config
-
-    def bad(trial: Trial) -> Outcome:
-        raise RuntimeError("out of paint")
-
-    ARMS["bad"] = Arm("bad", bad)
-    try:
-        with (
-            Client(cluster, set_as_default=False) as client,
-            parallel_config("dask", client=client),
-            pytest.raises(CellsFailed, match=r"1 of 2 cells failed, first blobs bad seed 0: .*out of paint"),
-        ):
-            run(cells("original", "bad"), tmp_path, threads=1)
-    finally:
-        del ARMS["bad"]
-    assert arms_in(tmp_path) == {"original"}
 
 
 def test_a_scheduler_that_is_not_there(tmp_path, monkeypatch):

@@ -138,17 +138,11 @@ class CellsFailed(RuntimeError):
 def run_cell(cell: Cell, material: Material, *, arm: Arm | None = None) -> dict[str, Any]:
     """Train, choose on validation, judge on test.
 
-    Parameters
-    ----------
-    cell : Cell
-    material : Material
-    arm : Arm, optional
-        That of the cell's name by default.
-
     Returns
     -------
     dict
-        JSON values: scores in [0, 1], counts by class, and what the arm tells of itself.
+        JSON values: scores in [0, 1], counts by class, and what the `arm` (that of the cell's name by
+        default) tells of itself.
     """
     arm, size = arm or find(cell.arm), material.train[0].shape[1]
     if size != cell.settings.size:
@@ -208,8 +202,8 @@ def run_cells(
     """Run the cells that have no record yet; read the others.
 
     Cells run in this process, in several processes of this machine (`jobs`), or on the machines of a Dask
-    cluster (`scheduler`, or whatever ``joblib.parallel_config`` is in force around the call). Each record is
-    written whole as soon as its cell is done, and a cell that another process is running is left to it.
+    cluster (`scheduler`). Each record is written whole as soon as its cell is done, and a cell that another
+    process is running is left to it.
 
     Parameters
     ----------
@@ -306,15 +300,7 @@ def cell_of(record: Mapping[str, Any]) -> Cell:
 
 
 def load_cells(*, folder: Path | None = None, datasets: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    """Records of cells, by data set and name.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        As :func:`run_cells` has it.
-    datasets : iterable of str, optional
-        All by default.
-    """
+    """Records of cells of these data sets, or of all, by data set and name."""
     above = (folder or runs.RECORDED) / "cells"
     found = sorted(path.name for path in above.iterdir() if path.is_dir()) if above.is_dir() else []
     kinds = [f"cells/{name}" for name in (found if datasets is None else datasets)]

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,39 +51,23 @@ class Task:
 
 
 def run(tasks: Sequence[Task], *, jobs: int, threads: int | None, scheduler: str | None) -> Iterator[Told]:
-    """Run cells and keep their records; each cell as it is done, and what went wrong with it, or None.
+    """Run cells in `jobs` processes of so many torch `threads`, or by a Dask `scheduler`; keep their records.
 
-    Parameters
-    ----------
-    tasks : sequence of Task
-    jobs : int
-        Processes on this machine.
-    threads : int, optional
-        Torch threads of each.
-    scheduler : str, optional
-        Address of a Dask scheduler to use instead.
-
-    Raises
-    ------
-    OSError
-        If a record cannot be written, or there is no room left for one.
+    Yields each cell as it is done, and what went wrong with it, or None. OSError if a record cannot be
+    written, or there is no room left for one.
     """
     if not tasks:
         return
     if jobs > 1 and threads is None:  # more threads than cores slow each other down fivefold
         threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ExitStack() as stack:
-        if scheduler is not None:
-            client = stack.enter_context(_client(scheduler))
-        else:
-            client = _client_of_the_context()
-        if client is not None:
+    if scheduler is not None:
+        with _client(scheduler) as client:
             yield from _on_a_cluster(tasks, client, threads)
-        elif jobs == 1:
-            for task in tasks:
-                yield _work(task, threads, quiet=False)
-        else:
-            yield from _in_processes(tasks, jobs, threads)
+    elif jobs == 1:
+        for task in tasks:
+            yield _work(task, threads, quiet=False)
+    else:
+        yield from _in_processes(tasks, jobs, threads)
 
 
 def _in_processes(tasks: Sequence[Task], jobs: int, threads: int | None) -> Iterator[Told]:
@@ -136,13 +119,6 @@ def _told(error: BaseException) -> str:
 def _ended(error: BaseException | None) -> str:
     kind = "it was lost" if error is None else type(error).__name__
     return f"a worker process ended ({kind}): killed, or out of memory"
-
-
-def _client_of_the_context() -> Any:
-    """Dask's client of a surrounding ``joblib.parallel_config("dask")``; None outside of one."""
-    from joblib.parallel import get_active_backend
-
-    return getattr(get_active_backend()[0], "client", None)
 
 
 def _client(scheduler: str) -> Any:
