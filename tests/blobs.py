@@ -37,7 +37,11 @@ class Generator:
         self.fitted = (len(images), sorted(set(labels.tolist())))
         return self
 
-    def sample(self, labels, *, seed):
+    linear_conditions = mixes_scores = True
+
+    def sample(self, labels=None, *, seed, conditions=None, scores=None):
+        if labels is None:  # of a mixed condition the class that weighs most
+            labels = np.asarray(scores if conditions is None else conditions).argmax(axis=1)
         self.calls += 1
         rng = np.random.default_rng([seed, 1])
         shown = np.where(rng.random(len(labels)) < self.wrong, (labels + 1) % self.classes, labels)
