@@ -191,6 +191,11 @@ AUROC = {
     "cgan-confident": 0.7846,
     "cgan-band": 0.6883,
     "cgan-vtss": 0.9071,
+    "pixel-mixed": 0.8275,
+    "cgan-mixed": 0.5713,
+    "cgan-mixnear": 0.6888,
+    "cgan-mixdistant": 0.5713,
+    "cgan-scoremix": 0.6567,
 }
 
 
