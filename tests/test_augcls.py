@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from blobs import SMALL, Generator, blobs
-from sklearn.base import clone
 
 from gmaug.augcls import (
     GMAugCls,
@@ -136,15 +135,6 @@ def test_without_selection_all_is_kept():
     assert np.isnan(sampler.rounds_[0].before)
 
 
-def test_same_seed_same_bytes(first):
-    def run(seed):
-        classifier = ResNet18(SMALL, device="cpu")
-        sampler = GMAugCls(Generator(wrong=0.3), classifier, rounds=1, steps=2, seed=seed)
-        return sampler.fit_resample(*TRAIN, validation=HELD, first=first)[0].tobytes()
-
-    assert run(1) == run(1) != run(2)
-
-
 def test_held_out_images_are_returned_but_not_trained_on():
     sampler = GMAugCls(Generator(), ResNet18(SMALL, device="cpu"), rounds=1)
     images, labels = sampler.fit_resample(*TRAIN)
@@ -170,29 +160,6 @@ def test_image_sets_names_and_a_generator_trained_here():
     assert np.bincount(labels).tolist() == [60, 60, 60]
 
 
-def test_any_classifier_with_scores_will_do():
-    class Nearest:
-        """The class whose mean image is nearest."""
-
-        def fit(self, images, labels, *, validation, classes, seed):
-            self.means = np.stack([images[labels == c].mean(axis=0) for c in classes])
-            return self
-
-        def logits(self, images):
-            return -((images[:, None] - self.means) ** 2).mean(axis=(2, 3, 4)) / 1000
-
-        def predict_proba(self, images):
-            odds = np.exp(self.logits(images))
-            return odds / odds.sum(axis=1, keepdims=True)
-
-    sampler = GMAugCls(Generator(), Nearest(), alpha=0.3)
-    _, labels = sampler.fit_resample(*TRAIN, validation=HELD)
-    assert np.bincount(labels).tolist() == [60, 60, 60]
-    assert sampler.rounds_[0].steps is None
-    assert sampler.rounds_[0].before > 0.9  # blobs are easy for it,
-    assert len(sampler.rounds_) == 1  # so that there is nothing to gain
-
-
 @pytest.mark.parametrize(
     ("strategy", "added"),
     [
@@ -215,24 +182,6 @@ def test_strategies_that_make_no_sense():
         quotas(TRAIN[1], "everything")
     with pytest.raises(ValueError, match="greater or equal"):
         quotas(TRAIN[1], {0: 5})
-
-
-def test_sklearn_manners():
-    generator = Generator()
-    sampler = GMAugCls(generator, ResNet18(SMALL), alpha=0.7, score="logit")
-    copy = clone(sampler)
-    assert copy.get_params(deep=False)["alpha"] == 0.7
-    assert copy.set_params(alpha=0.2, classifier__device="cpu").classifier.device == "cpu"
-
-
-def test_in_a_pipeline():
-    from imblearn.pipeline import make_pipeline
-
-    pipe = make_pipeline(
-        GMAugCls(Generator(), ResNet18(SMALL, device="cpu"), rounds=1), ResNet18(SMALL, device="cpu")
-    ).fit(*TRAIN)
-    assert pipe[-1].counts_.tolist() == [60, 60, 60]
-    assert pipe.score(*HELD) > 0.6
 
 
 @pytest.mark.parametrize(

@@ -127,15 +127,6 @@ def test_a_large_fraction_leaves_something_to_train_on():
     assert counts(sampler(validation_fraction=0.9).fit_resample(images, labels)[1]) == {0: 8, 1: 8, 2: 8}
 
 
-@pytest.mark.parametrize(
-    ("strategy", "after"),
-    [("minority", [12, 7, 12]), ("all", [12, 12, 12]), (10, [12, 10, 10]), ({1: 9}, [12, 9, 4])],
-)
-def test_strategies(strategy, after):
-    _, labels = sampler(sampling_strategy=strategy).fit_resample(*TRAIN)
-    assert np.bincount(labels).tolist() == after
-
-
 def test_in_imbalanced_learns_pipeline_but_not_in_scikit_learns():
     from imblearn.pipeline import make_pipeline
     from sklearn.pipeline import make_pipeline as plain_pipeline

@@ -47,8 +47,7 @@ def whole():
     return fit()
 
 
-@pytest.mark.parametrize("held", [HELD, None])
-@pytest.mark.parametrize("at", [2, 5])
+@pytest.mark.parametrize(("held", "at"), [(HELD, 2), (None, 5)])
 def test_resumes_to_the_same_bytes(held, at, monkeypatch, tmp_path):
     straight = fit(held=held)
     with monkeypatch.context() as patch:

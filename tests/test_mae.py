@@ -48,12 +48,6 @@ def test_pretraining_learns_to_fill_in(trained):
     assert trained.pretraining_[-1]["step"] == -(-TINY.pretraining_epochs * 100 // 32)
 
 
-def test_the_best_epoch_is_kept(trained):
-    best = max(h["validation_accuracy"] for h in trained.history_)
-    right = trained.predict(HELD[0]) == HELD[1]
-    assert np.mean([right[HELD[1] == c].mean() for c in range(3)]) == pytest.approx(best)
-
-
 def test_scores_fit_together(trained):
     logits, chances, features = (
         f(TEST[0]) for f in (trained.logits, trained.predict_proba, trained.features)
@@ -74,9 +68,8 @@ def test_save_and_load(trained, tmp_path):
     assert back.pretraining_ == []
 
 
-@pytest.mark.parametrize("drop_path", [0.0, 0.5])
-def test_same_seed_same_bytes(drop_path):
-    settings, found = replace(QUICK, drop_path=drop_path, mixup=0.8, cutmix=1.0, erasing=0.25), []
+def test_same_seed_same_bytes():
+    settings, found = replace(QUICK, drop_path=0.5, mixup=0.8, cutmix=1.0, erasing=0.25), []
     for start in (1, 2):
         torch.manual_seed(start)
         state = torch.get_rng_state()

@@ -83,13 +83,16 @@ def make_classifier(name: str, settings: TrainingSettings, *, device: str = "aut
     ValueError
         If there is no such classifier.
     """
-    kind = _known(name)[0]
-    return __getattr__(kind)(settings, device=device)
+    settings_class(name)
+    return __getattr__(KINDS[name][0])(settings, device=device)
 
 
 def settings_class(name: str) -> type[TrainingSettings]:
     """The class of a classifier's settings; ``ValueError`` with the known names if there is none."""
-    return _known(name)[1]
+    if name not in KINDS:
+        known = " or ".join(map(repr, KINDS))
+        raise ValueError(f"classifier={name!r} is unknown; use {known}, or an object of your own")
+    return KINDS[name][1]
 
 
 def settings_for(name: str, *, shape: tuple[int, int] = (32, 32)) -> TrainingSettings:
@@ -106,7 +109,8 @@ def settings_for(name: str, *, shape: tuple[int, int] = (32, 32)) -> TrainingSet
     ValueError
         If there is no such classifier.
     """
-    garden, side = _known(name)[2], min(shape)
+    settings_class(name)
+    garden, side = KINDS[name][2], min(shape)
     if name == "mae":
         sides = [d for d in range(1, max(1, side // PATCHES) + 1) if side % d == 0]
         return replace(garden, patch=sides[-1])
@@ -115,10 +119,3 @@ def settings_for(name: str, *, shape: tuple[int, int] = (32, 32)) -> TrainingSet
     if side <= 96:  # maps as large as the garden's, and twice as wide
         return replace(garden, width=16, stem_stride=2)
     return replace(PAPER, crop_size=None, batch=GARDEN.batch)
-
-
-def _known(name: str) -> tuple[str, type[TrainingSettings], TrainingSettings]:
-    if name not in KINDS:
-        known = " or ".join(map(repr, KINDS))
-        raise ValueError(f"classifier={name!r} is unknown; use {known}, or an object of your own")
-    return KINDS[name]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -188,14 +189,8 @@ def _randaugment(operations: int, magnitude: int) -> torch.nn.Module:
 
 def mirrored(images: torch.Tensor, pad: int) -> torch.Tensor:
     """Images (n, h, w, 3) with `pad` pixels more on each side, mirrored at the border."""
-    height, width = images.shape[1:3]
-    rows, columns = (_reflect(torch.arange(-pad, side + pad), side) for side in (height, width))
-    return images[:, rows.to(images.device)][:, :, columns.to(images.device)].contiguous()
-
-
-def _reflect(position: torch.Tensor, side: int) -> torch.Tensor:
-    position = position.abs()
-    return torch.where(position >= side, 2 * (side - 1) - position, position)
+    wide = np.pad(images.cpu().numpy(), ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
+    return torch.from_numpy(wide).to(images.device)
 
 
 def centre(images: torch.Tensor, side: int | None) -> torch.Tensor:
