@@ -464,6 +464,12 @@ def _concluded(
             f"the classifier that selected hardly recognises {_few(blind)}: what it passed or refused "
             "there is close to chance"
         )
+    passed, made = table["accepted"].sum(), (table["accepted"] + table["filled"]).sum()
+    if sampler.select and made and passed < made / 2:
+        said.append(
+            f"{passed} of {made} generated images passed the selection, the others are the best-scored of "
+            "those refused: train the generator for longer (--kimg), or ask for fewer images (--target)"
+        )
     copies = table[table["copied"] > 0.1]["class"].tolist()
     if copies:
         said.append(
@@ -566,7 +572,7 @@ def _figure(found: Balanced) -> Figure:
     names = [one.replace("$", r"\$")[:16] for one in found.table["class"]]
     axes.set_xticks(range(len(names)), names, rotation=25, ha="right", rotation_mode="anchor")
     axes.set_ylabel("images")
-    axes.legend(ncols=3, loc="upper right")
+    axes.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     return figure
 
 
