@@ -68,21 +68,7 @@ def __getattr__(name: str) -> Any:
 
 
 def make_classifier(name: str, settings: TrainingSettings, *, device: str = "auto") -> Any:
-    """An untrained classifier.
-
-    Parameters
-    ----------
-    name : {"resnet18", "mae"}
-    settings : TrainingSettings
-        Its own, as :func:`settings_for` gives them.
-    device : str
-        As :func:`gmaug.backend.device` takes it.
-
-    Raises
-    ------
-    ValueError
-        If there is no such classifier.
-    """
+    """An untrained classifier of :data:`KINDS`, with settings of its own; ``ValueError`` if there is none."""
     settings_class(name)
     return __getattr__(KINDS[name][0])(settings, device=device)
 
@@ -96,19 +82,8 @@ def settings_class(name: str) -> type[TrainingSettings]:
 
 
 def settings_for(name: str, *, shape: tuple[int, int] = (32, 32)) -> TrainingSettings:
-    """A classifier's settings for images of a size: the garden's at its own, and from there on.
-
-    Parameters
-    ----------
-    name : {"resnet18", "mae"}
-    shape : (int, int)
-        Height and width of the images.
-
-    Raises
-    ------
-    ValueError
-        If there is no such classifier.
-    """
+    """A classifier's settings for images of `shape` (height, width): the garden's at its own size, and from
+    there on; ``ValueError`` if there is no such classifier."""
     settings_class(name)
     garden, side = KINDS[name][2], min(shape)
     if name == "mae":

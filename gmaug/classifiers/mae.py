@@ -136,13 +136,8 @@ class MAE(TorchClassifier):
 class PooledViT(nn.Module):
     """transformers' ViT classifier that reads the mean of the patches, not the class token.
 
-    As the recipe of He et al. has it, the mean is normed and the norm before it is left out.
-
-    Parameters
-    ----------
-    model : transformers.ViTForImageClassification
-    drop_path : float
-        Chance to skip a branch of the last layer; it grows from 0 along the depth.
+    As the recipe of He et al. has it, the mean is normed and the norm before it is left out. `drop_path` is
+    the chance to skip a branch of the last layer; it grows from 0 along the depth.
     """
 
     def __init__(self, model: nn.Module, *, drop_path: float) -> None:
@@ -169,22 +164,7 @@ class PooledViT(nn.Module):
 
 
 def vit_classifier(settings: MAESettings, *, side: int, classes: int, bias: float) -> PooledViT:
-    """A new network for square images of `side` pixels.
-
-    Parameters
-    ----------
-    settings : MAESettings
-    side, classes : int
-    bias : float
-        Where the last layer's bias starts.
-
-    Raises
-    ------
-    ValueError
-        If `side` is no multiple of the patch.
-    ImportError
-        If transformers is missing.
-    """
+    """A new network for square images of `side` pixels, a multiple of the patch; its last bias is `bias`."""
     library = transformers()
     config = library.ViTConfig(**_encoder(settings, side), num_labels=classes)
     net = PooledViT(library.ViTForImageClassification(config), drop_path=settings.drop_path)
@@ -286,13 +266,7 @@ def layer_decay_groups(net: PooledViT, settings: MAESettings) -> list[dict[str, 
 
 
 def transformers() -> ModuleType:
-    """The library, silent about what it would rather be given.
-
-    Raises
-    ------
-    ImportError
-        If it is missing.
-    """
+    """The library; ``ImportError`` with the remedy if it is missing."""
     backend.torchvision()
     try:
         import transformers as library

@@ -30,7 +30,6 @@ class Views:
     ----------
     images : uint8 tensor, shape (n, h, w, 3)
     settings : TrainingSettings
-        Of which `crop`, `crop_size`, `padding`, `flip` and `randaugment` are used.
     """
 
     def __init__(self, images: torch.Tensor, settings: TrainingSettings) -> None:
@@ -104,14 +103,7 @@ class Views:
 
 
 class Mixer:
-    """Erased boxes and mixed pairs, for the pixels as the network sees them.
-
-    Parameters
-    ----------
-    settings : TrainingSettings
-        Of which `erasing`, `mixup` and `cutmix` are used.
-    classes : int
-    """
+    """Erased boxes and mixed pairs, for the pixels as the network sees them."""
 
     def __init__(self, settings: TrainingSettings, classes: int) -> None:
         self.ways, self.classes, self.erase = [], classes, None
@@ -159,12 +151,7 @@ class Mixer:
 def lent(random: torch.Generator, device: torch.device | None = None) -> Iterator[None]:
     """torch's own random state, seeded from `random` for a while and then put back.
 
-    Parameters
-    ----------
-    random : torch.Generator
-        One number is drawn from it.
-    device : torch.device, optional
-        Seed and put back its state as well; the CPU's alone by default.
+    One number is drawn from `random`. The state of `device` is seeded and put back as well, if it is given.
     """
     seed = int(torch.randint(2**62, (), generator=random))
     cuda = device is not None and device.type == "cuda"
