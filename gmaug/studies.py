@@ -720,9 +720,12 @@ def _record_cells(what: str, options: argparse.Namespace) -> int:
 
 
 def _record_recognition(options: argparse.Namespace) -> None:
-    """Mixed classes in recognition (AugGen), whose sets and arms are others than the cells'."""
-    from gmaug.recognition import record_recognition
+    """Mixed classes in recognition (AugGen): its sets are individuals, lfw and, for notebook 08, live."""
+    from gmaug.recognition import record_live_generator, record_recognition
 
+    if options.sets == ["live"]:
+        print(record_live_generator(checkpoints=options.checkpoints, folder=options.folder))
+        return
     options_of = {"individuals": {"persons": 60}, "lfw": {"persons": 100, "images": 40}}
     about = {"steps": options.steps or 1500, "root": options.data or Path("data"), "arms": options.arms}
     about |= {"checkpoints": options.checkpoints, "folder": options.folder}

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from gmaug import mixing, recognition, runs
+from gmaug import __main__, mixing, recognition, runs
 from gmaug.classifiers.settings import ResNet18Settings
 from gmaug.experiment import CellSettings, Material, find, run_cell
 from gmaug.experiment.cells import Cell
@@ -254,6 +254,12 @@ def test_gain_is_paired_and_needs_the_same_seeds():
 # The experiment
 
 
+GUARD = {
+    "real": 0.1306, "same": 0.1367, "pixels": 0.1783, "random": 0.1578, "near": 0.1544, "distant": 0.1722,
+    "scoremix": 0.1378, "more": 0.1483,
+}  # fmt: skip
+
+
 def test_the_runner_records_every_arm_and_goes_on(tmp_path, monkeypatch):
     said = []
     options = {
@@ -270,10 +276,45 @@ def test_the_runner_records_every_arm_and_goes_on(tmp_path, monkeypatch):
     assert set(arms) == set(recognition.ARMS)
     assert arms["random"] == first["content"]["arms"]["random"]
     assert {name: told["added"] for name, told in arms.items()} == dict.fromkeys(arms, 24) | {"real": 0}
+    # what guards the records: numbers of this run, at a FAR where they are many
+    assert {name: told["tar"][0]["value"] for name, told in arms.items()} == pytest.approx(GUARD, abs=0.02)
     table = recognition.recorded_recognition("individuals", folder=tmp_path)
     assert len(table) == 2 * len(recognition.ARMS)
     with pytest.raises(ValueError, match="recorded otherwise"):
         recognition.record_recognition("individuals", seed=0, **options | {"steps": 4})
+
+
+def test_the_command_lists_and_makes_the_records_of_recognition(tmp_path, monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(recognition, "record_recognition", lambda name, **about: made.append((name, about)))
+    assert __main__.main(["record", "recognition", "--list", "--seeds", "0"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("recognition: individuals seed 0\nrecognition: lfw seed 0\n")
+    asked = [
+        "record",
+        "recognition",
+        "--sets",
+        "lfw",
+        "--seeds",
+        "1",
+        "--data",
+        str(tmp_path),
+        "--steps",
+        "7",
+    ]
+    assert __main__.main(asked) == 0
+    [(name, about)] = made
+    assert (name, about["seed"], about["steps"], about["root"]) == ("lfw", 1, 7, tmp_path)
+    asked = ["record", "recognition", "mixed", "--sets", "lfw", "--list"]
+    assert __main__.main(asked) == 2
+
+
+def test_the_live_generator_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(recognition, "LIVE", {"persons": 4, "images": 3, "size": 16})
+    recognition.record_live_generator(kimg=0.05, profile="smoke", checkpoints=tmp_path, folder=tmp_path)
+    record = runs.read_record("individuals", "cgan", folder=tmp_path)
+    of = recognition.open_identities("individuals", seed=0, persons=4, images=3, size=16)
+    assert record["data"]["hash"] == runs.digest(*of.train)
 
 
 def test_faces_are_divided_by_person(tmp_path):
