@@ -1,5 +1,6 @@
 """Mixed classes: conditions, search, pairs and sets; recognition: the margin, verification, the runner."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -74,9 +75,9 @@ def test_one_hot_mixes_give_exactly_the_classes_own_samples(trained, kind):
 def test_m_total_is_that_of_its_definition():
     rng = np.random.default_rng(0)
     mixed, first, second = rng.normal(size=(3, 2, 4, 6))
-    separation, consistency = mixing.m_total(mixed, first, second)
+    separations, consistency = mixing.m_total(mixed, first, second)
     z, a, b = (mixing.unit(v[0]) for v in (mixed, first, second))
-    assert separation[0] == pytest.approx(1 - np.mean([(z @ a.T).mean(), (z @ b.T).mean()]))
+    assert separations[0] == pytest.approx([1 - (z @ a.T).mean(), 1 - (z @ b.T).mean()])
     assert consistency[0] == pytest.approx((z @ z.T)[~np.eye(4, dtype=bool)].mean())
 
 
@@ -92,18 +93,23 @@ def test_m_total_does_not_depend_on_the_order_of_the_pair_at_equal_weights():
 
 
 def test_the_search_finds_its_highest_point_and_what_is_level_with_it():
-    found = mixing.search(
-        Blend(), Pixels(), mixing.choose_pairs(6, classes=CLASSES, seed=0), classes=CLASSES, seed=0
-    )
-    table, best = found.table, found.best
-    assert len(table) == len(mixing.GRID) ** 2
-    assert best["m_total"] == table["m_total"].max()
-    assert best["behind"] == 0
-    assert (table["behind"] >= -1e-12).all()
-    assert (best["alpha"], best["beta"]) in set(zip(found.level["alpha"], found.level["beta"], strict=True))
+    pairs = mixing.choose_pairs(6, classes=CLASSES, seed=0)
+    nearer = mixing.search(Blend(), Pixels(), pairs, classes=CLASSES, seed=0)
+    mean = dataclasses.replace(nearer, nearer=False)
+    assert (nearer.separation <= mean.separation).all()
+    for found in (nearer, mean):
+        table, best = found.table, found.best
+        assert len(table) == len(mixing.GRID) ** 2
+        assert best["m_total"] == table["m_total"].max()
+        assert best["behind"] == 0
+        assert (table["behind"] >= -1e-12).all()
+        assert (best["alpha"], best["beta"]) in set(found.level[["alpha", "beta"]].itertuples(index=False))
     # strong conditions drown this generator's noise: they agree more
-    corner = table.set_index(["alpha", "beta"])["consistency"]
+    corner = nearer.table.set_index(["alpha", "beta"])["consistency"]
     assert corner[1.1, 1.1] > corner[0.1, 0.1]
+    # a mix is of both: far from the nearer source, as one class alone is not
+    of_nearer = nearer.table.set_index(["alpha", "beta"])["separation"]
+    assert of_nearer[1.1, 1.1] > of_nearer[1.1, 0.1]
 
 
 @pytest.mark.parametrize(
