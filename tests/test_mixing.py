@@ -5,8 +5,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from gmaug import __main__, mixing, recognition, runs
+from gmaug.classifiers.losses import Loss
 from gmaug.classifiers.settings import ResNet18Settings
 from gmaug.experiment import CellSettings, Material, find, run_cell
 from gmaug.experiment.cells import Cell
@@ -178,16 +180,19 @@ def test_each_mix_is_a_new_class_whether_conditions_scores_or_pixels_are_mixed(t
 
 
 def test_the_margin_is_that_of_cosface():
-    torch, losses = pytest.importorskip("torch"), pytest.importorskip("pytorch_metric_learning.losses")
-    from gmaug.classifiers.losses import Loss
-
-    torch.manual_seed(0)
-    features, labels = torch.randn(12, 6), torch.arange(12) % 4
-    head = recognition.CosineHead(6, 4, 16.0)
-    theirs = losses.CosFaceLoss(4, 6, margin=0.2, scale=16)
-    theirs.W.data = head.weight.data.T.clone()
-    ours = Loss(margin=0.2 * 16).value(head(features), labels, counts=np.full(4, 3))
-    assert ours.item() == pytest.approx(theirs(features, labels).item(), rel=1e-5)
+    """Eq. 4 of Wang et al. (2018), in NumPy."""
+    rng = np.random.default_rng(0)
+    features, labels, head = rng.normal(size=(12, 6)), np.arange(12) % 4, recognition.CosineHead(6, 4, 16.0)
+    directions = mixing.unit(head.weight.detach().numpy())
+    cosine = mixing.unit(features) @ directions.T
+    own = cosine[np.arange(12), labels]
+    others = np.exp(16 * cosine).sum(axis=1) - np.exp(16 * own)
+    wanted = -np.log(np.exp(16 * (own - 0.2)) / (np.exp(16 * (own - 0.2)) + others)).mean()
+    logits, truth = head(torch.from_numpy(features).float()), torch.from_numpy(labels)
+    ours = Loss(margin=0.2 * 16).value(logits, truth, counts=np.full(4, 3))
+    assert ours.item() == pytest.approx(wanted, rel=1e-5)
+    with pytest.raises(ValueError, match="need kind='softmax'"):
+        Loss("sigmoid", margin=1.0)
 
 
 def test_a_recogniser_trains_and_is_read_back(tmp_path):
