@@ -157,6 +157,19 @@ class Search:
         row, column = self._place
         return self.table.iloc[row * len(self.grid) + column].to_dict()
 
+    def among(self, least: float) -> Search:
+        """The part of the map with alpha and beta of at least `least`.
+
+        With weak conditions the images are of nobody in particular, for every pair alike: far from both
+        sources and consistent, they may score highest, and as many labels would be given to one class.
+        ``m_total`` does not ask whether different pairs give different mixes.
+        """
+        rows = [k for k, value in enumerate(self.grid) if value >= least]
+        if not rows:
+            raise ValueError(f"least={least}: the grid ends at {self.grid[-1]}")
+        grid, part = tuple(self.grid[k] for k in rows), np.ix_(rows, rows)
+        return Search(grid, self.separations[part], self.consistency[part], self.nearer)
+
     @property
     def level(self) -> pd.DataFrame:
         """Points that these samples do not tell from the highest: behind by at most two standard errors."""

@@ -241,6 +241,7 @@ identities there are, under their own labels. ``pixels``: :func:`gmaug.mixing.pi
 which a garden has."""
 
 FARS = (1e-2, 1e-3)
+LEAST = 0.5  # alpha and beta of the mixes, at least (:meth:`gmaug.mixing.Search.among`)
 HELD_SEED = 10_000  # of the garden's individuals for verification; the seeds below are for training
 
 
@@ -447,7 +448,8 @@ def record_recognition(
     Returns
     -------
     Path
-        The record, of kind ``mixing``: the ``search`` (a table, its best row and the points level with it),
+        The record, of kind ``mixing``: the ``search`` (a table, its best row of weights from 0.5, and the
+        points level with the highest of all),
         and of each arm ``tar`` (by FAR: ``value`` and ``draws`` of the bootstrap) and ``added`` images.
     """
     from gmaug.generators import make_generator
@@ -490,7 +492,8 @@ def record_recognition(
         pairs = choose_pairs(min(24, of.classes), classes=of.classes, seed=seed)
         found = search(generators["cgan"], recogniser, pairs, classes=of.classes, seed=seed)
         level = found.level[["alpha", "beta"]].to_dict("list")
-        content["search"] = {"table": found.table.to_dict("list"), "best": found.best, "level": level}
+        content["search"] = {"table": found.table.to_dict("list"), "level": level}
+        content["search"]["best"] = found.among(LEAST).best
         keep()
     best = content["search"]["best"]
     for arm in todo:

@@ -109,6 +109,13 @@ def test_the_search_finds_its_highest_point_and_what_is_level_with_it():
     # strong conditions drown this generator's noise: they agree more
     corner = nearer.table.set_index(["alpha", "beta"])["consistency"]
     assert corner[1.1, 1.1] > corner[0.1, 0.1]
+    part = nearer.among(0.5)
+    assert part.grid == mixing.GRID[4:]
+    assert part.best["m_total"] == part.table["m_total"].max()
+    inside = nearer.table.query("alpha >= 0.5 and beta >= 0.5")
+    np.testing.assert_allclose(part.table["m_total"], inside["m_total"])
+    with pytest.raises(ValueError, match=r"ends at 1\.1"):
+        nearer.among(1.2)
     # a mix is of both: far from the nearer source, as one class alone is not
     of_nearer = nearer.table.set_index(["alpha", "beta"])["separation"]
     assert of_nearer[1.1, 1.1] > of_nearer[1.1, 0.1]
