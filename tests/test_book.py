@@ -27,7 +27,7 @@ def book(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(book):
-    paths = sorted(book.rglob("*.html"))
+    paths = [path for path in sorted(book.rglob("*.html")) if "_static" not in path.parts]
     return {path: BeautifulSoup(path.read_text("utf-8"), "html.parser") for path in paths}
 
 

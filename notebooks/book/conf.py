@@ -42,6 +42,7 @@ html_static_path = ["static"]
 html_css_files = ["book.css"]
 html_extra_path = [str(ROOT / "runs" / "book-source" / "extra")]
 html_show_sourcelink = False
+html_show_search_summary = False  # it fetches pages, which browsers refuse where these are files
 html_copy_source = False
 html_sidebars = {"index": [], "your_folder": [], "figures": [], "tables": [], "claims": []}
 html_theme_options = {
