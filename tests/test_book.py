@@ -77,6 +77,11 @@ def test_formulas_are_drawn_without_a_script(book, pages):
     assert not text.find_all("merror")
 
 
+def test_tables_in_outputs_are_tables(book, pages):
+    assert "claim" in pages[book / "06_curve_fit.html"].find(id="verdicts").find_next("th").text
+    assert not [path for path, page in pages.items() if "| --- |" in page.text]
+
+
 def test_a_browser_finds_no_error_and_asks_no_network(book, pages, browser):
     problems = []
     page = browser.new_page(viewport=DESKTOP)

@@ -61,7 +61,7 @@ class Book:
             self._pictures(cell, [n for n in names if n.startswith("fig")])
             for data in (output.get("data", {}) for output in cell.outputs):
                 if "text/markdown" in data:
-                    data["text/markdown"] = LINK.sub(self._page_link, data["text/markdown"])
+                    data["text/markdown"] = LINK.sub(self._link, data["text/markdown"])
             if "nb.verdicts()" in cell.source:
                 cells.append(new_markdown_cell('<span id="verdicts"></span>'))
                 self._link_claims(cell)
@@ -77,10 +77,6 @@ class Book:
     def _link(self, link: re.Match[str]) -> str:
         """A link to another notebook; its text alone where that is not written yet."""
         return link[0] if link[2] in self.books else link[1]
-
-    def _page_link(self, link: re.Match[str]) -> str:
-        """The same in an output, which is not read for references between pages."""
-        return f"[{link[1]}]({link[2]}.html)" if link[2] in self.books else link[1]
 
     @staticmethod
     def _pictures(cell: nbformat.NotebookNode, names: list[str]) -> None:

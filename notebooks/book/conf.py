@@ -22,6 +22,7 @@ exclude_patterns = ["extra"]
 
 nb_execution_mode = "off"  # the outputs are those of the committed notebooks
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # so that tables in outputs are tables
 nb_ipywidgets_js = {}  # what it would load comes from the network
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 3
