@@ -34,10 +34,7 @@ from gmaug.experiment import (
 
 SETTINGS = CellSettings(size=16, training=replace(SMALL, epochs=2), steps=10, alpha=0.34)
 TRAIN, HELD, TEST = blobs([40, 20, 8], seed=0), blobs([10] * 3, seed=1), blobs([20] * 3, seed=2)
-# the arms of mixed classes need a generator of mixed conditions; theirs are the tests of mixing
-ALL = tuple(
-    n for n in (*ARMS, *(f"cgan-{use}" for use in GENERATED)) if "mix" not in n or n == "mixup-cutmix"
-)
+ALL = (*ARMS, *(f"cgan-{use}" for use in GENERATED))
 
 
 def reserve(counts, seed):
