@@ -15,7 +15,7 @@ html_title = "gmaug: a paper, rerun"
 copyright = "the gmaug authors, MIT licence"
 root_doc = "index"
 extensions = [
-    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton",
+    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton",
 ]  # fmt: skip
 templates_path = []
 exclude_patterns = ["extra"]
