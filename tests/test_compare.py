@@ -109,6 +109,18 @@ def test_a_file_that_is_no_image_is_left_out_and_said(folder, tmp_path):
     assert any("broken.png" in one for one in result.warnings)
 
 
+def test_torchvisions_folder_is_taken_too(folder):
+    from gmaug import backend
+
+    backend.torchvision()
+    from torchvision.datasets import ImageFolder
+
+    photos = gmaug.workspace.photographs(ImageFolder(folder), size=16, least=3)
+    assert photos.counts == {"c0": 24, "c1": 12, "c2": 8}
+    with pytest.raises(ValueError, match="lies inside"):
+        module.compare(ImageFolder(folder), folder / "out", size=16)
+
+
 def bad(capsys, *words):
     code = main(["compare", *map(str, words)])
     lines = capsys.readouterr().err.strip().splitlines()
