@@ -38,7 +38,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 reproduce: venv  ## run every notebook and regenerate figures/; PROFILE= SEED= DATA= JOBS= TRAIN=all
-	$(if $(TRAIN),$(python) -m gmaug record generators)
+	$(if $(TRAIN),$(python) -m gmaug record generators --sets middle unlike-faint unlike-bold alike-faint alike-bold)
 	$(python) -m gmaug reproduce $(run_options)
 
 notebooks: venv  ## a default run, its outputs stored in notebooks/; JOBS=
