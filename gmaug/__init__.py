@@ -17,6 +17,7 @@ says which room holds what.
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -36,6 +37,13 @@ _HOMES = {
 """Public names, and the room that holds each."""
 
 __all__ = [*_HOMES, "ssim"]
+
+
+class CallableModule(ModuleType):
+    """A module as the function of its own name: ``gmaug.compare(...)``, imported already or not."""
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        return getattr(self, self.__name__.rpartition(".")[2])(*given, **options)
 
 
 def __getattr__(name: str) -> Any:

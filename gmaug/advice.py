@@ -23,7 +23,7 @@ import pandas as pd
 from gmaug import law, published
 from gmaug.datasets import open_images
 from gmaug.datasets.base import ImageSet
-from gmaug.page import Section, page_path, repeat, write_page
+from gmaug.page import Section, page_path, write_page
 from gmaug.plots import COLOURS, use_style
 from gmaug.similarity import Estimate, Similarity, measure
 
@@ -641,8 +641,6 @@ def _main(options: argparse.Namespace) -> int:
     if options.figure:
         result.figure().savefig(options.figure)
     if options.html:
-        result.write_html(
-            options.html, command=repeat("advise", options, ("hierarchy", "accuracy", "target", "seed"))
-        )
+        result.write_html(options.html, command=options.typed)
     print(json.dumps(result.to_dict(), indent=1, allow_nan=False) if options.json else result)
     return 0

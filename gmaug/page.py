@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-import shlex
-from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TEMPLATE = """\
-{% macro kind(part, k) %}{% if part.numeric[k] %} class="number"{% endif %}{% endmacro %}
 <!doctype html>
 <html lang="en">
 <head>
@@ -55,19 +52,29 @@ footer { margin-top: 3rem; font-size: .8rem; opacity: .7; }
 {% for line in part.text %}<p>{{ line }}</p>{% endfor %}
 {% for line in part.warnings %}<p class="warning"><b>Warning:</b> {{ line }}</p>{% endfor %}
 {% if part.steps %}<ol>{% for line in part.steps %}<li>{{ line }}</li>{% endfor %}</ol>{% endif %}
-{% if part.rows is not none %}<div class="wide"><table>
-<tr>{% for name in part.columns %}<th{{ kind(part, loop.index0) }}>{{ name }}</th>{% endfor %}</tr>
-{% for row in part.rows %}
-<tr>{% for cell in row %}<td{{ kind(part, loop.index0) }}>{{ cell }}</td>{% endfor %}</tr>
+{% if part.table is not none %}
+{% set kinds = part.table.dtypes.tolist() %}
+<div class="wide"><table>
+<tr>
+{% for name in part.table.columns %}
+<th{% if kinds[loop.index0].kind in "iufb" %} class="number"{% endif %}>{{ name }}</th>
+{% endfor %}
+</tr>
+{% for row in part.table.itertuples(index=False) %}
+<tr>
+{% for cell in row %}
+<td{% if kinds[loop.index0].kind in "iufb" %} class="number"{% endif %}>{{ cell }}</td>
+{% endfor %}
+</tr>
 {% endfor %}
 </table></div>{% endif %}
 {% if part.figure %}
-<figure class="chart"><img alt="{{ part.caption or part.heading }}" src="{{ part.figure }}">
+<figure class="chart"><img alt="{{ part.caption or part.heading }}" src="{{ part.figure|drawn }}">
 <figcaption>{{ part.caption }}</figcaption></figure>
 {% endif %}
 {% if part.pictures %}<div class="pictures">
-{% for caption, source in part.pictures %}
-<figure><img alt="{{ caption }}" src="{{ source }}"><figcaption>{{ caption }}</figcaption></figure>
+{% for caption, image in part.pictures %}
+<figure><img alt="{{ caption }}" src="{{ image|picture }}"><figcaption>{{ caption }}</figcaption></figure>
 {% endfor %}
 </div>{% endif %}
 </section>
@@ -106,10 +113,10 @@ def write_page(
     from gmaug import __version__
 
     path = page_path(path)
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE)
-    parts = [_plain(section) for section in sections]
-    page = template.render(title=_text(title), sections=parts, command=_text(command), version=__version__)
-    write_text(path, page)
+    environment = Environment(autoescape=True, finalize=_shown, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"drawn": _drawn, "picture": _picture}
+    about = {"title": title, "sections": list(sections), "command": command, "version": __version__}
+    write_text(path, environment.from_string(TEMPLATE).render(about))
     return path
 
 
@@ -123,50 +130,21 @@ def page_path(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def repeat(command: str, options: Namespace, names: Iterable[str]) -> str:
-    """The command line that repeats a page: its folder, the page, and the options `names` that were set."""
-    words = ["python", "-m", "gmaug", command, str(options.folder), "--html", str(options.html)]
-    for name in names:
-        value = getattr(options, name)
-        words += [] if value in (None, 0) else [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join(words)
-
-
-def _plain(section: Section) -> dict[str, Any]:
-    """What the template shows of a section: texts, and pictures as ``data:`` addresses."""
-    table: dict[str, Any] = {"rows": None}
-    if section.table is not None:
-        table["columns"] = [_text(name) for name in section.table.columns]
-        table["numeric"] = [kind.kind in "iufb" for kind in section.table.dtypes]
-        table["rows"] = [[_cell(value) for value in row] for row in section.table.itertuples(index=False)]
-    return {
-        "heading": _text(section.heading),
-        "caption": _text(section.caption),
-        **{name: [_text(line) for line in getattr(section, name)] for name in ("text", "warnings", "steps")},
-        **table,
-        "figure": None if section.figure is None else _drawn(section.figure),
-        "pictures": [(_text(caption), _picture(array)) for caption, array in section.pictures],
-    }
-
-
-def _text(value: Any) -> str:
+def _shown(value: Any) -> str:
     """Text without control characters or halves of characters, which a file's name may hold."""
-    text = str(value).encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
-
-
-def _cell(value: Any) -> str:
     if value is None or value != value:  # None, NaN, NaT
         return ""
-    return f"{value:,.4g}" if isinstance(value, float) else _text(value)
+    text = f"{value:,.4g}" if isinstance(value, float) else str(value)
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
 def _drawn(figure: Figure | Path) -> str:
     if isinstance(figure, Path):
-        return _address(io.BytesIO(figure.read_bytes()))
+        return _address(figure.read_bytes())
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-    return _address(buffer)
+    return _address(buffer.getvalue())
 
 
 def _picture(array: np.ndarray) -> str:
@@ -174,8 +152,8 @@ def _picture(array: np.ndarray) -> str:
 
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, format="png")
-    return _address(buffer)
+    return _address(buffer.getvalue())
 
 
-def _address(buffer: io.BytesIO) -> str:
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+def _address(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -9,36 +9,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tqdm import tqdm
-
-Item = TypeVar("Item")
 
 FILE_VARIABLE = "GMAUG_PROGRESS"
 
 
-def track(iterable: Iterable[Item], *, desc: str, total: int | None = None, **options: Any) -> Iterator[Item]:
-    """Iterate with a bar that shows the count, the rate and the time left."""
-    with bar(desc=desc, total=total if total is not None else _length(iterable), **options) as shown:
-        for item in iterable:
-            yield item
-            shown.update()
-
-
-def bar(*, desc: str, total: int | None = None, **options: Any) -> tqdm:
-    """A bar to update by hand (``update``, ``set_postfix``); a context manager."""
+def bar(iterable: Iterable[Any] | None = None, *, desc: str, **options: Any) -> tqdm:
+    """A bar around an iterable, or to update by hand (``total=``); `options` are tqdm's."""
     path = os.environ.get(FILE_VARIABLE)
     file = open(path, "a", encoding="utf-8", buffering=1) if path else sys.stderr  # noqa: SIM115
-    return tqdm(
-        desc=desc, total=total, file=file, leave=False, mininterval=0.5, dynamic_ncols=True, **options
-    )
-
-
-def _length(iterable: Iterable[Any]) -> int | None:
-    return len(iterable) if hasattr(iterable, "__len__") else None
+    return tqdm(iterable, desc=desc, file=file, leave=False, mininterval=0.5, dynamic_ncols=True, **options)
 
 
 def last_line(path: Path) -> str:

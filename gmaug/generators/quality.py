@@ -18,7 +18,7 @@ import numpy as np
 
 from gmaug import runs
 from gmaug.generators.base import check_training
-from gmaug.progress import track
+from gmaug.progress import bar
 
 if TYPE_CHECKING:
     import torch
@@ -291,7 +291,7 @@ def train_extractor(
         optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=epochs * steps)
         wanted = torch.from_numpy(labels)
-        for _ in track(range(epochs), desc="extractor"):
+        for _ in bar(range(epochs), desc="extractor"):
             order = torch.randperm(len(images))
             for start in range(0, steps * 64, 64):
                 rows = order[start : start + 64]
