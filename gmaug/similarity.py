@@ -28,7 +28,7 @@ from gmaug.datasets import open_images
 from gmaug.datasets.base import ArrayImages, ImageSet, Skipped, UnreadableImage, counted, quiet_bombs
 from gmaug.hierarchy import Hierarchy
 from gmaug.progress import bar
-from gmaug.ssim import Convention, convention_named, cores, score_pairs
+from gmaug.ssim import Convention, convention_named, score_pairs, thread_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -783,9 +783,7 @@ def _decoded(
     images: ImageSet, indices: np.ndarray, convention: Convention, *, jobs: int | None, progress: bool
 ) -> Iterator[tuple[int, np.ndarray | UnreadableImage]]:
     """Images in the order asked for, uint8, shape (planes, h, w), brought to the convention's size."""
-    jobs = cores() if jobs is None else jobs
-    if jobs < 1:
-        raise ValueError(f"jobs={jobs}; use 1 or more, or None for all cores")
+    jobs = thread_count(jobs)
     shown = bar(desc=f"decoding {images.name}", total=len(indices), unit="image", disable=not progress)
     with quiet_bombs(), ThreadPoolExecutor(jobs) as pool, shown:
         for start in range(0, len(indices), CHUNK):
@@ -873,7 +871,7 @@ def _score(
     every = np.concatenate(lists)
     values = np.empty(len(every))
     with bar(desc="comparing", total=len(every), unit="pair", disable=not progress) as shown:
-        for rows, part in score_pairs(stored.pixels, every, convention, shape=stored.shape, **options):
+        for rows, part in score_pairs(stored.pixels, every, convention, **options):
             values[rows] = part
             shown.update(len(rows))
     return np.split(values, np.cumsum([len(pairs) for pairs in lists])[:-1])

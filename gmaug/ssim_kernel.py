@@ -1,17 +1,8 @@
-"""The inner loops of SSIM, compiled by numba: one for plain windows of whole numbers, one for any other.
+"""The inner loops of SSIM, compiled by numba, over pairs of 8-bit images.
 
-Both take pairs of 8-bit images and keep nothing of an image from one pair to the next: of each window
-they compute the means of x, y, x^2 + y^2 and x y, and the quotient of Eq. 1. With the few pairs for each
-image that the metric draws, writing an image's statistics down and reading them again costs more.
-
-Plain window: sums run down the image (a row comes in, a row goes out). Every sum is a whole number, and
-N sum(xy) - sum(x) sum(y) is exact in 32 bits up to a side of 11 (2 N^2 255^2 < 2^31): only the quotient
-is rounded, where float32 sums would lose 5e-5 to cancellation. Arithmetic is cast to 32 bits at every
-step, since numba widens int32 products to 64 bits and the loop would no longer fill the vector units.
-
-Other windows are separable and symmetric: weighted sums down the columns of whole-number products, then
-across, in float64. Windows are passed as tuples, whose length is known when a loop is compiled, so the
-loops over taps are unrolled.
+Nothing of an image is kept from one pair to the next: with the few pairs for each image that the metric
+draws, writing its statistics down and reading them again costs more. Windows come as tuples, whose length is
+known when a loop is compiled, so that loops over taps are unrolled.
 """
 
 from __future__ import annotations
@@ -32,6 +23,12 @@ def compiled(function):
         return njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return njit(**options)(function)
+
+
+# Plain windows. Sums run down the image, a row in and a row out. Every sum is a whole number, and
+# N sum(xy) - sum(x) sum(y) is exact in 32 bits up to a side of 11 (2 N^2 255^2 < 2^31), so only the quotient
+# is rounded; float32 sums would lose 5e-5 to cancellation. Each step is cast to 32 bits, since numba widens
+# int32 products to 64 and the loops would no longer fill the vector units.
 
 
 @compiled
@@ -94,17 +91,11 @@ def _box_plane(x, y, window, n, nothing, columns, sums, c1, c2):
 
 @compiled
 def box_pairs(pixels, pairs, window, c1, c2, out):
-    """Mean SSIM of pairs of images, plain window.
+    """Mean SSIM of pairs of images by a plain window.
 
-    Parameters
-    ----------
-    pixels : uint8, shape (n, planes, h, w)
-    pairs : int64, shape (m, 2)
-    window : tuple of int, length side
-        Its length alone counts; at most :data:`LARGEST_EXACT_WINDOW`.
-    c1, c2 : float32
-        C1 * N^2, and C2 * N^2 (population) or C2 * N * (N - 1) (sample covariance).
-    out : float64, shape (m,), written
+    `pixels` is uint8 (n, planes, h, w), `pairs` int64 (m, 2), `out` float64 (m,) and written. Of `window`, a
+    tuple of int, the length alone counts. `c1` is C1 * N^2, `c2` C2 * N^2, or for sample covariance
+    C2 * N * (N - 1); both float32.
     """
     planes, width = pixels.shape[1], pixels.shape[3]
     side = len(window)
@@ -116,6 +107,9 @@ def box_pairs(pixels, pairs, window, c1, c2, out):
             x, y = pixels[pairs[k, 0], p], pixels[pairs[k, 1], p]
             total += _box_plane(x, y, window, _i32(side * side), nothing, columns, sums, c1, c2)
         out[k] = total / planes
+
+
+# Any other separable, symmetric window: weighted sums of whole-number products down the columns, then across.
 
 
 @compiled
@@ -161,16 +155,7 @@ def _weighted_row(sums, weights, count, bessel, c1, c2):
 
 @compiled
 def weighted_pairs(pixels, pairs, weights, bessel, c1, c2, out):
-    """As :func:`box_pairs`, for any separable, symmetric window.
-
-    Parameters
-    ----------
-    weights : tuple of float, length side
-        Along one axis, sum 1.
-    bessel : float
-        N / (N - 1) for sample covariance, else 1.
-    c1, c2 : float
-    """
+    """As :func:`box_pairs`; `weights` along one axis, a tuple of sum 1, `bessel` N / (N - 1) or 1."""
     planes, height, width = pixels.shape[1:]
     rows, count = height - len(weights) + 1, width - len(weights) + 1
     sums = np.empty((4, (width + 7) // 8 * 8))  # each row begins on a cache line's multiple

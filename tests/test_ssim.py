@@ -8,7 +8,7 @@ from pictures import textures
 from PIL import Image
 
 from gmaug.backend import torchvision
-from gmaug.ssim import CONVENTIONS, Convention, components, ssim, ssim_map, ssim_pairs
+from gmaug.ssim import CONVENTIONS, Convention, ssim, ssim_pairs
 
 
 @pytest.mark.parametrize("name", SCIKIT)
@@ -140,18 +140,6 @@ def test_laws(seed, height, width, spread, name):
 def test_scaling_pixels_and_range_together_changes_nothing(seed, scale):
     x, y = np.random.default_rng(seed).integers(0, 256, (2, 20, 20)).astype(np.float64)
     assert ssim(x * scale, y * scale, data_range=255 * scale) == pytest.approx(ssim(x, y, data_range=255))
-
-
-def test_the_three_components_multiply_to_ssim():
-    x, y = textures(2, 32)
-    parts = components(x, y)
-    assert parts.ssim == pytest.approx(ssim_map(x, y), abs=1e-12)
-    brighter = components(x // 2, x // 2 + 100)
-    assert brighter.structure.min() > 0.999
-    assert brighter.luminance.mean() < 0.95
-    flatter = components(x, (x.astype(float) * 0.25 + 96).astype(np.uint8))
-    assert flatter.contrast.mean() < 0.8
-    assert components(x, 255 - x).structure.mean() < 0
 
 
 def test_float_without_range_is_an_error_that_says_why():
