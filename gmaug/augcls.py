@@ -25,13 +25,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from gmaug.classifiers import make_classifier, settings_class, settings_for
-from gmaug.classifiers.losses import Loss, balancing_weights, cooled, temperature
+from gmaug.classifiers.losses import Loss, balancing_weights
 from gmaug.datasets.base import ImageSet, labelled
 
 if TYPE_CHECKING:
     from gmaug.generators.base import Generator
 
-SCORES = ("softmax", "calibrated", "logit")
+SCORES = ("softmax", "logit")
 THRESHOLDS = ("alpha", "quantile", "band")
 SHORTFALLS = ("best", "leave")
 BALANCES = ("logit-adjustment", "sampling", "none")
@@ -332,10 +332,9 @@ class GMAugCls(BaseEstimator):
         does. Originals are never dropped.
     select : bool
         False keeps every candidate: the paper's cGAN-aug.
-    score : {"softmax", "calibrated", "logit"}
-        What is compared: the probability; the probability at a temperature that brings it nearer to
-        how often the classifier is right on validation images; or the raw logit (the authors'
-        code: 10 to 30 for ResNet18, 2 to 3 for MAE).
+    score : {"softmax", "logit"}
+        What is compared: the probability, or the raw logit (the authors' code: 10 to 30 for ResNet18, 2 to 3
+        for MAE).
     threshold : {"alpha", "quantile", "band"} or callable
         Which candidates pass: those whose top class is the one asked for with a score of at least
         `alpha` (the paper); of each class, the best-scored ones above the `quantile` of their
@@ -501,7 +500,7 @@ class GMAugCls(BaseEstimator):
         best: tuple[Round, Any] | None = None
         for number in range(1, (self.rounds if self.select else 1) + 1):
             pool = collect(
-                self.generator_, quota, names=names, score=self._score(selector, held),
+                self.generator_, quota, names=names, score=self._score(selector),
                 judge=self._judge(selector, own), absolute=self.threshold == "alpha", budget=self.budget,
                 shortfall=self.shortfall, examples=self.examples, seed=(self.seed, number),
             )  # fmt: skip
@@ -540,22 +539,11 @@ class GMAugCls(BaseEstimator):
                 recall[k] = right[mine].mean() if mine.any() else np.nan
         return recall
 
-    def _score(
-        self, classifier: Any, held: tuple[np.ndarray, np.ndarray] | None
-    ) -> Callable[[np.ndarray], np.ndarray] | None:
+    def _score(self, classifier: Any) -> Callable[[np.ndarray], np.ndarray] | None:
         """What the candidates are scored by; None without selection."""
         if not self.select:
             return None
-        if self.score == "logit":
-            return classifier.logits
-        if self.score == "softmax":
-            return classifier.predict_proba
-        if held is None:
-            raise ValueError(
-                "score='calibrated' needs validation images: give some, or a validation_fraction"
-            )
-        fitted = temperature(classifier.predict_proba(held[0]), np.searchsorted(self.classes_, held[1]))
-        return lambda images: cooled(classifier.predict_proba(images), fitted)
+        return classifier.logits if self.score == "logit" else classifier.predict_proba
 
     def _conclude(self, best: Round, classifier: Any) -> None:
         self.classifier_, self.best_round_, pool = classifier, best.number, best.pool

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +25,10 @@ _declared: list[object] = []  # keeps the operator library alive
 def torchvision() -> ModuleType:
     """Import torchvision, whichever torch it was built for.
 
-    The index's torchvision wheel is built for the CUDA torch. On a CPU-only torch its compiled
-    operators do not load and the import stops at a missing ``torchvision::nms``. On that error
-    alone the two missing schemas are declared and the import is tried again; models, transforms
-    and data sets then work, box operators do not. Call this before importing timm, transformers,
-    torchmetrics or diffusers, which import torchvision themselves.
+    The index's wheel is built for the CUDA torch. On a CPU-only torch its compiled operators do not load and
+    the import stops at a missing ``torchvision::nms``: then the two missing schemas are declared and the
+    import is tried again; all but box operators works. Call this before importing transformers, torchmetrics
+    or diffusers, which import torchvision themselves.
     """
     try:
         return importlib.import_module("torchvision")
@@ -46,33 +47,24 @@ def torchvision() -> ModuleType:
 
 
 def device(name: str = "auto") -> torch.device:
-    """The device to compute on.
+    """The device of a name that torch knows; ``ValueError`` if it asks for CUDA or MPS and there is none.
 
-    Parameters
-    ----------
-    name : {"auto", "cpu", "cuda", "mps"} or any torch device string
-        ``"auto"`` takes what the variable ``GMAUG_DEVICE`` says, or CUDA, then MPS, then the CPU.
-
-    Raises
-    ------
-    ValueError
-        If `name` asks for CUDA or MPS and this machine has none.
+    ``"auto"`` takes what the variable ``GMAUG_DEVICE`` says, or CUDA, then MPS, then the CPU.
     """
     import torch
 
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        name = os.environ.get(DEVICE_VARIABLE) or next(
-            (kind for kind, there in available.items() if there), "cpu"
-        )
-    kind = name.split(":")[0]
-    if not available.get(kind, True):
+        there = [kind for kind, is_there in available.items() if is_there]
+        name = os.environ.get(DEVICE_VARIABLE) or (*there, "cpu")[0]
+    if not available.get(name.split(":")[0], True):
         raise ValueError(f"device={name!r} is not available here; use device='cpu' or 'auto'")
     return torch.device(name)
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> None:
     """Write tensors as safetensors, with `about` (JSON) as metadata: whole, or not at all."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path = Path(path)
@@ -82,18 +74,17 @@ def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], about: 
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         save_file(plain, draft, metadata={"about": json.dumps(about, sort_keys=True)})
         os.replace(draft, path)
+    except SafetensorError as error:  # it tells the system's number in its text alone
+        found = re.search(r"os error (\d+)", str(error))
+        number = int(found[1]) if found else errno.EIO
+        raise OSError(number, os.strerror(number), str(path)) from error
     finally:
         draft.unlink(missing_ok=True)
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors and values of `write_tensors`.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it is damaged or another program's.
-    """
+    """The tensors and values of `write_tensors`; ``FileNotFoundError``, or ``ValueError`` if it is damaged or
+    another program's."""
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():

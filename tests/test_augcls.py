@@ -18,7 +18,6 @@ from gmaug.augcls import (
     quotas,
 )
 from gmaug.classifiers import ResNet18
-from gmaug.classifiers.losses import cooled, temperature
 from gmaug.datasets.base import ArrayImages
 
 TRAIN = blobs([60, 30, 10], seed=0)
@@ -381,17 +380,6 @@ def test_a_band_leaves_out_the_nearest_and_the_farthest():
     sampler, (_, labels) = scripted((0.9,) * 3, threshold="band", band=(0.2, 0.6), rounds=1)
     assert np.bincount(labels).tolist() == [60, 60, 60]
     assert sampler.acceptance_rate_[1] == pytest.approx(0.4, abs=0.02)
-
-
-def test_calibrated_scores_are_the_classifiers_at_its_temperature(first):
-    sampler = GMAugCls(Generator(), ResNet18(SMALL, device="cpu"), score="calibrated", rounds=1, steps=1)
-    sampler.fit_resample(*TRAIN, validation=HELD, first=first)
-    pool = sampler.rounds_[0].pool
-    fitted = temperature(first.predict_proba(HELD[0]), HELD[1])
-    expected = cooled(first.predict_proba(pool.kept.images), fitted).max(axis=1)
-    assert pool.kept.score == pytest.approx(expected, abs=1e-5)
-    with pytest.raises(ValueError, match="needs validation images"):
-        sampler.set_params(validation_fraction=0.0).fit_resample(*TRAIN, first=first)
 
 
 def test_a_rule_of_ones_own():

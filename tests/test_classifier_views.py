@@ -12,7 +12,7 @@ from gmaug.classifiers.views import Mixer, Views, lent
 
 TRAIN = blobs([20, 15, 5], seed=0)
 TEST = blobs([10, 10, 10], seed=2)
-PLAIN = replace(SMALL, crop="none", flip=False)
+PLAIN = replace(SMALL, padding=0, flip=False)
 BATCH = torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(32) % 3
 
@@ -78,9 +78,7 @@ def test_one_class_can_be_mixed():
     assert mixed.shape == BATCH.shape
 
 
-@pytest.mark.parametrize(
-    "loss", [Loss(), Loss(beta=0.9), Loss(kind="sigmoid", beta=0.9), Loss(kind="focal"), Loss(tau=1.0)]
-)
+@pytest.mark.parametrize("loss", [Loss(), Loss(beta=0.9), Loss(tau=1.0)])
 def test_a_mixed_image_has_the_losses_of_its_labels_by_share(loss):
     counts = np.array([100, 10, 1])
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 1.5, 0.0]])

@@ -188,10 +188,10 @@ def test_a_budget_leaves_out_arms_then_seeds(tmp_path):
     def cost(arms, seeds, found):
         return found.step * seeds * sum(10 if "cgan" in arm else 1 for arm in arms)
 
-    arms = ("original", "oversample", "cgan-augcls", "focal")
+    arms = ("original", "oversample", "cgan-augcls", "cb-loss")
     space = Space()
     planned = module._planned(Space(), arms, 5, 20.0, cost, lambda line: None, lambda: Probe(1.0, 0.0))
-    assert planned[:2] == (("original", "oversample", "focal"), 5)
+    assert planned[:2] == (("original", "oversample", "cb-loss"), 5)
     assert "cgan-augcls was left out" in planned[2][0]
     planned = module._planned(space, arms, 5, 6.0, cost, lambda line: None, lambda: Probe(1.0, 0.0))
     assert planned[:2] == (("original", "oversample"), 3)
@@ -254,8 +254,8 @@ def test_cells_run_on_a_cluster(folder, found, out, tmp_path):
         more = module.compare(
             folder,
             tmp_path / "out",
-            **TINY | {"arms": ["logit-adjusted", "focal"]},
+            **TINY | {"arms": ["logit-adjusted", "cb-loss"]},
             scheduler=cluster.scheduler_address,
         )
-    assert list(more.table["arm"]) == ["original", "oversample", "logit-adjusted", "focal"]
+    assert list(more.table["arm"]) == ["original", "oversample", "logit-adjusted", "cb-loss"]
     assert more.to_dict()["arms"][2] == found.to_dict()["arms"][2]

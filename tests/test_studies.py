@@ -107,7 +107,7 @@ def test_what_is_recorded():
     assert repeated == set(range(6))
     assert ("ham10000", "more-real") not in {(cell.dataset, cell.arm) for cell in controls}
     shown = {cell.arm for what in ("controls", "gardens", "mixed") for cell in studies.cells(what)}
-    assert set(ARMS) - shown == {"focal", "mixup-cutmix"}
+    assert set(ARMS) <= shown
     assert {arm.partition("-")[2] for arm in shown if arm.startswith(("cgan", "diffusion"))} == set(GENERATED)
 
 

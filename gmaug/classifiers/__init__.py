@@ -1,14 +1,7 @@
 """The classifiers that select generated images and are judged on the balanced set (section 3.5).
 
-``fit(images, labels, validation=)``, ``predict_proba``, ``logits``, ``features``, ``save`` and ``load``;
-images are uint8 (n, height, width, 3).
-
-- :class:`ResNet18`, :class:`MAE`: the paper's two; :func:`make_classifier` and :func:`settings_for`
-  give them by name.
-- :class:`Loss`: class-balanced, focal and logit-adjusted losses.
-- :func:`temperature`: brings the scores nearer to chances.
-
-Names are looked up when they are first used, so that reading settings costs no import of torch.
+:class:`ResNet18` and :class:`MAE` are the paper's two, :class:`Loss` what they are trained with. Names are
+looked up when they are first used, so that reading settings costs no import of torch.
 """
 
 from __future__ import annotations
@@ -28,37 +21,19 @@ from gmaug.classifiers.settings import (
 )
 
 _LAZY = {
-    "Loss": "losses",
-    "MAE": "mae",
-    "ResNet18": "resnet",
-    "TorchClassifier": "training",
-    "balancing_weights": "losses",
+    "Loss": "losses", "MAE": "mae", "ResNet18": "resnet", "balancing_weights": "losses",
     "class_balanced_weights": "losses",
-    "temperature": "losses",
-}
+}  # fmt: skip
 
-KINDS = {
-    "resnet18": ("ResNet18", ResNet18Settings, GARDEN),
-    "mae": ("MAE", MAESettings, GARDEN_MAE),
-}
-"""The classifiers by name: class, class of its settings, settings for images of 32 px."""
+KINDS = {"resnet18": ("ResNet18", ResNet18Settings), "mae": ("MAE", MAESettings)}
+"""The classifiers by name: class and class of its settings."""
 
 PATCHES = 8  # along a side of the masked autoencoder's input, as in the garden's settings
 
 __all__ = [
-    "GARDEN",
-    "GARDEN_MAE",
-    "KINDS",
-    "PAPER",
-    "PAPER_MAE",
-    "MAESettings",
-    "ResNet18Settings",
-    "TrainingSettings",
-    "make_classifier",
-    "settings_class",
-    "settings_for",
-    *_LAZY,
-]
+    "GARDEN", "GARDEN_MAE", "KINDS", "PAPER", "PAPER_MAE", "MAESettings", "ResNet18Settings",
+    "TrainingSettings", "make_classifier", "settings_class", "settings_for", *_LAZY,
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -85,12 +60,12 @@ def settings_for(name: str, *, shape: tuple[int, int] = (32, 32)) -> TrainingSet
     """A classifier's settings for images of `shape` (height, width): the garden's at its own size, and from
     there on; ``ValueError`` if there is no such classifier."""
     settings_class(name)
-    garden, side = KINDS[name][2], min(shape)
+    side = min(shape)
     if name == "mae":
-        sides = [d for d in range(1, max(1, side // PATCHES) + 1) if side % d == 0]
-        return replace(garden, patch=sides[-1])
+        patch = max(d for d in range(1, max(1, side // PATCHES) + 1) if side % d == 0)
+        return replace(GARDEN_MAE, patch=patch)
     if side <= 48:
-        return garden
+        return GARDEN
     if side <= 96:  # maps as large as the garden's, and twice as wide
-        return replace(garden, width=16, stem_stride=2)
+        return replace(GARDEN, width=16, stem_stride=2)
     return replace(PAPER, crop_size=None, batch=GARDEN.batch)

@@ -1,9 +1,6 @@
 """A masked autoencoder: pre-trained on the images themselves, then fine-tuned (section 3.5, Table 4).
 
-References
-----------
-He, Chen, Xie, Li, Dollár, Girshick: *Masked autoencoders are scalable vision learners*, CVPR 2022
-(the paper's second classifier).
+He, Chen, Xie, Li, Dollár, Girshick: *Masked autoencoders are scalable vision learners*, CVPR 2022.
 """
 
 from __future__ import annotations
@@ -22,23 +19,21 @@ from gmaug.classifiers.settings import PAPER_MAE, MAESettings
 from gmaug.classifiers.training import Batches, Kept, Run, TorchClassifier, decay_groups
 from gmaug.classifiers.views import Views
 
-# colours that published weights expect: of ImageNet, range 0-255
-IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # colours that published weights expect
 REPORTS = 20  # entries of the pre-training's history
 HIDDEN = 4  # the hidden part of a layer is so many times as wide as the layer
 ALIKE = {
-    "patch_size": "patch",
-    "hidden_size": "width",
-    "num_hidden_layers": "depth",
+    "patch_size": "patch", "hidden_size": "width", "num_hidden_layers": "depth",
     "num_attention_heads": "heads",
-}  # transformers' names of what published weights and the settings must have alike
+}  # fmt: skip
+"""transformers' names of the settings that published weights must have alike."""
 
 
 class MAE(TorchClassifier):
     """A vision transformer pre-trained as a masked autoencoder (He et al., 2022).
 
-    Pre-training sees the training images alone, without their labels; or published weights are
-    loaded from a folder (``settings.weights``).
+    Pre-training sees the training images alone, without their labels; or published weights are loaded from a
+    folder (``settings.weights``).
 
     Parameters
     ----------
@@ -51,27 +46,16 @@ class MAE(TorchClassifier):
     ----------
     pretraining_ : list of dict
         ``epoch`` (of the report, not of the images), ``step``, ``rate``, ``train_loss``: mean squared error
-        of the hidden patches' pixels, each patch normed (1 is no better than its mean). Empty
-        where nothing was pre-trained, and of a model from a file, which keeps `history_` alone.
-
-    Examples
-    --------
-    >>> model = MAE(GARDEN_MAE).fit(images, labels, validation=(held, held_labels), seed=0)
-    >>> model.predict(other)
+        of the hidden patches' pixels, each patch normed (1 is no better than its mean). Empty where nothing
+        was pre-trained, and of a model from a file.
     """
 
     settings_class: ClassVar[type] = MAESettings
+    pretraining_ = ()
 
     def __init__(self, settings: MAESettings = PAPER_MAE, *, device: str = "auto") -> None:
         self.settings = settings
         self.device = device
-
-    @classmethod
-    def load(cls, path: str | Path, *, device: str = "auto") -> MAE:
-        """As every classifier's, without the history of the pre-training."""
-        self = super().load(path, device=device)
-        self.pretraining_ = []
-        return self
 
     @property
     def stochastic(self) -> bool:
@@ -79,56 +63,47 @@ class MAE(TorchClassifier):
         return self.settings.drop_path > 0
 
     def _network(self, classes: int) -> nn.Module:
-        bias = self.loss_.start_bias(classes)
-        return vit_classifier(self.settings, side=self._input_side(), classes=classes, bias=bias)
+        return vit_classifier(self.settings, side=self._input_side(), classes=classes)
 
     def _input_side(self) -> int:
-        side = self.settings.crop_size or self.side_[0]
         if self.settings.crop_size is None and self.side_[0] != self.side_[1]:
             raise ValueError(f"images are {self.side_} pixels; a masked autoencoder needs square ones")
-        return side
+        return self.settings.crop_size or self.side_[0]
 
     def _features(self, batch: torch.Tensor) -> torch.Tensor:
         return self.net_.pooled(batch)
 
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            layer_decay_groups(net, self.settings), lr=self.settings.base_lr, betas=(0.9, 0.999)
-        )
+        return torch.optim.AdamW(layer_decay_groups(net, self.settings), lr=self.settings.base_lr)
 
-    def _prepare(self, images: np.ndarray, kept: Kept | None, desc: str) -> None:
-        self.pretraining_: list[dict[str, Any]] = []
-        s = self.settings
-        if s.weights is not None:
+    def _prepare(self, images: np.ndarray, kept: Kept | None) -> None:
+        self.pretraining_ = []
+        if self.settings.weights is not None:
             self.mean_, self.std_ = (np.array(v, dtype=np.float32) for v in IMAGENET)
-            take_encoder(self.net_, published(s, side=self._input_side()))
-        elif s.pretraining_epochs:
-            net = self._pretrained(images, kept, f"{desc}, pre-training")
-            take_encoder(self.net_, net.vit)
+            take_encoder(self.net_, published(self.settings, side=self._input_side()))
+        elif self.settings.pretraining_epochs:
+            take_encoder(self.net_, self._pretrained(images, kept).vit)
 
-    def _pretrained(self, images: np.ndarray, kept: Kept | None, desc: str) -> nn.Module:
-        s = self.settings
+    def _pretrained(self, images: np.ndarray, kept: Kept | None) -> nn.Module:
+        s, side = self.settings, self._input_side()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed_)
-            net = autoencoder(s, side=self._input_side()).to(self._device)
+            net = autoencoder(s, side=side).to(self._device)
         random = torch.Generator().manual_seed(self.seed_)
         batch = min(s.pretraining_batch, len(images))
-        batches = Batches(len(images), batch, random=random)
         # the paper of the method finds crops and flips enough: the mask is the augmentation
-        plain = replace(s, randaugment=None, mixup=0.0, cutmix=0.0, erasing=0.0)
-        views = Views(torch.tensor(images).to(self._device), plain)
-        patches = (self._input_side() // s.patch) ** 2
+        views = Views(torch.tensor(images).to(self._device), replace(s, randaugment=None))
 
         def loss_of(index: torch.Tensor) -> tuple[torch.Tensor, None]:
-            noise = torch.rand(len(index), patches, generator=random).to(self._device)
-            return net(self.normalised(views.draw(index, random)), noise=noise).loss, None
+            noise = torch.rand(len(index), (side // s.patch) ** 2, generator=random).to(self._device)
+            return net(self._normalised(views.draw(index, random)), noise=noise).loss, None
 
         groups = decay_groups(net, s.pretraining_weight_decay)
         # 0.95: the method's own; the loss changes less from batch to batch than a classifier's
         optimizer = torch.optim.AdamW(groups, lr=s.pretraining_lr, betas=(0.9, 0.95))
         total = max(1, -(-s.pretraining_epochs * len(images) // batch))
-        run = Run(net, optimizer, batches, "pretraining", kept)
-        run.descend(loss_of, total=total, parts=min(REPORTS, total), rate=s.pretraining_rate, desc=desc)
+        run = Run(net, optimizer, Batches(len(images), batch, random=random), "pretraining", kept)
+        run.descend(loss_of, total, min(REPORTS, total), s.pretraining_rate, desc="pre-training")
         self.pretraining_ = run.history
         return net
 
@@ -145,7 +120,6 @@ class PooledViT(nn.Module):
         self.norm, model.vit.layernorm = model.vit.layernorm, nn.Identity()
         self.model = model
         if drop_path:
-            backend.torchvision()
             from torchvision.ops import StochasticDepth
 
             layers = model.vit.layers
@@ -163,14 +137,14 @@ class PooledViT(nn.Module):
         return self.model.classifier(self.pooled(pixels))
 
 
-def vit_classifier(settings: MAESettings, *, side: int, classes: int, bias: float) -> PooledViT:
-    """A new network for square images of `side` pixels, a multiple of the patch; its last bias is `bias`."""
+def vit_classifier(settings: MAESettings, *, side: int, classes: int) -> PooledViT:
+    """A new network for square images of `side` pixels, a multiple of the patch."""
     library = transformers()
     config = library.ViTConfig(**_encoder(settings, side), num_labels=classes)
     net = PooledViT(library.ViTForImageClassification(config), drop_path=settings.drop_path)
     # almost nothing to unlearn: with layer decay the last layer learns by far the fastest
     nn.init.trunc_normal_(net.model.classifier.weight, std=2e-5)
-    nn.init.constant_(net.model.classifier.bias, bias)
+    nn.init.zeros_(net.model.classifier.bias)
     return net
 
 
@@ -206,33 +180,25 @@ def published(settings: MAESettings, *, side: int) -> nn.Module:
     folder, library = Path(str(settings.weights)), transformers()
     if not (folder / "config.json").is_file():
         raise ValueError(f"weights={folder}: there is no config.json; give a folder made by save_pretrained")
+    local = {"local_files_only": True}
     try:
-        config = library.AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = library.AutoConfig.from_pretrained(folder, **local)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"weights={folder}: its config.json cannot be read ({_line(error)})") from None
     if config.model_type != "vit_mae":
         raise ValueError(f"weights={folder}: holds a {config.model_type}, not a vit_mae (masked autoencoder)")
     wanted = {key: getattr(settings, name) for key, name in ALIKE.items()} | {"image_size": side}
-    differ = [
-        f"{ALIKE.get(key, 'the input side')} is {getattr(config, key)} there, {value} here"
-        for key, value in wanted.items()
-        if getattr(config, key) != value
-    ]
-    if differ:
-        raise ValueError(f"weights={folder}: {'; '.join(differ)}; change the settings to fit")
+    for key, value in wanted.items():
+        if getattr(config, key) != value:
+            name = ALIKE.get(key, "the input side")
+            raise ValueError(f"weights={folder}: {name} is {getattr(config, key)} there, {value} here")
     config.mask_ratio = 0.0
+    options = {"use_safetensors": True, "output_loading_info": True, "dtype": torch.float32}
     try:
-        encoder, found = library.ViTMAEModel.from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            dtype=torch.float32,
-        )
+        encoder, found = library.ViTMAEModel.from_pretrained(folder, config=config, **local, **options)
     except Exception as error:  # damaged files raise errors of several libraries
         raise ValueError(f"weights={folder}: cannot be loaded ({_line(error)}); fetch it again") from None
-    missing = sorted(found["missing_keys"]) + sorted(map(str, found["mismatched_keys"]))
+    missing = [*sorted(found["missing_keys"]), *found["mismatched_keys"]]
     if missing:
         raise ValueError(f"weights={folder}: {len(missing)} tensors are missing or of another shape, "
                          f"{missing[0]} first; fetch it again")  # fmt: skip
@@ -249,12 +215,11 @@ def layer_decay_groups(net: PooledViT, settings: MAESettings) -> list[dict[str, 
     for name, weight in net.named_parameters():
         if not weight.requires_grad:
             continue
+        layer = top  # the norm of the mean, and the last layer
         if name.startswith("model.vit.embeddings."):
             layer = 0
         elif name.startswith("model.vit.layers."):
             layer = int(name.split(".")[3]) + 1
-        else:  # the norm of the mean, and the last layer
-            layer = top
         decayed = weight.ndim > 1 and not name.endswith(("cls_token", "position_embeddings"))
         group = found.setdefault((layer, decayed), {
             "params": [],
@@ -266,26 +231,18 @@ def layer_decay_groups(net: PooledViT, settings: MAESettings) -> list[dict[str, 
 
 
 def transformers() -> ModuleType:
-    """The library; ``ImportError`` with the remedy if it is missing."""
+    """The library, imported after the torchvision that it needs."""
     backend.torchvision()
-    try:
-        import transformers as library
-    except ImportError as error:
-        raise ImportError("MAE needs transformers: pip install 'transformers>=5.23'") from error
+    import transformers as library
+
     return library
 
 
 def _encoder(settings: MAESettings, side: int) -> dict[str, Any]:
     if side % settings.patch:
         raise ValueError(f"patch={settings.patch} does not divide the images' side {side}; change either")
-    return {
-        "image_size": side,
-        "patch_size": settings.patch,
-        "hidden_size": settings.width,
-        "num_hidden_layers": settings.depth,
-        "num_attention_heads": settings.heads,
-        "intermediate_size": HIDDEN * settings.width,
-    }
+    sizes = {key: getattr(settings, name) for key, name in ALIKE.items()}
+    return sizes | {"image_size": side, "intermediate_size": HIDDEN * settings.width}
 
 
 def _line(error: BaseException) -> str:

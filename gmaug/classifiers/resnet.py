@@ -36,7 +36,7 @@ class ResNet18(TorchClassifier):
 
     def _network(self, classes: int) -> nn.Module:
         net = resnet18(classes, self.settings)
-        nn.init.constant_(net.fc.bias, self.loss_.start_bias(classes))
+        nn.init.zeros_(net.fc.bias)
         return net
 
     def _features(self, batch: torch.Tensor) -> torch.Tensor:
@@ -54,13 +54,7 @@ class ResNet18(TorchClassifier):
 
 
 def resnet18(classes: int, settings: ResNet18Settings) -> nn.Module:
-    """torchvision's ResNet18, its stem and stages rebuilt where the settings ask for others.
-
-    Raises
-    ------
-    RuntimeError
-        If torchvision is missing or does not fit the installed torch.
-    """
+    """torchvision's ResNet18, its stem and stages rebuilt where the settings ask for others."""
     backend.torchvision()
     from torchvision.models import resnet
 
@@ -73,10 +67,14 @@ def resnet18(classes: int, settings: ResNet18Settings) -> nn.Module:
         net.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
     if width != 64:
         net.bn1 = nn.BatchNorm2d(width)
-        net.layer1 = _stage(resnet.BasicBlock, width, width, stride=1)
-        net.layer2 = _stage(resnet.BasicBlock, width, 2 * width, stride=2)
-        net.layer3 = _stage(resnet.BasicBlock, 2 * width, 4 * width, stride=2)
-        net.layer4 = _stage(resnet.BasicBlock, 4 * width, 8 * width, stride=2)
+        for stage in range(4):
+            inside, outside, stride = width * 2 ** max(stage - 1, 0), width * 2**stage, 1 + (stage > 0)
+            shortcut = None
+            if stage:
+                pick = _Shortcut(inside, outside, 1, stride, bias=False)
+                shortcut = nn.Sequential(pick, nn.BatchNorm2d(outside))
+            blocks = resnet.BasicBlock(inside, outside, stride, shortcut), resnet.BasicBlock(outside, outside)
+            setattr(net, f"layer{stage + 1}", nn.Sequential(*blocks))
         net.fc = nn.Linear(8 * width, classes)
     for module in net.modules():  # what torchvision does, for the parts that are new as well
         if isinstance(module, nn.Conv2d):
@@ -84,19 +82,12 @@ def resnet18(classes: int, settings: ResNet18Settings) -> nn.Module:
     return net
 
 
-def _stage(block: type[nn.Module], inside: int, outside: int, *, stride: int) -> nn.Sequential:
-    shortcut = None
-    if stride != 1 or inside != outside:
-        shortcut = nn.Sequential(_Shortcut(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
-    return nn.Sequential(block(inside, outside, stride, shortcut), block(outside, outside))
-
-
 class _Shortcut(nn.Conv2d):
     """A 1x1 convolution with a stride that picks its pixels first, and convolves those.
 
-    The same numbers by another way: in the backward pass of a strided 1x1 convolution over fewer
-    than 16 channels, laid out channels last, oneDNN writes past its memory (its issue 6035; torch
-    2.13). With several threads the process ends there, or the gradient is wrong.
+    The same numbers by another way: in the backward pass of a strided 1x1 convolution over fewer than 16
+    channels, laid out channels last, oneDNN writes past its memory (its issue 6035; torch 2.13). With several
+    threads the process ends there, or the gradient is wrong.
     """
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import errno
-from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from gmaug import backend, progress
-from gmaug.backend import read_tensors, write_tensors
 from gmaug.classifiers.losses import Loss
-from gmaug.classifiers.views import Mixer, Views, centre, lent
+from gmaug.classifiers.views import Mixer, Views, lent
 from gmaug.datasets.base import as_images, labelled
 from gmaug.runs import digest, plain
 
 AT_ONCE = 256  # images scored at a time: bounds memory, and fixes the rounding
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FITTED = ("classes", "counts", "mean", "std", "side", "seed", "steps", "best_epoch", "history")
+"""What a file holds besides the weights and the settings."""
+STATE = ("step", "best_epoch", "merit", "history")
+"""What a checkpoint holds of a :class:`Run` besides tensors."""
 
 Kept = tuple[Path, dict[str, Any]]
 """A checkpoint's folder, and JSON values that tell its training from others."""
@@ -40,12 +41,11 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Labels, in the order of the columns of the scores.
     history_ : list of dict
         One entry a validation: ``epoch`` (its number, from 1), ``step``, ``rate``, ``train_loss``,
-        ``train_accuracy`` (of mixed images: on the larger share's label), and with validation
-        images ``validation_loss``, ``validation_accuracy`` (balanced: the mean over classes) and
-        ``validation_top1``.
+        ``train_accuracy`` (of mixed images: on the larger share's label), and with validation images
+        ``validation_loss``, ``validation_accuracy`` (balanced: the mean over classes), ``validation_top1``.
     best_epoch_ : int
-        The validation whose weights were kept: the highest balanced accuracy, the lower loss among
-        equals; the last without validation images.
+        The validation whose weights were kept: the highest balanced accuracy, the lower loss among equals;
+        the last without validation images.
     steps_ : int
         Gradient steps taken.
     """
@@ -53,19 +53,10 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
     settings_class: ClassVar[type]
     stochastic: ClassVar[bool] = False  # whether the network draws random numbers in training
 
-    @abstractmethod
-    def _network(self, classes: int) -> nn.Module:
-        """A new network; torch's global generator has been seeded."""
+    # a subclass gives _network(classes), a new network, torch's generator seeded; _features(batch), the last
+    # layer's input (b, d); and _optimizer(net)
 
-    @abstractmethod
-    def _features(self, batch: torch.Tensor) -> torch.Tensor:
-        """Input of the last layer, shape (b, d)."""
-
-    @abstractmethod
-    def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
-        """What takes the steps."""
-
-    def _prepare(self, images: np.ndarray, kept: Kept | None, desc: str) -> None:
+    def _prepare(self, images: np.ndarray, kept: Kept | None) -> None:
         """What is done to the new network before it is trained on the images; nothing by default."""
 
     def fit(
@@ -81,7 +72,6 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         image_weights: np.ndarray | None = None,
         loss: Loss | None = None,
         checkpoint: str | Path | None = None,
-        desc: str = "classifier",
     ) -> TorchClassifier:
         """Train from scratch.
 
@@ -96,30 +86,27 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         seed : int
             Of the weights, the order and the views.
         steps : int, optional
-            Gradient steps to take, whatever the size of the set; as many as the settings say by
-            default. The run is validated as often either way.
+            Gradient steps to take, whatever the size of the set; as many as the settings say by default. The
+            run is validated as often either way.
         sampling_weights : array of float, shape (n,), optional
-            Draw images with replacement, each in proportion to its weight (oversampling);
-            every image once an epoch by default.
+            Draw images with replacement, each in proportion to its weight (oversampling); every image once an
+            epoch by default.
         image_weights : array of float, shape (n,), optional
-            What each image's loss counts, such as 0.3 for generated images among real ones of
-            1 (DiffuLT); all 1 by default. Not together with MixUp or CutMix.
+            What each image's loss counts, such as 0.3 for generated images (DiffuLT); all 1 by default. Not
+            together with MixUp or CutMix.
         loss : Loss, optional
             Softmax cross-entropy by default; with the settings' label smoothing if it states none.
         checkpoint : path, optional
-            A folder where the run is kept at each validation. The same call goes on from there
-            after an interruption, to the same weights bit for bit; after the end, it gives them
-            at once. Delete the folder when it is of no more use.
-        desc : str
-            Name of the progress bar.
+            A folder where the run is kept at each validation. The same call goes on from there after an
+            interruption, to the same weights bit for bit; after the end, it gives them at once.
 
         Raises
         ------
         ValueError
-            If shapes, types or labels do not fit together, the loss stops being a number, or the
-            checkpoint is of another run.
+            If shapes, types or labels do not fit together, the loss stops being a number, or the checkpoint
+            is of another run.
         OSError
-            If the checkpoint's disk is full; what was kept before still serves.
+            If the checkpoint cannot be written; what was kept before still serves.
         """
         images, labels = labelled(images, labels, name="images")
         self.classes_ = np.unique(labels) if classes is None else np.asarray(classes)
@@ -130,7 +117,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         if validation is not None:
             held, held_labels = labelled(*validation, name="validation images")
             self._watch = held, self._encode(held_labels, "validation labels")
-        self.loss_ = (Loss() if loss is None else loss).with_smoothing(self.settings.smoothing)
+        loss = Loss() if loss is None else loss
+        self.loss_ = loss if loss.smoothing is not None else replace(loss, smoothing=self.settings.smoothing)
         self.seed_, self.side_ = seed, tuple(images.shape[1:3])
         self.counts_ = np.bincount(truth, minlength=len(self.classes_))
         self.mean_ = images.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
@@ -138,59 +126,35 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         self.steps_ = self.settings.steps_for(len(images)) if steps is None else steps
         if self.steps_ < 1:
             raise ValueError(f"steps={steps}: give 1 or more")
-        weights = {"sampling_weights": sampling_weights, "image_weights": image_weights}
-        weights = {name: _weights(name, value, len(images)) for name, value in weights.items()}
+        sampling_weights = _weights("sampling_weights", sampling_weights, len(images))
+        image_weights = _weights("image_weights", image_weights, len(images))
         if image_weights is not None and (self.settings.mixup or self.settings.cutmix):
             raise ValueError("image_weights= say what one image counts; turn mixup and cutmix off")
         kept = None
         if checkpoint is not None:
             about = {
-                "kind": type(self).__name__,
-                "settings": plain(self.settings),
-                "loss": plain(self.loss_),
-                "seed": seed,
-                "steps": self.steps_,
-                "classes": self.classes_.tolist(),
-                "images": digest(images, truth),
-                "validation": digest(*(self._watch or ())),
-                **{name: None if value is None else digest(value) for name, value in weights.items()},
-            }
+                "kind": type(self).__name__, "settings": plain(self.settings), "loss": plain(self.loss_),
+                "seed": seed, "steps": self.steps_, "classes": self.classes_.tolist(),
+                "images": digest(images, truth), "validation": digest(*(self._watch or ())),
+                "sampling_weights": digest(sampling_weights), "image_weights": digest(image_weights),
+            }  # fmt: skip
             kept = Path(checkpoint), about
         self._build()
-        self._prepare(images, kept, desc)
-        self._train(images, truth, **weights, kept=kept, desc=desc)
-        del self._watch
-        return self
-
-    def _train(
-        self,
-        images: np.ndarray,
-        truth: np.ndarray,
-        *,
-        sampling_weights: np.ndarray | None,
-        image_weights: np.ndarray | None,
-        kept: Kept | None,
-        desc: str,
-    ) -> None:
-        """Take ``steps_`` steps, then go back to the best weights seen at a validation."""
-        settings, net, device = self.settings, self.net_, self._device
-        random = torch.Generator().manual_seed(self.seed_)
-        batches = Batches(
-            len(images), min(settings.batch, len(images)), weights=sampling_weights, random=random
-        )
-        views = Views(torch.tensor(images).to(device), settings)
-        mixer = Mixer(settings, len(self.classes_))
+        self._prepare(images, kept)
+        net, device = self.net_, self._device
+        random = torch.Generator().manual_seed(seed)
+        batch = min(self.settings.batch, len(images))
+        batches = Batches(len(images), batch, weights=sampling_weights, random=random)
+        views = Views(torch.tensor(images).to(device), self.settings)
+        mixer = Mixer(self.settings, len(self.classes_))
         target = torch.from_numpy(truth).to(device)
         counting = None if image_weights is None else torch.from_numpy(image_weights).float().to(device)
 
         def loss_of(index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            pixels = self.normalised(views.draw(index, random))
+            pixels = self._normalised(views.draw(index, random))
             index = index.to(device)
             pixels, goal, shares = mixer(pixels, target[index], random)
-            if self.stochastic:
-                with lent(random, device):
-                    logits = net(pixels)
-            else:
+            with lent(random, device) if self.stochastic else nullcontext():
                 logits = net(pixels)
             main = goal if shares is None else goal[:, 0]  # of a mixed image, the larger share's label
             weights = None if counting is None else counting[index]
@@ -198,11 +162,13 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             return value, (logits.argmax(1) == main).sum()
 
         run = Run(net, self._optimizer(net), batches, "training", kept)
+        parts = self.settings.validations_of(self.steps_)
         run.descend(
-            loss_of, total=self.steps_, parts=settings.validations_of(self.steps_), rate=settings.rate,
-            validate=self.validated, desc=desc,
-        )  # fmt: skip
+            loss_of, self.steps_, parts, self.settings.rate, validate=self.validated, desc="classifier"
+        )
         self.history_, self.best_epoch_ = run.history, run.best_epoch
+        del self._watch
+        return self
 
     def _build(self) -> None:
         self._device = backend.device(self.device)
@@ -216,7 +182,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             return {}
         images, truth = self._watch
         logits = self.logits(images)
-        chance = self.loss_.probabilities(logits)[np.arange(len(truth)), truth]
+        chance = softmax(logits.astype(np.float64), axis=1)[np.arange(len(truth)), truth]
         right = logits.argmax(axis=1) == truth
         return {
             "validation_loss": float(-np.log(np.maximum(chance, 1e-12)).mean()),
@@ -224,7 +190,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             "validation_top1": float(right.mean()),
         }
 
-    def normalised(self, batch: torch.Tensor) -> torch.Tensor:
+    def _normalised(self, batch: torch.Tensor) -> torch.Tensor:
         """Pixels 0-255 of a batch (b, 3, h, w) to mean 0 and deviation 1 by the training set's colours."""
         mean, std = (torch.from_numpy(v).to(batch.device)[:, None, None] for v in (self.mean_, self.std_))
         return (batch - mean) / std
@@ -242,16 +208,20 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         if not hasattr(self, "net_"):
             raise NotFittedError(f"this {type(self).__name__} is not trained; call fit or load first")
         images = as_images(images)
-        if tuple(images.shape[1:3]) != tuple(self.side_):
-            side = images.shape[1:3]
-            raise ValueError(f"images are {side} pixels, training images were {self.side_}; resize them")
+        height, width = images.shape[1:3]
+        if (height, width) != tuple(self.side_):
+            raise ValueError(
+                f"images are {(height, width)} pixels, training images were {self.side_}; resize them"
+            )
+        if side := self.settings.crop_size:
+            top, left = (height - side) // 2, (width - side) // 2
+            images = images[:, top : top + side, left : left + side]
         self.net_.eval()
-        out = []
+        out = [np.empty((0, len(self.classes_)), np.float32)] if not len(images) else []
         for start in range(0, len(images), AT_ONCE):
             batch = torch.from_numpy(images[start : start + AT_ONCE]).to(self._device)
-            batch = centre(batch, self.settings.crop_size).permute(0, 3, 1, 2).float()
-            out.append(layer(self.normalised(batch)).float().cpu().numpy())
-        return np.concatenate(out) if out else np.empty((0, len(self.classes_)), np.float32)
+            out.append(layer(self._normalised(batch.permute(0, 3, 1, 2).float())).float().cpu().numpy())
+        return np.concatenate(out)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Raw scores, float32, shape (n, C), of uint8 images of shape (n, h, w, 3)."""
@@ -262,9 +232,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         return self._forward(images, self._features)
 
     def predict_proba(self, images: np.ndarray) -> np.ndarray:
-        """Class probabilities, float64, shape (n, C), as the loss reads the logits."""
-        logits = self.logits(images)  # first: it says so if nothing is trained
-        return self.loss_.probabilities(logits)
+        """Class probabilities, float64, shape (n, C)."""
+        return softmax(self.logits(images).astype(np.float64), axis=1)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Label of each image, shape (n,)."""
@@ -273,21 +242,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     def save(self, path: str | Path) -> None:
         """Write weights, settings and history to one safetensors file, whole or not at all."""
-        about = {
-            "kind": type(self).__name__,
-            "settings": asdict(self.settings),
-            "loss": asdict(self.loss_),
-            "classes": self.classes_.tolist(),
-            "counts": self.counts_.tolist(),
-            "mean": self.mean_.tolist(),
-            "std": self.std_.tolist(),
-            "side": list(self.side_),
-            "seed": self.seed_,
-            "steps": self.steps_,
-            "best_epoch": self.best_epoch_,
-            "history": self.history_,
-        }
-        write_tensors(path, self.net_.state_dict(), about)
+        about = {"kind": type(self).__name__, "settings": plain(self.settings)}
+        about |= {name: plain(getattr(self, f"{name}_")) for name in FITTED}
+        backend.write_tensors(path, self.net_.state_dict(), about)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto") -> TorchClassifier:
@@ -298,15 +255,19 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         FileNotFoundError, ValueError
             If there is no such file, it is damaged, or it was not written by this class.
         """
-        tensors, about = read_tensors(path)
+        tensors, about = backend.read_tensors(path)
         if about.get("kind") != cls.__name__:
             kind = about.get("kind", "file of something else")
             raise ValueError(f"{path}: holds a {kind}, not a {cls.__name__}; load it with its own class")
         self = cls(cls.settings_class(**about["settings"]), device=device)
-        self.loss_, self.seed_, self.side_ = Loss(**about["loss"]), about["seed"], tuple(about["side"])
-        self.classes_, self.counts_ = np.array(about["classes"]), np.array(about["counts"])
-        self.mean_, self.std_ = (np.array(about[name], dtype=np.float32) for name in ("mean", "std"))
-        self.steps_, self.best_epoch_, self.history_ = (about[k] for k in ("steps", "best_epoch", "history"))
+        for name in FITTED:
+            setattr(self, f"{name}_", about[name])
+        self.classes_, self.counts_, self.side_ = (
+            np.array(self.classes_),
+            np.array(self.counts_),
+            tuple(self.side_),
+        )
+        self.mean_, self.std_ = np.float32(self.mean_), np.float32(self.std_)
         self._build()
         self.net_.load_state_dict(tensors)
         self.net_.eval()
@@ -324,45 +285,26 @@ def decay_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 @dataclass(eq=False)
 class Run:
-    """All that a step of a training changes or depends on, and where it is kept.
-
-    Parameters
-    ----------
-    net, optimizer, batches
-    stage : str
-        Name of the checkpoint's file.
-    checkpoint : (Path, dict), optional
-        As :data:`Kept` has it; the file is replaced as a whole at each validation.
-
-    Attributes
-    ----------
-    step : int
-        Steps taken.
-    history : list of dict
-        One entry a validation.
-    best_epoch, merit, best : int, tuple, dict
-        Of the best validation: its number; balanced accuracy and the loss, negative; the weights, None
-        without validation images.
-    """
+    """All that a step of a training changes or depends on, and where it is kept."""
 
     net: nn.Module
     optimizer: torch.optim.Optimizer
     batches: Batches
-    stage: str
-    checkpoint: Kept | None
-    step: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = 0
-    merit: tuple[float, float] | None = None
-    best: dict[str, torch.Tensor] | None = None
+    stage: str  # name of the checkpoint's file
+    kept: Kept | None  # the file is replaced as a whole at each validation
+    step: int = 0  # steps taken
+    history: list[dict[str, Any]] = field(default_factory=list)  # one entry a validation
+    best_epoch: int = 0  # number of the best validation,
+    merit: tuple[float, float] | None = None  # its balanced accuracy and its loss, negative,
+    best: dict[str, torch.Tensor] | None = None  # and its weights; None without validation images
 
     def descend(
         self,
         loss_of: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]],
-        *,
         total: int,
         parts: int,
         rate: Callable[[float], float],
+        *,
         validate: Callable[[], dict[str, float]] = dict,
         desc: str,
     ) -> None:
@@ -372,13 +314,11 @@ class Run:
         ----------
         loss_of : callable
             From a batch of indices to its mean loss and, if it has such, its count of right answers.
-        total : int
-            Steps.
-        parts : int
-            The run is validated, and kept, at the end of each of so many equal parts.
+        total, parts : int
+            Steps; the run is validated, and kept, at the end of each of so many equal parts.
         rate : callable
-            Learning rate at a share of the run in [0, 1); a group of the optimiser that holds
-            ``lr_scale`` takes that multiple of it.
+            Learning rate at a share of the run in [0, 1); a group of the optimiser that holds ``lr_scale``
+            takes that multiple of it.
         validate : callable
             Entries of the history besides the training's own.
         desc : str
@@ -400,8 +340,7 @@ class Run:
                 value.backward()
                 optimizer.step()
                 summed += value.detach() * len(index)
-                if correct is not None:
-                    right += correct
+                right += 0 if correct is None else correct
                 seen += len(index)
                 self.step = step + 1
                 bar.update()
@@ -415,7 +354,12 @@ class Run:
                     raise ValueError(f"training diverged by step {step + 1}: its loss is no number; lower lr")
                 summed, right, seen = summed * 0, right * 0, 0
                 entry |= validate()
-                self._judge(entry)
+                self.history.append(entry)
+                # without validation images the latest is taken for the best
+                merit = (entry.get("validation_accuracy", self.step), -entry.get("validation_loss", 0.0))
+                if self.merit is None or merit > self.merit:
+                    self.merit, self.best_epoch = merit, entry["epoch"]
+                    self.best = deepcopy(net.state_dict()) if "validation_accuracy" in entry else None
                 self._write()
                 shown = "validation_accuracy" if "validation_accuracy" in entry else "train_loss"
                 bar.set_postfix_str(f"{shown.replace('_', ' ')} {entry[shown]:.3f}")
@@ -423,94 +367,54 @@ class Run:
             net.load_state_dict(self.best)
         net.eval()
 
-    def _judge(self, entry: dict[str, Any]) -> None:
-        """Enter a validation, and keep the weights if it is the best so far."""
-        self.history.append(entry)
-        # without validation images the latest is taken for the best
-        merit = (entry.get("validation_accuracy", self.step), -entry.get("validation_loss", 0.0))
-        if self.merit is None or merit > self.merit:
-            self.merit, self.best_epoch = merit, entry["epoch"]
-            self.best = deepcopy(self.net.state_dict()) if "validation_accuracy" in entry else None
-
     def _path(self) -> Path:
-        return self.checkpoint[0] / f"{self.stage}.safetensors"
+        return self.kept[0] / f"{self.stage}.safetensors"
 
     def _write(self) -> None:
-        """Replace the file; if the disk is full, say what to do: what was kept before is still there."""
-        if self.checkpoint is None:
+        if self.kept is None:
             return
-        memory = self.optimizer.state_dict()["state"]
-        memory = {f"{k}.{name}": value for k, kept in memory.items() for name, value in kept.items()}
-        groups = {
-            "net": self.net.state_dict(),
-            "optimizer": {key: value for key, value in memory.items() if value is not None},
-            "best": self.best or {},
-            "order": {"random": self.batches.random.get_state(), "left": self.batches.left.clone()},
-        }
-        tensors = {f"{name}.{key}": v for name, group in groups.items() for key, v in group.items()}
-        about = {"step": self.step, "best_epoch": self.best_epoch, "merit": self.merit}
-        try:
-            write_tensors(
-                self._path(), tensors, {**about, "history": self.history, "run": self.checkpoint[1]}
-            )
-        except (OSError, SafetensorError) as error:
-            # safetensors tells the number in its text alone
-            if not any(getattr(error, "errno", 0) == n or f"(os error {n})" in str(error) for n in FULL):
-                raise
-            raise OSError(
-                errno.ENOSPC,
-                "the disk is full; free some space and run the same again: it goes on from the last "
-                "validation that was kept, or name a folder on another disk in checkpoint=",
-                str(self._path()),
-            ) from error
+        tensors = {f"net.{key}": value for key, value in self.net.state_dict().items()}
+        tensors |= {f"best.{key}": value for key, value in (self.best or {}).items()}
+        for k, memory in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{k}.{key}": v for key, v in memory.items() if v is not None}
+        tensors |= {"random": self.batches.random.get_state(), "left": self.batches.left.clone()}
+        state = {name: getattr(self, name) for name in STATE}
+        backend.write_tensors(self._path(), tensors, {"run": self.kept[1], "state": state})
 
     def _read(self) -> None:
         """Go on from what was kept, if anything was; ``ValueError`` if it is another training's."""
-        if self.checkpoint is None or not self._path().is_file():
+        if self.kept is None or not self._path().is_file():
             return
-        tensors, about = read_tensors(self._path())
-        other, own = about.get("run", {}), self.checkpoint[1]
+        tensors, about = backend.read_tensors(self._path())
+        other, own = about.get("run", {}), self.kept[1]
         differ = [name for name in own if other.get(name) != own[name]]
         if differ:
             raise ValueError(
-                f"checkpoint {self._path()} is of another training (its {', '.join(differ)} differ); "
-                "give another folder, or delete the file to start afresh"
+                f"checkpoint {self._path()} is of another training (its {', '.join(differ)} differ); give "
+                "another folder, or delete the file to start afresh"
             )
-
-        def group(name: str) -> dict[str, torch.Tensor]:
-            return {k.split(".", 1)[1]: value for k, value in tensors.items() if k.startswith(f"{name}.")}
-
+        self.batches.random.set_state(tensors.pop("random"))
+        self.batches.left = tensors.pop("left")
+        weights: dict[str, dict[str, torch.Tensor]] = {"net": {}, "best": {}}
         memory: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in group("optimizer").items():
-            k, name = key.split(".", 1)
-            memory.setdefault(int(k), {})[name] = value
-        device = next(self.net.parameters()).device
-        self.net.load_state_dict(group("net"))
+        for key, value in tensors.items():
+            group, name = key.split(".", 1)
+            if group == "optimizer":
+                k, name = name.split(".", 1)
+                memory.setdefault(int(k), {})[name] = value
+            else:
+                weights[group][name] = value.to(next(self.net.parameters()).device)
+        self.net.load_state_dict(weights["net"])
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": memory})
-        self.best = {key: value.to(device) for key, value in group("best").items()} or None
-        order = group("order")
-        self.batches.random.set_state(order["random"])
-        self.batches.left = order["left"]
-        self.step, self.best_epoch, self.history = (about[k] for k in ("step", "best_epoch", "history"))
-        self.merit = tuple(about["merit"])
+        self.best = weights["best"] or None
+        for name in STATE:
+            setattr(self, name, about["state"][name])
+        self.merit = tuple(self.merit)
 
 
 class Batches:
-    """Batches of exactly `batch` indices without end: shuffled passes strung together, or weighted draws.
-
-    Parameters
-    ----------
-    count, batch : int
-        Images, and indices of each batch.
-    weights : array of float, shape (count,), optional
-        Draw with replacement, each image in proportion to its weight.
-    random : torch.Generator
-
-    Attributes
-    ----------
-    left : int64 tensor
-        Indices drawn and not yet given.
-    """
+    """Batches of exactly `batch` of `count` indices, without end: shuffled passes strung together, or draws
+    in proportion to `weights`; ``left`` holds indices drawn and not yet given."""
 
     def __init__(
         self, count: int, batch: int, *, weights: np.ndarray | None = None, random: torch.Generator

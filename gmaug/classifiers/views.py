@@ -1,8 +1,7 @@
 """Random views of training images: crops, flips, RandAugment, erased boxes, mixed pairs.
 
-Crops and flips are done for a whole batch at once; the rest is torchvision's, whose transforms
-draw from torch's own random state: it is lent a seed from the run's generator each time, and
-put back (:func:`lent`).
+Crops and flips are done for a whole batch at once; the rest is torchvision's, whose transforms draw from
+torch's own random state: it is lent a seed from the run's generator each time, and put back (:func:`lent`).
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -24,42 +22,35 @@ SCALE = (0.08, 1.0)  # its share of the image's area: torchvision's RandomResize
 
 
 class Views:
-    """Random views of a set of images.
-
-    Parameters
-    ----------
-    images : uint8 tensor, shape (n, h, w, 3)
-    settings : TrainingSettings
-    """
+    """Random views of a set of images, a uint8 tensor of shape (n, h, w, 3)."""
 
     def __init__(self, images: torch.Tensor, settings: TrainingSettings) -> None:
-        self.settings = settings
-        self.side = images.shape[1:3]
-        pad = settings.padding if settings.crop == "padded" else 0
+        self.settings, self.side = settings, images.shape[1:3]
+        self.pad = settings.padding if settings.crop == "padded" else 0
         if settings.crop_size and settings.crop_size > min(self.side):
             raise ValueError(
                 f"crop_size={settings.crop_size} is more than the images' side {min(self.side)}; enlarge the "
                 "images, or give crop_size=None"
             )
-        if pad >= min(self.side):
-            raise ValueError(f"padding={pad} is not less than the image's side {min(self.side)}; lower it")
-        if pad:  # mirrored, not black: a black border would mark the shifted images
-            images = mirrored(images, pad)
-        self.images, self.pad = images, pad
-        self.operations = _randaugment(*settings.randaugment) if settings.randaugment else None
+        if self.pad >= min(self.side):
+            raise ValueError(
+                f"padding={self.pad} is not less than the image's side {min(self.side)}; lower it"
+            )
+        self.images = mirrored(images, self.pad) if self.pad else images
+        self.operations = None
+        if settings.randaugment:
+            backend.torchvision()
+            from torchvision.transforms import v2
+
+            # grey beyond the border, as black would mark the images that were turned or shifted
+            bilinear = v2.InterpolationMode.BILINEAR
+            self.operations = v2.RandAugment(*settings.randaugment, fill=128, interpolation=bilinear)
 
     def draw(self, index: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-        """A random view of each image of a batch.
+        """A random view of each image of a batch: float, shape (b, 3, height, width), range 0-255.
 
-        Parameters
-        ----------
-        index : int64 tensor, shape (b,), on the CPU
-        random : torch.Generator
-            On the CPU whatever the device, so that every device sees the same views.
-
-        Returns
-        -------
-        float tensor, shape (b, 3, height, width), range 0-255
+        `index` (int64, shape (b,)) and `random` are on the CPU whatever the device, so that every device sees
+        the same views.
         """
         batch = self._cropped(index, random)
         if self.operations is None:
@@ -109,7 +100,9 @@ class Mixer:
         self.ways, self.classes, self.erase = [], classes, None
         if not (settings.erasing or settings.mixup or settings.cutmix):
             return
-        v2 = _transforms()
+        backend.torchvision()
+        from torchvision.transforms import v2
+
         if settings.erasing:
             self.erase = v2.RandomErasing(p=settings.erasing, value="random")
         for way, alpha in ((v2.MixUp, settings.mixup), (v2.CutMix, settings.cutmix)):
@@ -119,20 +112,9 @@ class Mixer:
     def __call__(
         self, batch: torch.Tensor, labels: torch.Tensor, random: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """A batch, its labels, and the labels' shares where images were mixed.
+        """A batch (b, 3, height, width), its labels, and the labels' shares where images were mixed.
 
-        Parameters
-        ----------
-        batch : float tensor, shape (b, 3, height, width), of mean 0 and deviation 1
-        labels : int64 tensor, shape (b,)
-        random : torch.Generator
-
-        Returns
-        -------
-        batch : float tensor, shape (b, 3, height, width)
-        labels : int64 tensor, shape (b,), or (b, 2) where images were mixed
-            The label of the larger share first.
-        shares : float tensor, shape (b, 2), summing to 1, or None
+        Then labels and shares are of shape (b, 2), the label of the larger share first.
         """
         if self.erase is not None:
             with lent(random):  # image by image, as above
@@ -149,10 +131,7 @@ class Mixer:
 
 @contextmanager
 def lent(random: torch.Generator, device: torch.device | None = None) -> Iterator[None]:
-    """torch's own random state, seeded from `random` for a while and then put back.
-
-    One number is drawn from `random`. The state of `device` is seeded and put back as well, if it is given.
-    """
+    """torch's own random state, and a `device`'s, seeded by one draw of `random` for a while and put back."""
     seed = int(torch.randint(2**62, (), generator=random))
     cuda = device is not None and device.type == "cuda"
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if cuda else []):
@@ -161,29 +140,7 @@ def lent(random: torch.Generator, device: torch.device | None = None) -> Iterato
         yield
 
 
-def _transforms() -> ModuleType:
-    backend.torchvision()
-    from torchvision.transforms import v2
-
-    return v2
-
-
-def _randaugment(operations: int, magnitude: int) -> torch.nn.Module:
-    v2 = _transforms()
-    # grey beyond the border, as black would mark the images that were turned or shifted
-    return v2.RandAugment(operations, magnitude, fill=128, interpolation=v2.InterpolationMode.BILINEAR)
-
-
 def mirrored(images: torch.Tensor, pad: int) -> torch.Tensor:
-    """Images (n, h, w, 3) with `pad` pixels more on each side, mirrored at the border."""
+    """Images (n, h, w, 3) with `pad` pixels more on each side, mirrored: black would mark shifted ones."""
     wide = np.pad(images.cpu().numpy(), ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
     return torch.from_numpy(wide).to(images.device)
-
-
-def centre(images: torch.Tensor, side: int | None) -> torch.Tensor:
-    """The central square of `side` pixels of images (n, h, w, 3); the images themselves if None."""
-    if side is None or images.shape[1:3] == (side, side):
-        return images
-    height, width = images.shape[1:3]
-    top, left = (height - side) // 2, (width - side) // 2
-    return images[:, top : top + side, left : left + side]

@@ -49,12 +49,10 @@ class CellSettings:
         shares, as `oversample` draws the originals.
     beta : float
         Of the class-balanced loss; 0.999 suits classes of fifty to some hundred images.
-    gamma, tau : float
-        Of the focal loss and of logit adjustment.
+    tau : float
+        Of logit adjustment.
     randaugment : (int, int)
         Operations and magnitude; torchvision's own default.
-    mixup, cutmix : float
-        Parameters of their Beta distributions; those of torchvision's training recipe.
     neighbours : int
         Of SMOTE, its own default; a class of fewer images takes as many as there are.
     image_weight : float
@@ -76,11 +74,8 @@ class CellSettings:
     steps: int | None = 1500
     target: str | int = "not majority"
     beta: float = 0.999
-    gamma: float = 2.0
     tau: float = 1.0
     randaugment: tuple[int, int] = (2, 9)
-    mixup: float = 0.2
-    cutmix: float = 1.0
     neighbours: int = 5
     image_weight: float = 0.3
     score: str = "softmax"
@@ -336,23 +331,10 @@ def class_balanced_loss(trial: Trial) -> Outcome:
     return Outcome(trial.train(loss=Loss(beta=trial.settings.beta)))
 
 
-@arm("focal")
-def focal(trial: Trial) -> Outcome:
-    """The focal loss, unweighted (Lin et al., 2017)."""
-    return Outcome(trial.train(loss=Loss("focal", gamma=trial.settings.gamma)))
-
-
 @arm("randaugment")
 def randaugment(trial: Trial) -> Outcome:
     """The imbalanced set under RandAugment (Cubuk et al., 2020), every class drawn equally often."""
     return Outcome(trial.train(balanced=True, randaugment=trial.settings.randaugment))
-
-
-@arm("mixup-cutmix")
-def mixup_cutmix(trial: Trial) -> Outcome:
-    """The same with each batch mixed by MixUp or by CutMix instead."""
-    s = trial.settings
-    return Outcome(trial.train(balanced=True, mixup=s.mixup, cutmix=s.cutmix))
 
 
 @arm("smote")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GROUPS = ("head", "middle", "tail")
+RETIRED = {"gamma": 2.0, "mixup": 0.2, "cutmix": 1.0, "score": "softmax"}
+"""Settings that older records hold, of no meaning today, each with the value it always had."""
 
 Arrays = tuple[np.ndarray, np.ndarray]
 """Images, uint8 (n, size, size, 3), and labels, int64 (n,)."""
@@ -296,7 +298,8 @@ def recorded(cell: Cell, materials: Materials | None = None, *, folder: Path | N
 def cell_of(record: Mapping[str, Any]) -> Cell:
     """The cell a record belongs to."""
     about = dict(record["settings"])
-    return Cell(**{**about, "settings": CellSettings(**about["settings"])})
+    settings = {k: v for k, v in about["settings"].items() if k not in RETIRED or v != RETIRED[k]}
+    return Cell(**{**about, "settings": CellSettings(**settings)})
 
 
 def load_cells(*, folder: Path | None = None, datasets: Iterable[str] | None = None) -> list[dict[str, Any]]:
