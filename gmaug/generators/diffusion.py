@@ -2,8 +2,7 @@
 
 Dhariwal and Nichol, *Diffusion Models Beat GANs on Image Synthesis* (NeurIPS 2021). The UNet and
 the noise schedules are ``diffusers``'; the noisy classifier, its gradient and the guided samplers
-are here. Both networks are trained together, on the same noisy images; the noisy classifier, which
-over-fits long before the UNet, stops by its own loss on validation images.
+are here. Both networks are trained together, on the same noisy images.
 """
 
 from __future__ import annotations
@@ -11,7 +10,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,26 +21,36 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gmaug import backend
-from gmaug.generators.settings import SAMPLERS, SCHEDULES, GuidedDiffusionSettings
+from gmaug.generators.settings import SCHEDULES, GuidedDiffusionSettings
 from gmaug.generators.training import TrainedGenerator, Training, autocast, seeded
+
+backend.torchvision()  # before diffusers, which imports it
+from diffusers import DDPMScheduler, UNet2DModel  # noqa: E402
 
 # ---- samplers: plain loops over noise levels ------------------------------------------------
 
-Denoise = Callable[[Tensor, int], Tensor]
-"""``denoise(x, t)``: the noise in x_t."""
-
-Score = Callable[[Tensor, int], Tensor]
-"""``score(x, t)``: gradient of log p(y | x_t, t) by x_t."""
+At = Callable[[Tensor, int], Tensor]
+"""Something at x_t and its noise level t."""
 
 Level = tuple[int, float, float]
 """A noise level t that is visited, its signal power alpha-bar, and that of the level after it."""
 
 
-def levels(scheduler: Any, steps: int) -> list[Level]:
+def new_scheduler(settings: GuidedDiffusionSettings) -> DDPMScheduler:
+    """The settings' noise; its levels begin with pure noise."""
+    return DDPMScheduler(
+        settings.timesteps,
+        beta_schedule=SCHEDULES[settings.schedule],
+        prediction_type=settings.prediction,
+        timestep_spacing="trailing",
+    )
+
+
+def levels(scheduler: DDPMScheduler, steps: int) -> list[Level]:
     """The noise levels that a sampler visits in so many steps, from pure noise on.
 
-    The ``diffusers.DDPMScheduler``'s own ``previous_timestep`` says what is visited next: where `steps`
-    does not divide ``num_train_timesteps``, that is not always the same distance away.
+    The scheduler's own ``previous_timestep`` says what is visited next: where `steps` does not divide
+    ``num_train_timesteps``, that is not always the same distance away.
     """
     scheduler.set_timesteps(steps)
     bars, found = scheduler.alphas_cumprod, []
@@ -50,30 +61,28 @@ def levels(scheduler: Any, steps: int) -> list[Level]:
 
 
 def ddim(
-    denoise: Denoise,
+    denoise: At,
     x: Tensor,
     visited: Sequence[Level],
     *,
-    score: Score | None = None,
+    score: At | None = None,
     scale: float = 1.0,
     start: float = 1e-3,
     eta: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Guided DDIM (Dhariwal and Nichol 2021, algorithm 2).
-
-    ``eps' = eps - sqrt(1 - abar_t) s grad``; x_0 as it follows from eps', brought into range; the
-    noise that this x_0 leaves in x_t; both put together at the next level.
+    """Guided DDIM (algorithm 2): ``eps' = eps - sqrt(1 - abar) s grad``, and x_0 as it follows from eps'.
 
     Parameters
     ----------
     denoise : callable
+        The noise in x_t.
     x : Tensor, shape (n, 3, side, side)
         Standard normal noise.
     visited : sequence of Level
         As :func:`levels` gives them.
     score : callable, optional
-        Without it nothing guides.
+        Gradient by x_t of log p(y | x_t, t); without it nothing guides.
     scale : float
         s.
     start : float
@@ -95,11 +104,11 @@ def ddim(
 
 
 def ancestral(
-    denoise: Denoise,
+    denoise: At,
     x: Tensor,
     visited: Sequence[Level],
     *,
-    score: Score | None = None,
+    score: At | None = None,
     scale: float = 1.0,
     start: float = 1e-3,
     generator: torch.Generator | None = None,
@@ -134,19 +143,6 @@ def variance(bar: float, after: float) -> float:
 # ---- networks -----------------------------------------------------------------------------
 
 
-def new_scheduler(settings: GuidedDiffusionSettings) -> Any:
-    """The ``diffusers.DDPMScheduler`` of the settings' noise."""
-    backend.torchvision()
-    from diffusers import DDPMScheduler
-
-    return DDPMScheduler(
-        settings.timesteps,
-        beta_schedule=SCHEDULES[settings.schedule],
-        prediction_type=settings.prediction,
-        timestep_spacing="trailing",  # from the last level on, which is pure noise
-    )
-
-
 class ClassEmbedding(nn.Embedding):
     """The UNet's class embedding, which takes labels (n,) or weights of the classes (n, C)."""
 
@@ -156,11 +152,8 @@ class ClassEmbedding(nn.Embedding):
         return super().forward(wanted)
 
 
-def _unet(settings: GuidedDiffusionSettings, channels: tuple[int, ...], **options: Any) -> nn.Module:
-    """A ``diffusers`` UNet over images of the settings' size, patches as channels."""
-    backend.torchvision()
-    from diffusers import UNet2DModel
-
+def _unet(settings: GuidedDiffusionSettings, channels: tuple[int, ...], **options: Any) -> UNet2DModel:
+    """A UNet over images of the settings' size, patches as channels."""
     attention, colours = settings.attention, 3 * settings.patch**2
     config: dict[str, Any] = {
         "in_channels": colours, "out_channels": colours, "layers_per_block": settings.layers,
@@ -182,9 +175,6 @@ class Denoiser(nn.Module):
         if settings.unet_config is None:
             self.unet = _unet(settings, settings.channels, num_class_embeds=n_classes)
         else:
-            backend.torchvision()
-            from diffusers import UNet2DModel
-
             config = json.loads(settings.unet_config) | {"num_class_embeds": n_classes}
             self.unet = UNet2DModel(**config | {"sample_size": settings.resolution})
         table = self.unet.class_embedding.weight
@@ -197,8 +187,6 @@ class Denoiser(nn.Module):
 
     def take(self, folder: str) -> None:
         """Start from a pre-trained UNet's weights; its classes are another set's and stay behind."""
-        from diffusers import UNet2DModel
-
         try:
             found = UNet2DModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         except (OSError, RuntimeError) as error:
@@ -209,15 +197,11 @@ class Denoiser(nn.Module):
 
 
 class NoisyClassifier(nn.Module):
-    """Encoder half of a UNet with attention pooling: the class of an image at any noise level.
-
-    Dhariwal and Nichol, *Diffusion Models Beat GANs on Image Synthesis* (NeurIPS 2021), section 4.
-    """
+    """Encoder half of a UNet with attention pooling (section 4): the class of an image at any noise level."""
 
     def __init__(self, settings: GuidedDiffusionSettings, n_classes: int) -> None:
         super().__init__()
-        self.patch = settings.patch
-        width = settings.classifier_channels[-1]
+        self.patch, width = settings.patch, settings.classifier_channels[-1]
         self.encoder = _unet(settings, settings.classifier_channels)
         for decoder in ("up_blocks", "conv_norm_out", "conv_act", "conv_out"):
             delattr(self.encoder, decoder)
@@ -247,6 +231,23 @@ def new_networks(settings: GuidedDiffusionSettings, n_classes: int) -> dict[str,
     }
 
 
+def resuming_from(folder: str | Path, settings: GuidedDiffusionSettings) -> GuidedDiffusionSettings:
+    """`settings`, to train on from a pre-trained UNet, as the paper does from an ImageNet checkpoint.
+
+    The folder is as ``diffusers.UNet2DModel.save_pretrained`` writes it; nothing is downloaded. Schedule
+    and `prediction` must be those of the checkpoint. ``FileNotFoundError`` or ``ValueError`` if the
+    folder holds no such UNet, or one for other than RGB.
+    """
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give the folder of a diffusers UNet2DModel")
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if config.get("_class_name") != "UNet2DModel" or config.get("in_channels") != 3:
+        raise ValueError(f"{path}: not of a UNet2DModel of 3 channels; give the folder of one")
+    config = {key: value for key, value in config.items() if not key.startswith("_")}
+    return replace(settings, patch=1, pretrained=str(folder), unet_config=json.dumps(config, sort_keys=True))
+
+
 # ---- training -----------------------------------------------------------------------------
 
 
@@ -259,33 +260,31 @@ class DiffusionTraining(Training):
         s, to = self.settings, {"device": self.device}
         if self.device.type == "cuda":
             to["memory_format"] = torch.channels_last  # gains nothing on a CPU
-        live, averages = (new_networks(s, self.n_classes) for _ in range(2))
+        self.live, self.averages = (new_networks(s, self.n_classes) for _ in range(2))
+        self.kept = new_networks(s, self.n_classes)["classifier"]  # of the least loss on validation images
         if s.pretrained is not None:
-            live["unet"].take(s.pretrained)
-            averages["unet"].load_state_dict(live["unet"].state_dict())
-        best = new_networks(s, self.n_classes)["classifier"]  # of the least loss on validation images
-        for net in (*averages.values(), best):
-            net.requires_grad_(False).eval()
-        for net in (*live.values(), *averages.values(), best):
+            self.live["unet"].take(s.pretrained)
+            self.averages["unet"].load_state_dict(self.live["unet"].state_dict())
+        self.modules = {f"live.{name}": net for name, net in self.live.items()}
+        self.modules |= {f"average.{name}": net for name, net in self.averages.items()} | {"kept": self.kept}
+        for name, net in self.modules.items():
             net.to(**to)
-        self.live, self.averages, self.best = live, averages, best
-        self.modules = {f"live.{name}": net for name, net in live.items()}
-        self.modules |= {f"average.{name}": net for name, net in averages.items()} | {"kept": best}
-        self.drawn = dict(averages)
-        options = {"betas": s.betas, "fused": True}
-        decay = s.classifier_weight_decay
+            if not name.startswith("live"):
+                net.requires_grad_(False).eval()
+        self.drawn = dict(self.averages)
+        rates = {"unet": (s.lr, 0.0), "classifier": (s.classifier_lr, s.classifier_weight_decay)}
         self.optimisers = {
-            "unet": torch.optim.AdamW(live["unet"].parameters(), lr=s.lr, weight_decay=0.0, **options),
-            "classifier": torch.optim.AdamW(
-                live["classifier"].parameters(), lr=s.classifier_lr, weight_decay=decay, **options
-            ),
+            name: torch.optim.AdamW(
+                self.live[name].parameters(), lr=lr, weight_decay=decay, betas=s.betas, fused=True
+            )
+            for name, (lr, decay) in rates.items()
         }
         self.noise = new_scheduler(s)
 
     def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         super().restore(tensors, about)
         if "classifier_loss" in self.numbers:
-            self.drawn["classifier"] = self.best
+            self.drawn["classifier"] = self.kept
 
     def step(self) -> dict[str, Tensor]:
         """Train both networks on one batch at uniform noise levels.
@@ -296,8 +295,8 @@ class DiffusionTraining(Training):
         s = self.settings
         images, labels = self.reals()
         draw = {"generator": self.random, "device": self.device}
-        t = self.team.part(torch.randint(s.timesteps, (s.batch,), **draw))
-        noise = self.team.part(torch.randn((s.batch, 3, s.resolution, s.resolution), **draw))
+        t = self.part(torch.randint(s.timesteps, (s.batch,), **draw))
+        noise = self.part(torch.randn((s.batch, 3, s.resolution, s.resolution), **draw))
         noisy = self.noise.add_noise(images, noise, t)
         goal = noise if s.prediction == "epsilon" else self.noise.get_velocity(images, noise, t)
         share = min(1.0, (self.kimg + s.batch / 1000) / s.warmup_kimg) if s.warmup_kimg else 1.0
@@ -337,8 +336,7 @@ class DiffusionTraining(Training):
         if not len(labels) or seen.get("classifier_stopped"):
             return {}
         random, total = torch.Generator().manual_seed(0), 0.0
-        order = torch.randperm(len(labels), generator=random)
-        for rows in order.split(256):
+        for rows in torch.randperm(len(labels), generator=random).split(256):
             x = torch.from_numpy(images[rows.numpy()]).permute(0, 3, 1, 2).float() / 127.5 - 1
             t = torch.linspace(0, s.timesteps - 1, len(rows)).long()
             noisy = self.noise.add_noise(x, torch.randn(x.shape, generator=random), t)
@@ -347,8 +345,8 @@ class DiffusionTraining(Training):
             total += float(F.cross_entropy(logits, wanted, reduction="sum"))
         loss = total / len(labels)
         if loss < seen.get("classifier_loss", math.inf):
-            self.best.load_state_dict(self.averages["classifier"].state_dict())
-            self.drawn["classifier"] = self.best
+            self.kept.load_state_dict(self.averages["classifier"].state_dict())
+            self.drawn["classifier"] = self.kept
             seen |= {"classifier_loss": loss, "classifier_kimg": self.kimg}
         patience = s.classifier_patience_kimg
         if patience is not None and self.kimg - seen["classifier_kimg"] >= patience - 1e-9:
@@ -359,15 +357,13 @@ class DiffusionTraining(Training):
 class GuidedDiffusion(TrainedGenerator):
     """Diffusion: images of a wanted class, of weighted classes, or of mixed scores.
 
-    Rows of ``history_`` are those of every :class:`~gmaug.generators.training.TrainedGenerator`, with
-    ``loss`` (mean squared error) and, until the noisy classifier stops, ``loss_classifier``
-    (cross-entropy) and ``classifier_accuracy`` (in [0, 1]) on training images at all noise levels, and
-    ``classifier_validation``, its cross-entropy on validation images.
+    Rows of ``history_`` also hold ``loss`` (mean squared error) and, until the noisy classifier stops,
+    ``loss_classifier`` (cross-entropy) and ``classifier_accuracy`` (in [0, 1]) on training images at all
+    noise levels, and ``classifier_validation``, its cross-entropy on validation images.
     """
 
     FORMAT: ClassVar[str] = "gmaug guided diffusion 1"
     CHUNK: ClassVar[int] = 32
-    ADVICE: ClassVar[str] = "lower lr or raise warmup_kimg"
     mixes_scores: ClassVar[bool] = True
     settings_class: ClassVar[type] = GuidedDiffusionSettings
     training_class: ClassVar[type] = DiffusionTraining
@@ -382,7 +378,6 @@ class GuidedDiffusion(TrainedGenerator):
         seed: int,
         guidance: float | None = None,
         steps: int | None = None,
-        sampler: str | None = None,
     ) -> np.ndarray:
         """As :meth:`gmaug.generators.training.TrainedGenerator.sample`, with options of the sampler.
 
@@ -393,34 +388,29 @@ class GuidedDiffusion(TrainedGenerator):
         scores : ndarray of float, shape (n, C), optional
             In place of both: the classes' scores are mixed with these weights along sampling, each
             row of sum one (ScoreMix); a pass of the UNet for each class of a row.
-        guidance, steps, sampler : optional
-            In place of the settings' ``guidance``, ``sampling_steps`` and ``sampler``.
+        guidance, steps : optional
+            In place of the settings' ``guidance`` and ``sampling_steps``.
         """
-        s = self.settings
-        options: dict[str, Any] = {
-            "guidance": s.guidance if guidance is None else guidance,
-            "steps": s.sampling_steps if steps is None else steps,
-            "sampler": s.sampler if sampler is None else sampler,
-            "mix": scores is not None,
-        }
-        if options["sampler"] not in SAMPLERS:
-            raise ValueError(f"sampler={sampler!r} is unknown; use one of {', '.join(SAMPLERS)}")
-        if not 1 <= options["steps"] <= s.timesteps:
+        s, mix = self.settings, scores is not None
+        guidance = s.guidance if guidance is None else guidance
+        steps = s.sampling_steps if steps is None else steps
+        if not 1 <= steps <= s.timesteps:
             raise ValueError(f"steps={steps}; give 1 to {s.timesteps}")
-        if scores is not None:
+        if mix:
             if conditions is not None or labels is not None:
                 raise ValueError("give labels=, conditions= or scores=, one of the three")
             conditions = np.asarray(scores, dtype=np.float32)
             if not np.allclose(conditions.sum(axis=-1), 1, atol=1e-4):
                 raise ValueError("scores: the weights of a row do not sum to one; divide by their sum")
+        options = {"guidance": guidance, "steps": steps, "mix": mix}
         return super().sample(labels, conditions=conditions, seed=seed, **options)
 
     def _draw(
-        self, wanted: Tensor, random: torch.Generator, *, guidance: float, steps: int, sampler: str, mix: bool
+        self, wanted: Tensor, random: torch.Generator, *, guidance: float, steps: int, mix: bool
     ) -> Tensor:
         s, scheduler = self.settings, new_scheduler(self.settings)
         x = torch.randn((len(wanted), 3, s.resolution, s.resolution), generator=random, device=wanted.device)
-        return (ancestral if sampler == "ancestral" else partial(ddim, eta=s.eta))(
+        return (ancestral if s.sampler == "ancestral" else partial(ddim, eta=s.eta))(
             lambda x, t: self.noise_in(x, t, float(scheduler.alphas_cumprod[t]), wanted, mix=mix),
             x,
             levels(scheduler, steps),
@@ -437,17 +427,17 @@ class GuidedDiffusion(TrainedGenerator):
         With `mix`, of each class of a row of `wanted` apart, then added with the row's weights.
         """
         level = torch.full((len(x),), t, device=x.device, dtype=torch.int64)
+        unet = self.nets_["unet"]
         if mix:
             most = max(1, int((wanted != 0).sum(dim=1).max()))
             classes = wanted.abs().topk(most, dim=1).indices
             shares = wanted.gather(1, classes)[..., None, None, None]
-            unet = self.nets_["unet"]
             output = sum(shares[:, k] * unet(x, level, classes[:, k]) for k in range(most))
         else:
-            output = self.nets_["unet"](x, level, wanted)
-        if self.settings.prediction == "v_prediction":
-            return math.sqrt(bar) * output + math.sqrt(1 - bar) * x
-        return output
+            output = unet(x, level, wanted)
+        if self.settings.prediction == "epsilon":
+            return output
+        return math.sqrt(bar) * output + math.sqrt(1 - bar) * x
 
     def score(self, x: Tensor, t: int, wanted: Tensor) -> Tensor:
         """Gradient by x_t of the noisy classifier's log p(wanted | x_t, t).

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 AUGMENTATIONS = ("color", "translation", "cutout")
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}  # ours and diffusers' names
 PREDICTIONS = ("epsilon", "v_prediction")
 SAMPLERS = ("ddim", "ancestral")
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +46,10 @@ class RunSettings:
         for field in fields(self):
             if isinstance(value := getattr(self, field.name), list):  # from JSON
                 object.__setattr__(self, field.name, tuple(value))
-        if self.resolution < 8 or self.resolution & (self.resolution - 1):
-            raise ValueError(f"resolution={self.resolution}; give a power of two of at least 8")
-        self._positive("batch", "kimg", "lr", "ema_kimg", "report_kimg", "checkpoint_kimg", "watched")
-        if self.patience_kimg is not None:
-            self._positive("patience_kimg")
-
-    def _positive(self, *names: str) -> None:
-        for name in names:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)}; give a positive number")
+        for name in ("batch", "kimg", "lr", "ema_kimg", "report_kimg", "checkpoint_kimg", "watched"):
+            _require(getattr(self, name) > 0, f"{name}={getattr(self, name)}; give a positive number")
+        side = self.resolution
+        _require(side >= 8 and not side & (side - 1), f"resolution={side}; give a power of two from 8")
 
     @property
     def steps(self) -> int:
@@ -66,25 +63,17 @@ class RunSettings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Settings from `to_dict`'s form; ``ValueError`` if a name is unknown."""
-        unknown = set(values) - {field.name for field in fields(cls)} - cls.RETIRED
-        if unknown:
-            raise ValueError(f"unknown settings {sorted(unknown)}; known: {[f.name for f in fields(cls)]}")
+        known = [field.name for field in fields(cls)]
+        unknown = set(values) - set(known) - cls.RETIRED
+        _require(not unknown, f"unknown settings {sorted(unknown)}; known: {known}")
         return cls(**{key: value for key, value in values.items() if key not in cls.RETIRED})
-
-
-def lambda_t(kimg: float, *, ts: float, te: float) -> float:
-    """Weight of the class after `kimg` thousand images: 0 up to `ts`, 1 from `te`, linear between."""
-    if kimg < ts:
-        return 0.0
-    return 1.0 if kimg >= te else (kimg - ts) / (te - ts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransitionalCGANSettings(RunSettings):
     """Everything that decides what a training run of the cGAN computes.
 
-    The defaults are the method's, but for the size of the networks and of the run. Path length
-    regularisation and style mixing are left out, as StyleGAN2-ADA does at small sizes.
+    The defaults are the method's, but for the size of the networks and of the run.
     """
 
     RETIRED: ClassVar[frozenset[str]] = frozenset({"path_length", "path_every", "style_mixing"})
@@ -105,17 +94,14 @@ class TransitionalCGANSettings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        wanted = int(math.log2(self.resolution)) - 1
-        if len(self.channels) != wanted:
-            sides = ", ".join(str(4 << k) for k in range(wanted))
-            raise ValueError(f"channels={self.channels}; give {wanted} numbers, at {sides} px")
-        if not 0 <= self.ts <= self.te <= 1:
-            raise ValueError(f"ts={self.ts}, te={self.te}; give 0 <= ts <= te <= 1, shares of the run")
-        if self.batch % self.minibatch_std:
-            raise ValueError(f"batch={self.batch} is not a multiple of minibatch_std={self.minibatch_std}")
-        if unknown := set(self.augment) - set(AUGMENTATIONS):
-            raise ValueError(f"augment: unknown {sorted(unknown)}; known: {', '.join(AUGMENTATIONS)}")
-        self._positive("z_dim", "w_dim", "mapping_layers", "r1_every")
+        levels, unknown = self.resolution.bit_length() - 2, set(self.augment) - set(AUGMENTATIONS)
+        _require(
+            len(self.channels) == levels,
+            f"channels={self.channels}; give {levels} numbers, at {[4 << k for k in range(levels)]} px",
+        )
+        _require(0 <= self.ts <= self.te <= 1, f"ts={self.ts}, te={self.te}; give 0 <= ts <= te <= 1")
+        _require(self.batch % self.minibatch_std == 0, f"minibatch_std does not divide batch={self.batch}")
+        _require(not unknown, f"augment: unknown {sorted(unknown)}; known: {', '.join(AUGMENTATIONS)}")
 
     @property
     def gamma(self) -> float:
@@ -123,8 +109,11 @@ class TransitionalCGANSettings(RunSettings):
         return 0.0002 * self.resolution**2 / self.batch if self.r1_gamma is None else self.r1_gamma
 
     def lambda_at(self, kimg: float) -> float:
-        """The class's weight after `kimg` thousand images."""
-        return lambda_t(kimg, ts=self.ts * self.kimg, te=self.te * self.kimg) if self.transitional else 1.0
+        """The class's weight after `kimg` thousand images: 0 up to `ts`, 1 from `te`, linear between."""
+        start, end = self.ts * self.kimg, self.te * self.kimg
+        if kimg >= end or not self.transitional:
+            return 1.0
+        return max(0.0, (kimg - start) / (end - start))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,53 +157,28 @@ class GuidedDiffusionSettings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._positive(
-            "patch", "layers", "head_dim", "norm_groups", "classifier_lr", "timesteps", "clip",
-            "sampling_steps",
-        )  # fmt: skip
         for name, known in (("schedule", SCHEDULES), ("prediction", PREDICTIONS), ("sampler", SAMPLERS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; use one of {', '.join(known)}")
-        if len(self.attention) != len(self.channels) or len(self.classifier_channels) != len(self.channels):
-            raise ValueError(
-                f"channels={self.channels}, attention={self.attention}, "
-                f"classifier_channels={self.classifier_channels}; give one value a level to each"
-            )
-        for name in ("channels", "classifier_channels"):
-            if any(c % self.norm_groups for c in getattr(self, name)):
-                raise ValueError(
-                    f"{name}={getattr(self, name)}: norm_groups={self.norm_groups} does not divide it"
-                )
-        if self.resolution % (self.patch << (len(self.channels) - 1)):
-            raise ValueError(
-                f"resolution={self.resolution} is not a multiple of patch={self.patch} times "
-                f"{1 << (len(self.channels) - 1)}, for {len(self.channels)} levels; use fewer"
-            )
-        if self.sampling_steps > self.timesteps:
-            raise ValueError(f"sampling_steps={self.sampling_steps} exceed timesteps={self.timesteps}")
-        if self.guidance < 0 or not 0 <= self.eta <= 1 or not 0 <= self.guidance_from <= 1:
-            raise ValueError(
-                f"guidance={self.guidance}, eta={self.eta}, guidance_from={self.guidance_from}; give at "
-                "least 0, and two numbers in [0, 1]"
-            )
-
-
-def resuming_from(folder: str | Path, settings: GuidedDiffusionSettings) -> GuidedDiffusionSettings:
-    """`settings`, to train on from a pre-trained UNet, as the paper does from an ImageNet checkpoint.
-
-    The folder is as ``diffusers.UNet2DModel.save_pretrained`` writes it (safetensors); nothing is
-    downloaded. The resolution is kept; schedule and `prediction` must be those of the checkpoint.
-    ``FileNotFoundError`` or ``ValueError`` if the folder holds no such UNet, or one for other than RGB.
-    """
-    path = Path(folder) / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; give the folder of a diffusers UNet2DModel")
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if config.get("_class_name") != "UNet2DModel" or config.get("in_channels") != 3:
-        found = f"{config.get('_class_name')} of {config.get('in_channels')} channels"
-        raise ValueError(f"{path}: a {found}; give a UNet2DModel of 3 channels")
-    config = {key: value for key, value in config.items() if not key.startswith("_")}
-    return replace(settings, patch=1, pretrained=str(folder), unet_config=json.dumps(config, sort_keys=True))
+            value = getattr(self, name)
+            _require(value in known, f"{name}={value!r} is unknown; use one of {', '.join(known)}")
+        _require(
+            len(self.channels) == len(self.attention) == len(self.classifier_channels),
+            "channels, attention and classifier_channels differ in length; give one value a level to each",
+        )
+        _require(
+            not any(c % self.norm_groups for c in self.channels + self.classifier_channels),
+            f"norm_groups={self.norm_groups} does not divide channels={self.channels} or "
+            f"classifier_channels={self.classifier_channels}",
+        )
+        smallest = self.patch << (len(self.channels) - 1)
+        _require(
+            self.resolution % smallest == 0,
+            f"resolution={self.resolution} is no multiple of {smallest}; use a smaller patch or fewer levels",
+        )
+        _require(1 <= self.sampling_steps <= self.timesteps, "sampling_steps: give 1 to timesteps")
+        _require(
+            self.guidance >= 0 and 0 <= self.eta <= 1 and 0 <= self.guidance_from <= 1,
+            "give a guidance of at least 0, and eta and guidance_from in [0, 1]",
+        )
 
 
 # What the compact cGANs share, found on a garden at 32 px with two cores; the pictures were looked
@@ -230,44 +194,18 @@ _COMPACT: dict[str, Any] = {
 }
 _CGAN = TransitionalCGANSettings(
     channels=(96, 96, 48, 16),  # width at 4 and 8 px draws the shapes and costs little there
-    kimg=100.0,
-    report_kimg=2.0,
-    **_COMPACT,
-)
-# Measured on garden-4 at 32 px, ten minutes of one thread (Fréchet distance to test images in an
-# independent net's features, share recognised; real images 0.14 and 0.94, training images drawn
-# again 0.43): channels (32, 48, 48) with 12 steps guided throughout 1.66 and 0.62, from alpha-bar
-# 1e-3 on 2.08 and 0.64, with 25 such steps 1.67 and 0.64, with 50 1.61 and 0.63; these settings
-# 1.27 and 0.77, with 12 steps 1.80 and 0.75.
+    kimg=100.0, report_kimg=2.0, **_COMPACT,
+)  # fmt: skip
+# Measured on garden-4 at 32 px, ten minutes of one thread: Fréchet distance to test images 1.27 and
+# share recognised 0.77 (real images 0.14 and 0.94); with 12 sampling steps 1.80 and 0.75; without
+# patches, channels (32, 48, 48), 1.61 and 0.63.
 _DIFFUSION = GuidedDiffusionSettings(
-    patch=2,  # without patches (16, 32, 48, 48), the same work at 32 px, is half as fast as (32, 48, 48)
-    channels=(32, 64, 96),
-    layers=1,
-    classifier_channels=(24, 32, 32),
-    classifier_patience_kimg=20.0,
-    snr_gamma=5.0,
-    batch=32,
-    kimg=120.0,
-    report_kimg=10.0,
+    patch=2, channels=(32, 64, 96), layers=1, classifier_channels=(24, 32, 32),
+    classifier_patience_kimg=20.0, snr_gamma=5.0, batch=32, kimg=120.0, report_kimg=10.0,
     checkpoint_kimg=10.0,
     watched=300,  # a report samples as many: 15 s of one thread after 40 s of training
     sampling_steps=25,  # 20 images a second; with 12 the images lack contrast, and the distance says so
-    guidance=2.0,  # 1.24 and 0.78 above; 1 is the gradient of the classifier as it stands
-)
-_CGAN_PAPER = TransitionalCGANSettings(
-    resolution=128, channels=(512, 512, 512, 512, 256, 128), z_dim=512, w_dim=512, kimg=8000.0,
-    lr=0.0025, report_kimg=50.0, checkpoint_kimg=200.0, mixed_precision=True, device="auto",
-)  # fmt: skip
-_DIFFUSION_SMOKE = GuidedDiffusionSettings(
-    resolution=16, patch=2, channels=(16, 16), attention=(False, True), layers=1,
-    classifier_channels=(16, 16), kimg=0.5, report_kimg=0.25, checkpoint_kimg=0.25, sampling_steps=4,
-)  # fmt: skip
-_DIFFUSION_PAPER = GuidedDiffusionSettings(
-    resolution=128, channels=(128, 128, 256, 384, 512), attention=(False, False, True, True, True),
-    head_dim=64, norm_groups=32, classifier_channels=(128, 128, 256, 256, 512), classifier_lr=3e-4,
-    classifier_patience_kimg=2000.0, batch=64, kimg=20000.0, lr=1e-4, warmup_kimg=50.0,
-    report_kimg=200.0, checkpoint_kimg=200.0, prediction="epsilon", sampler="ancestral",
-    sampling_steps=250, guidance=0.5, mixed_precision=True, device="auto",
+    guidance=2.0,  # 1 is the gradient of the classifier as it stands
 )  # fmt: skip
 
 PROFILES: dict[str, dict[str, RunSettings]] = {
@@ -286,16 +224,28 @@ PROFILES: dict[str, dict[str, RunSettings]] = {
             _CGAN, kimg=900.0, ts=1 / 12, te=1 / 6, report_kimg=6.0, checkpoint_kimg=6.0, patience_kimg=90.0
         ),
         # a GPU: the method's own numbers at 128 px, 16384 / resolution channels up to 512
-        "paper": _CGAN_PAPER,
+        "paper": TransitionalCGANSettings(
+            resolution=128, channels=(512, 512, 512, 512, 256, 128), z_dim=512, w_dim=512, kimg=8000.0,
+            lr=0.0025, report_kimg=50.0, checkpoint_kimg=200.0, mixed_precision=True, device="auto",
+        ),
     },
     "diffusion": {
-        "smoke": _DIFFUSION_SMOKE,
+        "smoke": GuidedDiffusionSettings(
+            resolution=16, patch=2, channels=(16, 16), attention=(False, True), layers=1,
+            classifier_channels=(16, 16), kimg=0.5, report_kimg=0.25, checkpoint_kimg=0.25, sampling_steps=4,
+        ),
         "default": _DIFFUSION,
         "converged": replace(_DIFFUSION, kimg=1000.0, patience_kimg=90.0),
         # a GPU: the size of the published ImageNet-128 model's smaller sisters
-        "paper": _DIFFUSION_PAPER,
+        "paper": GuidedDiffusionSettings(
+            resolution=128, channels=(128, 128, 256, 384, 512), attention=(False, False, True, True, True),
+            head_dim=64, norm_groups=32, classifier_channels=(128, 128, 256, 256, 512), classifier_lr=3e-4,
+            classifier_patience_kimg=2000.0, batch=64, kimg=20000.0, lr=1e-4, warmup_kimg=50.0,
+            report_kimg=200.0, checkpoint_kimg=200.0, prediction="epsilon", sampler="ancestral",
+            sampling_steps=250, guidance=0.5, mixed_precision=True, device="auto",
+        ),
     },
-}
+}  # fmt: skip
 """Settings by generator and profile; ``live`` and ``converged`` are no profiles of a whole run."""
 
 CHANNELS = (96, 96, 48, 16, 16, 16)  # the compact cGAN's at 4 to 32 px, and for 64 and 128
@@ -315,18 +265,16 @@ def settings_for(
     **changes
         Fields to set, such as ``seed``, ``n_classes`` or ``threads``.
     """
-    if name not in PROFILES:
-        known = " or ".join(map(repr, PROFILES))
-        raise ValueError(f"generator={name!r} is unknown; use {known}, or an object of your own")
-    if profile not in PROFILES[name]:
-        raise ValueError(f"profile={profile!r}; generator={name!r} has {', '.join(PROFILES[name])}")
-    side, base = shape[0], PROFILES[name][profile]
-    if shape[1] != side or side < 8 or side & (side - 1):
-        raise ValueError(
-            f"generator={name!r} draws squares whose side is a power of two from 8; the images are "
-            f"{shape[0]} x {shape[1]}: resize them, or give a generator of your own"
-        )
-    if name == "cgan" and side != base.resolution:
+    known, side = " or ".join(map(repr, PROFILES)), shape[0]
+    _require(name in PROFILES, f"generator={name!r} is unknown; use {known}, or an object of your own")
+    profiles = PROFILES[name]
+    _require(profile in profiles, f"profile={profile!r}; generator={name!r} has {', '.join(profiles)}")
+    _require(
+        shape[1] == side >= 8 and not side & (side - 1),
+        f"generator={name!r} draws squares whose side is a power of two from 8; the images are "
+        f"{shape[0]} x {shape[1]}: resize them, or give a generator of your own",
+    )
+    if name == "cgan" and side != profiles[profile].resolution:
         levels = side.bit_length() - 2
         changes = {"channels": (CHANNELS + CHANNELS[-1:] * levels)[:levels]} | changes
-    return replace(base, **{"resolution": side} | changes)
+    return replace(profiles[profile], **{"resolution": side} | changes)

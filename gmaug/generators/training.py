@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -66,55 +67,13 @@ def named(nets: dict[str, nn.Module]) -> dict[str, Tensor]:
     return {f"{name}.{key}": v for name, net in nets.items() for key, v in net.state_dict().items()}
 
 
-def ema_decay(kimg: float, *, batch: int, half_life: float, rampup: float) -> float:
-    """How much of the average to keep in a step, so that a weight halves every `half_life` kimg.
-
-    Early on the half-life is `rampup` of what has been seen, so that the average follows quickly.
-    """
-    half_life = min(half_life, kimg * rampup)
-    return 0.5 ** (batch / 1000 / max(half_life, 1e-8))
-
-
-class Team:
-    """The processes of one training, through ``accelerate``; a team of one by default.
-
-    Every process draws the same batch from the same random stream and works on its own part of
-    it; gradients are averaged before each step, so all hold the same weights throughout.
-    """
-
-    def __init__(self, accelerator: Accelerator | None = None) -> None:
-        self.accelerator = accelerator
-        self.size = accelerator.num_processes if accelerator else 1
-        self.rank = accelerator.process_index if accelerator else 0
-
-    def part(self, batch: Tensor) -> Tensor:
-        """This process's rows of a batch that all processes hold."""
-        return batch.chunk(self.size)[self.rank] if self.size > 1 else batch
-
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Give every process the mean of all processes' gradients."""
-        if self.size == 1:
-            return
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        together = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), reduction="mean")
-        for gradient, mean in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(mean.view(gradient.shape))
-
-    def agreed(self, decision: bool) -> bool:
-        """The first process's decision, known to all."""
-        if self.size == 1:
-            return decision
-        from accelerate.utils import broadcast_object_list
-
-        return broadcast_object_list([decision], from_process=0)[0]
-
-
 class Training:
     """Networks, optimisers, random state and data of a run; a subclass says what a step is.
 
     `modules` and `optimisers`, by name, are all that a step changes, `numbers` anything else that the
-    run remembers. Images are sampled from `drawn`. `random` is the stream that every process of the
-    team draws from alike.
+    run remembers; images are sampled from `drawn`. The processes of an `accelerator` draw the same
+    batch from the same stream `random` and work on their own part of it; gradients are averaged before
+    each step, so that all hold the same weights throughout.
     """
 
     modules: dict[str, nn.Module]
@@ -130,15 +89,20 @@ class Training:
         *,
         n_classes: int,
         device: torch.device,
-        team: Team | None = None,
+        accelerator: Accelerator | None = None,
     ) -> None:
-        self.settings, self.n_classes, self.device, self.team = settings, n_classes, device, team or Team()
-        if settings.batch % self.team.size:
-            raise ValueError(f"batch={settings.batch} is not a multiple of the {self.team.size} processes")
+        self.settings, self.n_classes, self.device = settings, n_classes, device
+        self.accelerator, self.processes, self.rank = accelerator, 1, 0
+        if accelerator is not None:
+            self.processes, self.rank = accelerator.num_processes, accelerator.process_index
+        if settings.batch % self.processes:
+            raise ValueError(f"batch={settings.batch} is not a multiple of the {self.processes} processes")
         self.images = torch.from_numpy(np.array(images)).to(device)
         self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
         self.random = torch.Generator(device=device).manual_seed(settings.seed)
         self.step_count, self.numbers = 0, {}
+        self.best: dict[str, Tensor] = {}  # the weights nearest to the validation images, if any are watched
+        self.nearest = {"distance": float("inf"), "kimg": 0.0}
         self._build()
 
     @abstractmethod
@@ -158,13 +122,24 @@ class Training:
         """Thousands of real images shown so far."""
         return self.step_count * self.settings.batch / 1000
 
+    @property
+    def waited(self) -> bool:
+        """Whether the watched distance has not fallen for as long as the settings' patience."""
+        patience = self.settings.patience_kimg
+        return (
+            bool(self.best) and patience is not None and self.kimg - self.nearest["kimg"] >= patience - 1e-9
+        )
+
+    def part(self, batch: Tensor) -> Tensor:
+        """This process's rows of a batch that all processes hold."""
+        return batch.chunk(self.processes)[self.rank] if self.processes > 1 else batch
+
     def own(self) -> torch.Generator:
         """This process's own stream, for what is drawn inside a network; `random` itself when alone."""
-        if self.team.size == 1:
+        if self.processes == 1:
             return self.random
-        seed = [self.settings.seed, self.step_count, self.team.rank]
-        state = int(np.random.SeedSequence(seed).generate_state(1)[0])
-        return torch.Generator(device=self.device).manual_seed(state)
+        seed = np.random.SeedSequence([self.settings.seed, self.step_count, self.rank]).generate_state(1)
+        return torch.Generator(device=self.device).manual_seed(int(seed[0]))
 
     def rows(self) -> Tensor:
         """A batch of training images, by their numbers."""
@@ -179,7 +154,7 @@ class Training:
         if self.settings.flip:
             mirrored = torch.rand(len(rows), 1, 1, 1, generator=self.random, device=self.device) < 0.5
             images = torch.where(mirrored, images.flip(3), images)
-        return self.team.part(images), self.team.part(self.labels[rows])
+        return self.part(images), self.part(self.labels[rows])
 
     def descend(self, which: str, loss: Tensor, *, clip: float | None = None) -> None:
         """One step of an optimiser down the gradient of `loss`."""
@@ -187,47 +162,61 @@ class Training:
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         weights = optimiser.param_groups[0]["params"]
-        self.team.average_gradients(weights)
+        if self.processes > 1:
+            gradients = [p.grad for p in weights if p.grad is not None]
+            mean = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), reduction="mean")
+            for gradient, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(part.view(gradient.shape))
         if clip is not None:
             nn.utils.clip_grad_norm_(weights, clip)
         optimiser.step()
+
+    def agreed(self, decision: bool) -> bool:
+        """The first process's decision, known to all."""
+        if self.processes == 1:
+            return decision
+        decided = torch.tensor(float(decision and self.rank == 0), device=self.device)
+        return bool(self.accelerator.reduce(decided))
 
     @torch.no_grad()
     def average(self, pairs: Iterable[tuple[nn.Module, nn.Module]]) -> None:
         """Count the step, and let each average follow its network: ``a = decay a + (1 - decay) w``."""
         self.step_count += 1
         s = self.settings
-        decay = ema_decay(self.kimg, batch=s.batch, half_life=s.ema_kimg, rampup=s.ema_rampup)
+        half_life = min(s.ema_kimg, self.kimg * s.ema_rampup)  # shorter early on, to follow quickly
+        decay = 0.5 ** (s.batch / 1000 / max(half_life, 1e-8))
         for average, model in pairs:
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
-    def state(self) -> dict[str, Tensor]:
-        """Weights, Adam's moments and the random state: all that the next step depends on."""
+    def save(self, path: Path, about: dict[str, Any]) -> None:
+        """Write all that the next step depends on: weights, Adam's moments, the random state; and `about`."""
         tensors = {"random": self.random.get_state()} | named(self.modules)
         for name, optimiser in self.optimisers.items():
             for index, moments in optimiser.state_dict()["state"].items():
                 tensors |= {f"adam.{name}.{index}.{key}": value for key, value in moments.items()}
-        return tensors
+        tensors |= {f"best.{key}": value for key, value in self.best.items()}
+        numbers = {"step": self.step_count, "numbers": self.numbers, "best": self.nearest}
+        write_tensors(path, tensors, about | numbers)
 
     def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-        """Go on from `state`'s tensors."""
-        self.step_count, self.numbers = about["step"], about["numbers"]
+        """Go on from what `save` wrote."""
+        self.step_count, self.numbers, self.nearest = about["step"], about["numbers"], about["best"]
+        self.best = under(tensors, "best")
         self.random.set_state(tensors["random"])
         for name, module in self.modules.items():
             module.load_state_dict(under(tensors, name))
         for name, optimiser in self.optimisers.items():
-            weights = optimiser.param_groups[0]["params"]
-            moments: dict[int, dict[str, Any]] = {}
+            weights, state = optimiser.param_groups[0]["params"], defaultdict(dict)
             for key, value in under(tensors, f"adam.{name}").items():
                 index, moment = key.split(".")
                 if value.dim():  # fused Adam walks memory: moments must lie as their weights do
                     value = torch.empty_like(weights[int(index)]).copy_(value)
-                moments.setdefault(int(index), {})[moment] = value
-            optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
+                state[int(index)][moment] = value
+            optimiser.load_state_dict(optimiser.state_dict() | {"state": dict(state)})
 
 
 class Watch:
-    """Validation images, the distance of samples to them, and the weights that came nearest."""
+    """Validation images, at most ``settings.watched`` of them, and how far samples are from them."""
 
     def __init__(
         self,
@@ -235,35 +224,26 @@ class Watch:
         extractor: Callable[[np.ndarray], np.ndarray] | None,
         settings: RunSettings,
     ) -> None:
-        self.best: dict[str, Tensor] = {}
-        self.numbers = {"distance": float("inf"), "kimg": 0.0}  # of the best
-        side = settings.resolution
-        self.images, self.labels = np.empty((0, side, side, 3), np.uint8), np.empty(0, np.int64)
+        self.images, self.labels = np.empty((0, 0, 0, 3), np.uint8), np.empty(0, np.int64)
         if validation is not None:
-            images, labels = check_training(*validation, side=side)
-            rows = np.arange(len(labels))
-            if len(rows) > settings.watched:
-                rows = np.sort(np.random.default_rng(0).permutation(rows)[: settings.watched])
+            images, labels = check_training(*validation, side=settings.resolution)
+            rows = np.sort(np.random.default_rng(0).permutation(len(labels))[: settings.watched])
             self.images, self.labels = images[rows], labels[rows]
             self.extractor = extractor or pixels(8)
             self.real = self.extractor(self.images)
 
     def look(self, model: TrainedGenerator, run: Training) -> dict[str, Any]:
-        """Distance and diversity of samples now, for the history; empty without validation images."""
+        """Distance and diversity of samples now, for the history; the run keeps its nearest weights."""
         if not len(self.labels):
             return {}
         fake = self.extractor(model.sample(self.labels, seed=0))
         pair = joint(self.real, self.labels, fake, self.labels)
         distance = frechet(*pair, name="", groups=0).value
-        if run.ready and distance < self.numbers["distance"]:
-            self.numbers = {"distance": distance, "kimg": run.kimg}
-            self.best = {key: value.detach().cpu().clone() for key, value in named(run.drawn).items()}
+        if run.ready and distance < run.nearest["distance"]:
+            run.nearest = {"distance": distance, "kimg": run.kimg}
+            run.best = {key: value.detach().cpu().clone() for key, value in named(run.drawn).items()}
         spreads = list(diversity(self.real, self.labels, fake, self.labels).values())
         return {"distance": distance, "spread": min(spreads, default=float("nan")), "spreads": spreads}
-
-    def waited(self, kimg: float, patience: float | None) -> bool:
-        """Whether the distance has not fallen for `patience` kimg."""
-        return bool(self.best) and patience is not None and kimg - self.numbers["kimg"] >= patience - 1e-9
 
 
 class TrainedGenerator:
@@ -272,9 +252,8 @@ class TrainedGenerator:
     Attributes
     ----------
     history_ : list of dict
-        A row every ``report_kimg``: ``kimg``, ``seconds`` (of training), the means of the losses
-        since the last row and, with validation images, ``distance``, ``spread`` and ``spreads``
-        (see :meth:`fit`).
+        A row every ``report_kimg``: ``kimg``, ``seconds`` (of training), the means of the losses since
+        the last row and, with validation images, ``distance``, ``spread``, ``spreads`` (see :meth:`fit`).
     n_classes_ : int
     kimg_ : float
         Thousands of images after which the weights in use were taken.
@@ -284,7 +263,6 @@ class TrainedGenerator:
 
     FORMAT: ClassVar[str]
     CHUNK: ClassVar[int] = 64  # images sampled at once; part of what a seed means, so not a setting
-    ADVICE: ClassVar[str] = "lower lr"
     settings_class: ClassVar[type[RunSettings]]
     training_class: ClassVar[type[Training]]
     linear_conditions: ClassVar[bool] = True
@@ -308,7 +286,6 @@ class TrainedGenerator:
         labels: Sequence[int] | np.ndarray,
         *,
         validation: tuple[np.ndarray, np.ndarray] | None = None,
-        until: float | None = None,
         callback: Callable[[Any, dict[str, Any]], bool | None] | None = None,
         checkpoint: str | Path | None = None,
         extractor: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -322,14 +299,11 @@ class TrainedGenerator:
         labels : sequence of int, shape (n,)
         validation : (images, labels), optional
             Real images that are not trained on. At each report as many are sampled, of the same
-            classes: ``distance`` is the Fréchet distance of their features and classes jointly
-            (:func:`gmaug.generators.quality.joint`), ``spreads`` the diversity of each class
-            relative to the real one (1: as diverse; near 0: collapsed), ``spread`` the least of
-            these. With ``settings.keep_best`` the weights of the least distance are kept (of a
-            cGAN: once the class counts in full), and ``settings.patience_kimg`` ends the run when
-            it no longer falls.
-        until : float, optional
-            Stop early, at so many kimg; schedules follow ``settings.kimg`` all the same.
+            classes: ``distance`` is the Fréchet distance of their features and classes
+            (:func:`gmaug.generators.quality.joint`), ``spreads`` is the classes'
+            :func:`~gmaug.generators.quality.diversity`, ``spread`` the least of these. With
+            ``settings.keep_best`` the weights of the least distance are kept (of a cGAN: once the
+            class counts in full); ``settings.patience_kimg`` ends the run when it no longer falls.
         callback : callable, optional
             Called with this object and each new row of the history; a true return stops.
         checkpoint : path of a folder, optional
@@ -347,86 +321,66 @@ class TrainedGenerator:
         Diverged
             If a loss is no longer a number.
         """
-        s = self.settings
+        s, before = self.settings, 0.0
         images, labels = check_training(images, labels, side=s.resolution)
         self.n_classes_ = s.n_classes or int(labels.max()) + 1
         check_labels(labels, self.n_classes_)
         watch = Watch(validation, extractor, s)
         state = Path(checkpoint) / "state.safetensors" if checkpoint is not None else None
-        identity = {"format": self.FORMAT, "settings": s.to_dict(), "data": fingerprint(images, labels)}
-        with threads(s.threads):
-            device = accelerator.device if accelerator else choose_device(s.device)
-            run = self.training_class(
-                s, images, labels, n_classes=self.n_classes_, device=device, team=Team(accelerator)
-            )
-            self.nets_, self.history_ = run.drawn, []
-            if state is not None and state.exists():
-                self._resume(run, watch, state, identity)
-            self._train(run, watch, until, callback, state, identity)
-            self.nets_, self.kimg_ = {k: deepcopy(net).eval() for k, net in run.drawn.items()}, run.kimg
-            if s.keep_best and watch.best:
-                self.kimg_ = watch.numbers["kimg"]
-                for name, net in self.nets_.items():
-                    net.load_state_dict(under(watch.best, name))
-        return self
-
-    def _train(
-        self,
-        run: Training,
-        watch: Watch,
-        until: float | None,
-        callback: Callable[[Any, dict[str, Any]], bool | None] | None,
-        state: Path | None,
-        identity: dict[str, Any],
-    ) -> None:
-        s, first, begun = self.settings, run.team.rank == 0, time.perf_counter()
-        before = self.history_[-1]["seconds"] if self.history_ else 0.0
+        data = json.dumps(images.shape).encode() + images.tobytes() + labels.tobytes()
+        identity = {"format": self.FORMAT, "settings": s.to_dict(), "data": hashlib.sha256(data).hexdigest()}
         every = max(1, round(s.report_kimg * 1000 / s.batch))
         keep_every = max(1, round(s.checkpoint_kimg * 1000 / s.batch / every)) * every
-        last = s.steps if until is None else min(s.steps, round(until * 1000 / s.batch))
-        ends = run.step_count >= last or watch.waited(run.kimg, s.patience_kimg)
-        sums: dict[str, Tensor] = {}
-        counted = 0
-        shape = {"total": last, "initial": run.step_count, "unit": "step", "disable": not first}
-        with bar(desc=type(self).__name__, **shape) as shown:
-            while not ends:
-                for key, value in run.step().items():  # no number is read before the report: that would wait
-                    sums[key] = sums.get(key, 0) + value
-                counted += 1
-                shown.update()
-                ends = run.step_count == last
-                if not ends and run.step_count % every:
-                    continue
-                self.kimg_ = run.kimg
-                row = {"kimg": run.kimg, "seconds": before + time.perf_counter() - begun}
-                row |= {key: float(value) / counted for key, value in sums.items()}
-                losses = {key: value for key, value in row.items() if key.startswith("loss")}
-                if not all(np.isfinite(v) and v < WORST_LOSS for v in losses.values()):
-                    found = ", ".join(f"{key} {value:.3g}" for key, value in losses.items())
-                    raise Diverged(
-                        f"training diverged at {run.kimg:.2f} kimg ({found}): {self.ADVICE} (lr is {s.lr:g})"
+        device = accelerator.device if accelerator else choose_device(s.device)
+        with threads(s.threads):
+            about = {"n_classes": self.n_classes_, "device": device, "accelerator": accelerator}
+            run = self.training_class(s, images, labels, **about)
+            self.nets_, self.history_ = run.drawn, []
+            if state is not None and state.exists():
+                tensors, found = read_tensors(state)
+                if differ := ", ".join(part for part in identity if found.get(part) != identity[part]):
+                    raise ValueError(f"{state}: a checkpoint of another run ({differ} differ); delete it")
+                run.restore(tensors, found)
+                self.history_ = found["history"]
+                before = self.history_[-1]["seconds"]
+            ends, values, begun = (
+                run.step_count >= s.steps or run.waited,
+                defaultdict(list),
+                time.perf_counter(),
+            )
+            steps = {"total": s.steps, "initial": run.step_count, "unit": "step", "disable": run.rank > 0}
+            with bar(desc=type(self).__name__, **steps) as shown:
+                while not ends:
+                    for key, value in run.step().items():  # numbers are read at a report: that would wait
+                        values[key].append(value)
+                    shown.update()
+                    ends = run.step_count == s.steps
+                    if not ends and run.step_count % every:
+                        continue
+                    self.kimg_ = run.kimg
+                    row = {"kimg": run.kimg, "seconds": before + time.perf_counter() - begun}
+                    row |= {key: float(sum(some)) / len(some) for key, some in values.items()}
+                    values.clear()
+                    losses = {key: value for key, value in row.items() if key.startswith("loss")}
+                    if not all(value < WORST_LOSS for value in losses.values()):  # nor a NaN
+                        raise Diverged(
+                            f"training diverged at {run.kimg:.2f} kimg ({losses}): lower lr={s.lr:g}"
+                        )
+                    row |= run.examine(watch.images, watch.labels) | watch.look(self, run)
+                    self.history_.append(row)
+                    shown.set_postfix(
+                        {k: f"{row[k]:.2f}" for k in row if k in ("loss", "loss_g", "distance")}
                     )
-                sums, counted = {}, 0
-                row |= run.examine(watch.images, watch.labels) | watch.look(self, run)
-                self.history_.append(row)
-                shown.set_postfix({k: f"{row[k]:.2f}" for k in ("loss", "loss_g", "distance") if k in row})
-                stops = bool(callback is not None and callback(self, row))
-                ends = ends or run.team.agreed(stops) or watch.waited(run.kimg, s.patience_kimg)
-                if state is not None and first and (ends or run.step_count % keep_every == 0):
-                    about = {"step": run.step_count, "numbers": run.numbers, "history": self.history_}
-                    best = {f"best.{key}": value for key, value in watch.best.items()}
-                    write_tensors(state, run.state() | best, identity | about | {"best": watch.numbers})
-
-    def _resume(self, run: Training, watch: Watch, state: Path, identity: dict[str, Any]) -> None:
-        tensors, found = read_tensors(state)
-        for part in ("format", "settings", "data"):
-            if found.get(part) != identity[part]:
-                raise ValueError(
-                    f"{state}: a checkpoint of another run ({part} differ); delete it or take another folder"
-                )
-        run.restore(tensors, found)
-        watch.best, watch.numbers = under(tensors, "best"), found["best"]
-        self.nets_, self.history_, self.kimg_ = run.drawn, found["history"], run.kimg
+                    stops = callback is not None and bool(callback(self, row))
+                    ends = run.agreed(stops) or ends or run.waited
+                    if state is not None and run.rank == 0 and (ends or run.step_count % keep_every == 0):
+                        run.save(state, identity | {"history": self.history_})
+            self.nets_, self.kimg_ = {k: deepcopy(net).eval() for k, net in run.drawn.items()}, run.kimg
+            if s.keep_best and run.best:
+                self.kimg_ = run.nearest["kimg"]
+                for name, net in self.nets_.items():
+                    net.load_state_dict(under(run.best, name))
+        return self
 
     def sample(
         self,
@@ -446,8 +400,6 @@ class TrainedGenerator:
             give exactly what labels give.
         seed : int
             Image i depends on the seed, on i and on what is wanted of it.
-        **options
-            Of the kind of generator.
 
         Returns
         -------
@@ -470,14 +422,13 @@ class TrainedGenerator:
                 out[start : start + len(part)] = pixels[: len(part)]
         return out
 
-    def save(self, path: str | Path, *, half: bool = True) -> None:
-        """Write what samples are drawn from (safetensors), with settings and history as metadata.
+    def save(self, path: str | Path) -> None:
+        """Write what samples are drawn from, with settings and history, as safetensors.
 
-        With `half` in half precision: half the size, and samples that differ in the last grey level.
+        In half precision: half the size, and samples that differ in the last grey levels.
         """
         self._fitted()
-        dtype = torch.float16 if half else torch.float32
-        tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in named(self.nets_).items()}
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in named(self.nets_).items()}
         about = {"format": self.FORMAT, "settings": self.settings.to_dict(), "n_classes": self.n_classes_}
         write_tensors(path, tensors, about | {"kimg": self.kimg_, "history": self.history_})
 
@@ -504,11 +455,3 @@ class TrainedGenerator:
     def _fitted(self) -> None:
         if not hasattr(self, "nets_"):
             raise ValueError(f"this {type(self).__name__} is not fitted; call fit or load first")
-
-
-def fingerprint(images: np.ndarray, labels: np.ndarray) -> str:
-    """SHA-256 of the training data."""
-    digest = hashlib.sha256(json.dumps(images.shape).encode())
-    digest.update(np.ascontiguousarray(images).tobytes())
-    digest.update(np.ascontiguousarray(labels).tobytes())
-    return digest.hexdigest()
