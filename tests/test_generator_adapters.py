@@ -13,8 +13,8 @@ from gmaug.generators import (
     BankGenerator,
     FunctionGenerator,
     Generator,
-    PipelineGenerator,
     TransitionalCGAN,
+    from_pipeline,
 )
 
 backend.torchvision()  # before diffusers, which imports it
@@ -61,7 +61,7 @@ def test_function_is_checked():
         wrong.sample([0], seed=0)
 
 
-def test_bank_gives_each_image_once_while_they_last(data, tmp_path):
+def test_bank_gives_each_image_once_while_they_last(data):
     images, labels = data
     bank = BankGenerator(images, labels)
     drawn = bank.sample([2] * 8, seed=0)
@@ -69,10 +69,6 @@ def test_bank_gives_each_image_once_while_they_last(data, tmp_path):
     assert len(bank.sample([2] * 20, seed=0)) == 20
     with pytest.raises(ValueError, match="class 3"):
         bank.sample([3], seed=0)
-    bank.save(tmp_path / "bank.npz")
-    assert np.array_equal(
-        BankGenerator.load(tmp_path / "bank.npz").sample([1], seed=0), bank.sample([1], seed=0)
-    )
 
 
 class Output:
@@ -95,7 +91,7 @@ def test_a_real_diffusers_pipeline_fits():
     )  # fmt: skip
     pipeline = DiTPipeline(transformer.eval(), vae.eval(), DDIMScheduler())  # as loading leaves them
     pipeline.set_progress_bar_config(disable=True)
-    generator = PipelineGenerator(pipeline, size=8, classes={0: 207, 1: 360}, num_inference_steps=2)
+    generator = from_pipeline(pipeline, size=8, classes={0: 207, 1: 360}, num_inference_steps=2)
     images = generator.sample([0, 1, 1], seed=0)
     assert images.shape == (3, 8, 8, 3)
     assert images.dtype == np.uint8
@@ -110,16 +106,17 @@ def test_prompts_are_passed_on_in_batches():
 
     def pipeline(*, prompt, generator, output_type, guidance_scale):
         calls.append(prompt)
-        assert output_type == "np"
+        assert output_type == "pil"
         assert guidance_scale == 3
-        return Output([np.full((4, 4, 3), torch.rand((), generator=g).item()) for g in generator])
+        shades = [int(torch.randint(256, (), generator=g)) for g in generator]
+        return Output([Image.new("RGB", (4, 4), (shade, 0, 0)) for shade in shades])
 
-    brought = PipelineGenerator(pipeline, size=2, prompts={0: "ant", 1: "bee"}, batch=2, guidance_scale=3)
+    brought = from_pipeline(pipeline, size=2, prompts={0: "ant", 1: "bee"}, batch=2, guidance_scale=3)
     images = brought.sample([1, 0, 1], seed=5)
     assert calls == [["bee", "ant"], ["bee"]]
     assert len({x.tobytes() for x in images}) == 3
     with pytest.raises(ValueError, match="classes= or prompts="):
-        PipelineGenerator(pipeline, size=2)
+        from_pipeline(pipeline, size=2)
 
 
 def test_what_was_brought_takes_labels_alone(data):

@@ -11,11 +11,23 @@ import numpy as np
 from gmaug.generators.base import check_labels, check_training, require_linear
 
 
-class Brought:
-    """What the adapters share: they are not trained, know labels alone and are kept by who brought them."""
+class FunctionGenerator:
+    """A user's function as a generator: ``function(labels, rng) -> uint8 (n, h, w, 3)``.
 
-    name = "generator"
+    Parameters
+    ----------
+    function : callable
+        Takes the labels (int64 array) and a ``numpy.random.Generator`` made from the seed.
+    name : str, optional
+        To print; the function's own by default.
+    """
+
     linear_conditions = False
+
+    def __init__(
+        self, function: Callable[[np.ndarray, np.random.Generator], np.ndarray], *, name: str | None = None
+    ) -> None:
+        self.function, self.name = function, name or getattr(function, "__name__", "function")
 
     def fit(self, images: np.ndarray, labels: np.ndarray, **_: Any) -> Self:
         """Nothing: what was brought is what it is."""
@@ -26,41 +38,11 @@ class Brought:
     ) -> np.ndarray:
         """One image, uint8 (n, h, w, 3), for each label; the same for the same seed.
 
-        ``ValueError`` if conditions are given, or a label is not known.
+        ``ValueError`` if conditions are given, or the function gives anything but uint8 RGB images.
         """
         if conditions is not None or labels is None:
             require_linear(self)
-        return self._draw(check_labels(labels), seed)
-
-    def save(self, path: str | Path) -> None:
-        """Not possible, but of a bank."""
-        raise ValueError(f"generator {self.name!r} was brought by you; keep it, there is nothing to save")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Not possible, but of a bank."""
-        raise ValueError(f"{path}: not loaded from files; make a {cls.__name__} of what you have")
-
-
-class FunctionGenerator(Brought):
-    """A user's function as a generator: ``function(labels, rng) -> uint8 (n, h, w, 3)``.
-
-    What it returns is checked: ``ValueError`` if it is anything but uint8 RGB images, one a label.
-
-    Parameters
-    ----------
-    function : callable
-        Takes the labels (int64 array) and a ``numpy.random.Generator`` made from the seed.
-    name : str, optional
-        To print; the function's own by default.
-    """
-
-    def __init__(
-        self, function: Callable[[np.ndarray, np.random.Generator], np.ndarray], *, name: str | None = None
-    ) -> None:
-        self.function, self.name = function, name or getattr(function, "__name__", "function")
-
-    def _draw(self, labels: np.ndarray, seed: int) -> np.ndarray:
+        labels = check_labels(labels)
         images = np.asarray(self.function(labels, np.random.default_rng(seed)))
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or len(images) != len(labels):
             raise ValueError(
@@ -70,7 +52,7 @@ class FunctionGenerator(Brought):
         return images
 
 
-class BankGenerator(Brought):
+class BankGenerator(FunctionGenerator):
     """Images made elsewhere, handed out by class in random order: each once in a sample while they last.
 
     Parameters
@@ -82,25 +64,15 @@ class BankGenerator(Brought):
 
     def __init__(self, images: np.ndarray, labels: Sequence[int] | np.ndarray, *, name: str = "bank") -> None:
         self.images, self.labels = check_training(images, labels)
-        self.name = name
+        super().__init__(self._dealt, name=name)
 
     @classmethod
     def from_folder(cls, folder: str | Path, *, classes: Sequence[str], size: int) -> Self:
-        """The images of ``folder/class/...``, whatever made them.
+        """The images of ``folder/class/...``, cropped and resized to `size` pixels a side.
 
-        Parameters
-        ----------
-        folder : path
-        classes : sequence of str
-            Names of the sub-folders in the order of the labels; classes without one are left out.
-        size : int
-            Side in pixels to which they are cropped and resized.
-
-        Raises
-        ------
-        ValueError
-            If a sub-folder is not among `classes`, or the folder holds no images. Files that cannot
-            be read are left out with a warning.
+        `classes` names the sub-folders in the order of the labels; one that has no folder has no image.
+        ``ValueError`` if a sub-folder is not among them, or the folder holds no images. Files that
+        cannot be read are left out with a warning.
         """
         from gmaug.datasets import open_images
         from gmaug.datasets.base import labelled, printable
@@ -113,9 +85,8 @@ class BankGenerator(Brought):
         pixels, numbers = labelled(found, size=size, name=printable(folder))
         return cls(pixels, place[numbers], name=printable(folder))
 
-    def _draw(self, labels: np.ndarray, seed: int) -> np.ndarray:
-        """In random order, again from the start when used up."""
-        rng, rows = np.random.default_rng(seed), np.empty(len(labels), dtype=np.int64)
+    def _dealt(self, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        rows = np.empty(len(labels), dtype=np.int64)
         for label in np.unique(labels):
             have, places = np.flatnonzero(self.labels == label), np.flatnonzero(labels == label)
             if not len(have):
@@ -124,24 +95,16 @@ class BankGenerator(Brought):
             rows[places] = np.concatenate([rng.permutation(have) for _ in range(rounds)])[: len(places)]
         return self.images[rows]
 
-    def save(self, path: str | Path) -> None:
-        """Write the bank (npz), whole or not at all."""
-        draft = Path(f"{path}.part")
-        try:
-            with open(draft, "wb") as file:
-                np.savez_compressed(file, images=self.images, labels=self.labels, name=self.name)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
 
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a bank that `save` wrote."""
-        with np.load(path) as file:
-            return cls(file["images"], file["labels"], name=str(file["name"]))
-
-
-class PipelineGenerator(Brought):
+def from_pipeline(
+    pipeline: Any,
+    *,
+    size: int,
+    classes: Mapping[int, int] | None = None,
+    prompts: Mapping[int, str] | None = None,
+    batch: int = 16,
+    **options: Any,
+) -> FunctionGenerator:
     """A ``diffusers`` pipeline as a generator, whether it takes classes or prompts.
 
     Parameters
@@ -151,46 +114,32 @@ class PipelineGenerator(Brought):
     size : int
         Side in pixels to which its square images are resized.
     classes : mapping of int to int, optional
-        From our labels to the pipeline's class numbers, for one that takes ``class_labels`` (such
-        as ``DiTPipeline``).
+        From our labels to its ``class_labels`` (as ``DiTPipeline`` takes them).
     prompts : mapping of int to str, optional
-        From our labels to prompts, for one that takes ``prompt``: this or `classes`.
+        From our labels to prompts: this or `classes`.
     batch : int
         Images asked for at once.
     **options
         Passed on with each call, such as ``num_inference_steps``.
     """
+    import torch
+    from PIL import Image
 
-    def __init__(
-        self,
-        pipeline: Any,
-        *,
-        size: int,
-        classes: Mapping[int, int] | None = None,
-        prompts: Mapping[int, str] | None = None,
-        batch: int = 16,
-        **options: Any,
-    ) -> None:
-        if (classes is None) == (prompts is None):
-            raise ValueError("give classes= or prompts=, whichever the pipeline takes, and not both")
-        self.pipeline, self.size, self.batch, self.options = pipeline, size, batch, options
-        self.argument, self.names = ("class_labels", classes) if prompts is None else ("prompt", prompts)
+    if (classes is None) == (prompts is None):
+        raise ValueError("give classes= or prompts=, whichever the pipeline takes, and not both")
+    argument, names = ("class_labels", classes) if prompts is None else ("prompt", prompts)
 
-    def _draw(self, labels: np.ndarray, seed: int) -> np.ndarray:
-        """Each image with a random stream of its own."""
-        import torch
-        from PIL import Image
+    def draw(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if missing := set(labels.tolist()) - set(names):
+            raise ValueError(f"{argument}: nothing given for the classes {sorted(missing)}")
+        images = np.empty((len(labels), size, size, 3), dtype=np.uint8)
+        streams = rng.integers(2**63, size=len(labels))  # an image has its own, whatever else is asked for
+        for start in range(0, len(labels), batch):
+            part = slice(start, start + batch)
+            asked = {argument: [names[label] for label in labels[part].tolist()]}
+            random = [torch.Generator().manual_seed(int(stream)) for stream in streams[part]]
+            found = pipeline(**asked, generator=random, output_type="pil", **options).images
+            images[part] = [x.resize((size, size), Image.Resampling.BICUBIC) for x in found]
+        return images
 
-        made: list[np.ndarray] = []
-        missing = set(labels.tolist()) - set(self.names)
-        if missing:
-            raise ValueError(f"{self.argument}: nothing given for the classes {sorted(missing)}")
-        streams = np.random.SeedSequence(seed).generate_state(len(labels), dtype=np.uint64) >> 1
-        for start in range(0, len(labels), self.batch):
-            part = slice(start, start + self.batch)
-            asked = {self.argument: [self.names[label] for label in labels[part].tolist()]}
-            random = [torch.Generator().manual_seed(int(s)) for s in streams[part]]
-            found = self.pipeline(**asked, generator=random, output_type="np", **self.options).images
-            made += [(255 * np.clip(image, 0, 1)).round().astype(np.uint8) for image in found]
-        resized = [Image.fromarray(x).resize((self.size, self.size), Image.Resampling.BICUBIC) for x in made]
-        return np.array([np.asarray(x) for x in resized], np.uint8).reshape(-1, self.size, self.size, 3)
+    return FunctionGenerator(draw, name=type(pipeline).__name__)

@@ -1,9 +1,9 @@
-"""What a generator is, and the checks that all of them share."""
+"""What a generator is, and what all of them share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -26,12 +26,18 @@ class Generator(Protocol):
     def sample(self, labels: np.ndarray, *, seed: int) -> np.ndarray:
         """One image, uint8 (n, h, w, 3), for each label; the same for the same seed."""
 
-    def save(self, path: str | Path) -> None:
-        """Write what `load` reads."""
 
-    @classmethod
-    def load(cls, path: str | Path) -> Generator:
-        """Read what `save` wrote."""
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Let torch compute on `count` threads (None: as many as it does already) for a while."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def check_labels(labels: Sequence[int] | np.ndarray, n_classes: int | None = None) -> np.ndarray:
@@ -67,13 +73,11 @@ def require_linear(generator: Any) -> None:
 
 
 def check_training(
-    images: Any, labels: Sequence[int] | np.ndarray | None = None, *, side: int | None = None
+    images: Any, labels: Sequence[int] | np.ndarray, *, side: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Training images and labels as arrays; ``ValueError`` if they are not (n, side, side, 3) and (n,)."""
     images, labels = labelled(images, labels, size=side, name="images")
     if side is not None and images.shape[1:3] != (side, side):
-        raise ValueError(
-            f"images are {images.shape[1]} x {images.shape[2]} px, the settings say resolution={side}; "
-            "resize the images or change the setting"
-        )
+        found = f"{images.shape[1]} x {images.shape[2]} px"
+        raise ValueError(f"images are {found}, the settings say resolution={side}; change one of them")
     return images, check_labels(labels)

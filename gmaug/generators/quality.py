@@ -1,10 +1,8 @@
 """How good generated images are: distances, coverage, diversity, recognition (Table 2).
 
-FID is the Fréchet distance of Inception-V3's features. With other features the same formula is
-another quantity, so here a distance carries the extractor's name, its dimension and the two counts,
-and is never called FID. Neither distance is comparable across extractors or counts: :func:`quality`
-gives what real images score beside each. Do not judge with the classifier that selected the images.
-Features are matrices (n, d) of float, of real and of generated images.
+FID is the Fréchet distance of Inception-V3's features. With other features the same formula is another
+quantity, never called FID here and not comparable across extractors or counts: :func:`quality` gives what
+real images score beside each. Features are matrices (n, d) of float, of real and of generated images.
 """
 
 from __future__ import annotations
@@ -15,46 +13,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.spatial.distance import pdist
+from torch import nn
 
 from gmaug import runs
-from gmaug.generators.base import check_training
+from gmaug.generators.base import check_training, threads as using
 from gmaug.progress import bar
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
     from gmaug.generators.training import TrainedGenerator
 
 Arrays = tuple[np.ndarray, np.ndarray]
 """Images, uint8 (n, h, w, 3), and labels, int (n,)."""
 
-# ---- distances between sets of features ---------------------------------------------------
-
 
 @dataclass(frozen=True)
 class Distance:
-    """A distance between two sets of images.
+    """A distance between two sets of images."""
 
-    `name` says which, of which features; `value` and its standard error `se` over images (nan where
-    it was not asked for); the images on each side, and the features' dimension.
-    """
-
-    name: str
+    name: str  # which distance, of which features
     value: float
-    se: float
+    se: float  # standard error over images; nan where it was not asked for
     n_real: int
     n_fake: int
-    dimension: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name}, d = {self.dimension}, N = {self.n_real} real, {self.n_fake} generated: "
-            f"{self.value:.4g} +- {self.se:.2g}"
-        )
+    dimension: int  # of the features
 
 
-def frechet(real: np.ndarray, fake: np.ndarray, *, name: str, groups: int = 10, seed: int = 0) -> Distance:
+def frechet(real: np.ndarray, fake: np.ndarray, *, name: str, groups: int = 10) -> Distance:
     """Fréchet distance between Gaussians fitted to two sets of features.
 
     ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))``, with sample covariances. Biased upwards at
@@ -66,13 +53,12 @@ def frechet(real: np.ndarray, fake: np.ndarray, *, name: str, groups: int = 10, 
     name : str
         The extractor's, for the result.
     groups : int
-        The standard error is a delete-a-group jackknife with so many groups a side, which the
-        `seed` deals; 0 skips it.
+        The standard error is a delete-a-group jackknife with so many groups a side; 0 skips it.
     """
     real, fake = _features(real, fake)
     value, se = _frechet(real, fake), float("nan")
     if groups >= 2 and min(len(real), len(fake)) >= 2 * groups:  # a group of each side in turn is left out
-        rng, total = np.random.default_rng(seed), 0.0
+        rng, total = np.random.default_rng(0), 0.0
         for one, distance in ((real, lambda x: _frechet(x, fake)), (fake, lambda x: _frechet(real, x))):
             dealt = rng.permutation(len(one)) % groups
             values = np.array([distance(one[dealt != g]) for g in range(groups)])
@@ -87,10 +73,7 @@ def _frechet(real: np.ndarray, fake: np.ndarray) -> float:
     traces = (a * a).sum() + (b * b).sum()
     # tr (S1 S2)^(1/2) with S1 = a'a, S2 = b'b is the sum of the singular values of a b': no
     # matrix square root, nothing complex. Triangular factors first, where they are the smaller.
-    if len(a) > a.shape[1]:
-        a = np.linalg.qr(a, mode="r")
-    if len(b) > b.shape[1]:
-        b = np.linalg.qr(b, mode="r")
+    a, b = (np.linalg.qr(x, mode="r") if len(x) > x.shape[1] else x for x in (a, b))
     cross = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     return float(np.square(real.mean(axis=0) - fake.mean(axis=0)).sum() + traces - 2 * cross)
 
@@ -147,9 +130,6 @@ def _features(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return real, fake
 
 
-# ---- fidelity and diversity apart ---------------------------------------------------------
-
-
 def manifold(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> dict[str, float]:
     """Precision, recall, density and coverage of features.
 
@@ -172,12 +152,12 @@ def manifold(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> dict[str, flo
     real, fake = np.asarray(real, dtype=np.float64), np.asarray(fake, dtype=np.float64)
     if min(len(real), len(fake)) <= k:
         raise ValueError(f"{len(real)} real and {len(fake)} generated images; k={k} needs more on each side")
-
-    def radii(x: np.ndarray) -> np.ndarray:
-        return np.partition(pairwise_distances(x), k, axis=1)[:, k]  # the nearest is the point itself
-
-    across = pairwise_distances(real, fake)
-    in_real, in_fake = across <= radii(real)[:, None], across <= radii(fake)[None]
+    across, radii = pairwise_distances(real, fake), []
+    for one in (real, fake):
+        radii.append(
+            np.partition(pairwise_distances(one), k, axis=1)[:, k]
+        )  # the nearest is the point itself
+    in_real, in_fake = across <= radii[0][:, None], across <= radii[1][None]
     return {
         "precision": float(in_real.any(axis=0).mean()),
         "recall": float(in_fake.any(axis=1).mean()),
@@ -194,19 +174,15 @@ def diversity(
 ) -> dict[int, float]:
     """Mode-collapse monitor: mean pairwise distance of a class's generated images over that of its real.
 
-    Features or images: each row is flattened, distances are Euclidean. A value for each class with at
-    least two images on both sides: near 1 as diverse as real images, near 0 collapsed to one picture.
+    Features or images, of which rows are flattened. A value for each class with at least two images on
+    both sides: near 1 as diverse as real images, near 0 collapsed to one picture.
     """
-    from scipy.spatial.distance import pdist
-
-    def apart(x: np.ndarray, labels: np.ndarray, c: int) -> float:
-        mine = np.asarray(x, dtype=np.float64).reshape(len(x), -1)[np.asarray(labels) == c]
-        return float(pdist(mine).mean()) if len(mine) > 1 else float("nan")
-
     found = {}
     for c in np.intersect1d(real_labels, fake_labels).tolist():
-        one, other = apart(real, real_labels, c), apart(fake, fake_labels, c)
-        if not np.isnan(one + other):
+        sides = ((real, real_labels), (fake, fake_labels))
+        mine = [np.asarray(x, np.float64).reshape(len(x), -1)[np.asarray(y) == c] for x, y in sides]
+        if min(map(len, mine)) > 1:
+            one, other = (float(pdist(x).mean()) for x in mine)
             found[c] = other / one if one > 0 else float("nan")
     return found
 
@@ -227,7 +203,6 @@ def pixels(side: int = 8) -> Callable[[np.ndarray], np.ndarray]:
         cells = images.reshape(n, side, height // side, side, width // side, channels)
         return cells.mean(axis=(2, 4)).reshape(n, -1) / 255
 
-    extract.name = f"pixels {side}x{side}"
     return extract
 
 
@@ -248,11 +223,7 @@ class Extractor:
         return self._run(self.net, images)
 
     def _run(self, net: nn.Module, images: np.ndarray) -> np.ndarray:
-        import torch
-
-        from gmaug.generators.training import threads
-
-        with torch.inference_mode(), threads(self.threads):
+        with torch.inference_mode(), using(self.threads):
             parts = (images[start : start + 256] for start in range(0, len(images), 256))
             return np.concatenate([net(_tensor(part)).numpy() for part in parts])
 
@@ -278,16 +249,16 @@ def train_extractor(
     threads : int, optional
         Of torch; as it has it by default.
     """
-    import torch
-    import torch.nn.functional as F
-
-    from gmaug.generators.training import threads as using
-
     images, labels = check_training(images, labels)
     classes, steps = int(labels.max()) + 1, max(1, len(images) // 64)
     with torch.random.fork_rng(devices=[]), using(threads):
         torch.manual_seed(seed)
-        net = _net(classes, dimension).to(memory_format=torch.channels_last)
+        layers: list[nn.Module] = []
+        for n_in, n_out, stride in ((3, 16, 1), (16, 32, 2), (32, 64, 2), (64, dimension, 2)):
+            layers += [nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(n_out), nn.ReLU()]
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(dimension, classes)]
+        net = nn.Sequential(*layers).to(memory_format=torch.channels_last)
         optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=epochs * steps)
         wanted = torch.from_numpy(labels)
@@ -307,20 +278,7 @@ def train_extractor(
     return Extractor(net, name=name, threads=threads)
 
 
-def _net(classes: int, dimension: int) -> nn.Sequential:
-    """Four convolutions, each halving the side but the first, then one feature per channel."""
-    from torch import nn
-
-    layers: list[nn.Module] = []
-    for n_in, n_out, stride in ((3, 16, 1), (16, 32, 2), (32, 64, 2), (64, dimension, 2)):
-        layers += [nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1, bias=False)]
-        layers += [nn.BatchNorm2d(n_out), nn.ReLU()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(dimension, classes))
-
-
 def _tensor(images: np.ndarray) -> torch.Tensor:
-    import torch
-
     return torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32).div(127.5).sub(1)
 
 
@@ -328,12 +286,7 @@ def _tensor(images: np.ndarray) -> torch.Tensor:
 
 
 def quality(
-    images: np.ndarray,
-    labels: np.ndarray,
-    generator: Any,
-    judge: Callable[[np.ndarray], np.ndarray],
-    *,
-    seed: int = 1,
+    images: np.ndarray, labels: np.ndarray, generator: Any, judge: Extractor, *, seed: int = 1
 ) -> dict[str, Any]:
     """Distances, recognition and diversity of a generator's images against real test images.
 
@@ -346,7 +299,7 @@ def quality(
         Real test images: at least four of each class, which count from 0.
     generator : object with ``sample(labels, seed=)``
     judge : Extractor
-        Or what is called alike and has ``logits``.
+        Or what is called alike and has ``name`` and ``logits``; not the classifier that selects images.
 
     Returns
     -------
@@ -361,26 +314,23 @@ def quality(
         place[labels == c] = np.arange((labels == c).sum())
     even = place % 2 == 0
     wanted, classes = labels[even], range(int(labels.max()) + 1)
-    sets = {
-        "real": (images[even], wanted),
-        "_floor": (images[~even], labels[~even]),
-        "": (generator.sample(wanted, seed=seed), wanted),
-    }
-    features = {key: judge(x) for key, (x, _) in sets.items()}
-    right = {key: judge.logits(x).argmax(axis=1) == y for key, (x, y) in sets.items()}
-    name, real = getattr(judge, "name", "features"), features["real"]
+
+    def recognised(x: np.ndarray, asked: np.ndarray) -> list[float]:
+        right = judge.logits(x).argmax(axis=1) == asked
+        return [float(right[asked == c].mean()) for c in classes]
+
+    made = generator.sample(wanted, seed=seed)
+    real, fake = judge(images[even]), judge(made)
     found: dict[str, Any] = {}
-    for key in ("", "_floor"):
-        made, asked = features[key], sets[key][1]
-        found[f"frechet{key}"] = frechet(real, made, name=name)
-        found[f"kid{key}"] = kid(real, made, name=name)
-        found[f"manifold{key}"] = manifold(real, made)
+    for key, other, asked in (("", fake, wanted), ("_floor", judge(images[~even]), labels[~even])):
+        found[f"frechet{key}"] = frechet(real, other, name=judge.name)
+        found[f"kid{key}"] = kid(real, other, name=judge.name)
+        found[f"manifold{key}"] = manifold(real, other)
         found[f"frechet_by_class{key}"] = [
-            frechet(real[wanted == c], made[asked == c], name="", groups=0).value for c in classes
+            frechet(real[wanted == c], other[asked == c], name="", groups=0).value for c in classes
         ]
-    for key, title in (("", "recognised"), ("real", "recognised_real")):
-        found[title] = [float(right[key][sets[key][1] == c].mean()) for c in classes]
-    return found | {"spread": list(diversity(real, wanted, features[""], wanted).values())}
+    found |= {"recognised": recognised(made, wanted), "recognised_real": recognised(images[even], wanted)}
+    return found | {"spread": list(diversity(real, wanted, fake, wanted).values())}
 
 
 def record_generator(
@@ -417,6 +367,7 @@ def record_generator(
     """
     threads = generator.settings.threads
     judge = train_extractor(*judges, seed=0, threads=threads)
+    watcher = train_extractor(*watchers, seed=1, threads=threads)
     data = {"name": title.rpartition("-")[0], "images": len(train[0]), "hash": runs.digest(*train)}
     written: list[Path] = []
 
@@ -439,9 +390,7 @@ def record_generator(
             if row["kimg"] >= kimg and not runs.record_path("generators", name, folder=folder).is_file():
                 record(name)
 
-    watcher = train_extractor(*watchers, seed=1, threads=threads)
-    generator.fit(
-        *train, validation=validation, callback=snapshot, checkpoint=checkpoints / title, extractor=watcher
-    )
+    options = {"validation": validation, "callback": snapshot, "extractor": watcher}
+    generator.fit(*train, checkpoint=checkpoints / title, **options)
     record(title)
     return written

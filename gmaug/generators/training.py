@@ -7,8 +7,7 @@ import json
 import time
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gmaug.backend import device as choose_device, read_tensors, write_tensors
-from gmaug.generators.base import check_labels, check_training, check_wanted
+from gmaug.generators.base import check_labels, check_training, check_wanted, threads
 from gmaug.generators.quality import diversity, frechet, joint, pixels
 from gmaug.generators.settings import RunSettings
 from gmaug.progress import bar
@@ -31,17 +30,6 @@ WORST_LOSS = 1e4  # past it training is no longer a descent, and the next thing 
 
 class Diverged(RuntimeError):
     """Training has left the numbers; the message says what to change."""
-
-
-@contextmanager
-def threads(count: int | None) -> Iterator[None]:
-    """Let torch compute on `count` threads (None: as many as it does already) for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def autocast(settings: RunSettings, device: torch.device, *, enabled: bool = True) -> torch.autocast:
