@@ -534,18 +534,16 @@ def metric(names: Iterable[str], data: Path | None = None, *, conventions: bool 
 
 
 def metric_content(images: Any) -> dict[str, Any]:
-    """``similarity``; ``by_convention``, the paper's first; ``trace``, the running means; ``smooth``."""
+    """``similarity``; ``by_convention``, the paper's first; ``smooth``."""
     from gmaug.similarity import measure
     from gmaug.ssim import convention_named
 
     paper, options = convention_named("paper"), {key: METRIC[key] for key in ("pairs", "seed")}
     others = [replace(paper, name=f"paper at {size} px", size=size) for size in METRIC["sizes"]]
     found = [measure(images, convention=c, **options) for c in (paper, *others, *METRIC["conventions"])]
-    first = found[0]
     return {
-        "similarity": first.to_dict(),
+        "similarity": found[0].to_dict(),
         "by_convention": [one.to_row() for one in found],
-        "trace": {name: first.trace(name).to_dict("list") for name in ("", first.argmax)},
         "smooth": smooth_share(images, each=METRIC["smooth_images"]),
     }
 

@@ -59,7 +59,7 @@ def test_split_halves_take_the_optimism_away():
             pairs = random_pairs(n, 4 * n, rng)
             values = rng.normal(0, 1, n)[pairs].sum(axis=1)
             samples[name] = Sample(pairs, values, np.zeros(n, int))
-        plain.append(max(s.values.mean() for s in samples.values()))
+        plain.append(max(s.scores.mean() for s in samples.values()))
         halves.append(split_half(samples, seed=0, splits=20))
     error = np.std(halves) / math.sqrt(len(halves))
     assert np.mean(plain) > 0.2
@@ -70,5 +70,5 @@ def test_split_halves_of_one_super_class_are_its_mean():
     rng = np.random.default_rng(0)
     pairs = random_pairs(200, 2000, rng)
     sample = Sample(pairs, rng.normal(0.2, 0.05, 2000), np.zeros(200, int))
-    assert split_half({"a": sample}, seed=0) == pytest.approx(sample.values.mean(), abs=0.002)
+    assert split_half({"a": sample}, seed=0) == pytest.approx(sample.scores.mean(), abs=0.002)
     assert math.isnan(split_half({"a": Sample(pairs[:0], np.empty(0), np.zeros(2, int))}, seed=0))

@@ -113,7 +113,7 @@ def drawn(n, pairs, of_images, of_pairs, rng):
 
 SAMPLINGS = {
     "2n": lambda n, rng: random_pairs(n, 2 * n, rng) if n > 5 else all_pairs(n),
-    "balanced": lambda n, rng: rng.permutation(n)[ring_pairs(n, 2)],
+    "balanced": lambda n, rng: rng.permutation(n)[ring_pairs(n)],
     "all": lambda n, rng: all_pairs(n),
 }
 
@@ -168,7 +168,6 @@ def test_two_identical_files_do_not_win_the_maximum():
     assert not math.isnan(result.ssim_sup_sub_cls.low)
     assert set(result.argmax_probability) == {"a", "b"}
     assert "too few images to be the largest (it takes 3): c (2)" in str(result)
-    assert "c (2)" in result._repr_html_()
 
 
 def test_identical_images_of_three_win_with_certainty():
@@ -193,7 +192,7 @@ def test_a_path_and_an_array_are_taken_as_they_are(tmp_path):
     assert measure(str(tmp_path), convention=SMALL, progress=False).images == 9
     with pytest.raises(ValueError, match="give labels="):
         measure(images.images)
-    with pytest.raises(ValueError, match="labels of its own"):
+    with pytest.raises(TypeError, match="has its own"):
         measure(images, images.labels)
 
 
