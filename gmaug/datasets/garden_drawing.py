@@ -1,53 +1,45 @@
 """How one image of the garden is drawn: canvas, 1/f fields, what grows, and the scene around it.
 
 What the knob `shared` (s) moves is in :func:`draw` and nowhere else. A scene is a row of normal
-numbers and a 1/f field. The super-class has one of each, and so has every image; an image is drawn
-with ``sqrt(s)`` of the first and ``sqrt(1 - s)`` of the second, which leaves the variance of
-everything as it is. Colours of the body, its small variations and its mark do not depend on it.
-
-Only ``+ - * /``, ``sqrt`` and comparisons touch the pixels: these are exact under IEEE 754, so that
-the bytes do not depend on a CPU's vector units or on a BLAS.
+numbers and 1/f fields, of the super-class and of each image: an image is drawn with ``sqrt(s)`` of
+the first and ``sqrt(1 - s)`` of the second, which leaves the variance of everything as it is.
 """
+
+# Only + - * /, sqrt and comparisons touch the pixels: these are exact under IEEE 754, so that the
+# bytes do not depend on a CPU's vector units or on a BLAS. Arrays are float32, and stay so as long as
+# scalars are Python's: those of NumPy would make them float64.
 
 from __future__ import annotations
 
 import colorsys
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 # A drawing is easier to follow in long lines.
 # fmt: off
 Rgb = tuple[float, float, float]
-Box = tuple[slice, slice]
+Point = tuple[float, float]
 
 
 class Canvas:
     """An RGB drawing, float32, 0 dark to 1 light: antialiased, softly lit shapes by signed distance.
 
     Coordinates run from -1 (left, top) to 1 (right, bottom). A shape's edge is blended over one
-    pixel of the drawing, whatever the size, and only the shape's bounding box is touched.
-
-    Parameters
-    ----------
-    side : int
-        Pixels a side.
-    light : (float, float)
-        Where the light comes from, a unit vector; (0, -1) is straight above.
+    pixel of the drawing, whatever the size, and only the shape's bounding box is touched. `light` is
+    the unit vector to where the light comes from; (0, -1) is straight above.
     """
 
-    def __init__(self, side: int, *, light: tuple[float, float]) -> None:
-        self.side = side
-        self.pixel = 2.0 / side
-        self.light = light
+    def __init__(self, side: int, *, light: Point) -> None:
+        self.side, self.pixel, self.light = side, 2.0 / side, light
         self.rgb = np.zeros((3, side, side), dtype=np.float32)
         self.axis = ((np.arange(side) + 0.5) * self.pixel - 1.0).astype(np.float32)
 
     def paint(
-        self, at: Box, distance: np.ndarray, colour: Rgb, *,
+        self, at: tuple[slice, slice], distance: np.ndarray, colour: Rgb, *,
         shade: np.ndarray | float = 1.0, soft: float = 0.0, opacity: float = 1.0,
     ) -> None:
         """Lay `colour` times `shade` over the box `at`, wherever `distance` to the edge is below 0.
@@ -55,35 +47,31 @@ class Canvas:
         `soft` widens the edge from one pixel to that width, for shadows and blur; `opacity` is how
         much of what lies beneath is hidden.
         """
-        cover = distance * np.float32(-1.0 / max(self.pixel, soft))
-        cover += np.float32(0.5)
-        np.minimum(np.maximum(cover, np.float32(0), out=cover), np.float32(1), out=cover)
+        cover = distance * (-1.0 / max(self.pixel, soft))
+        cover += 0.5
+        np.clip(cover, 0, 1, out=cover)
         if opacity < 1:
-            cover *= np.float32(opacity)
+            cover *= opacity
         for channel, value in zip(self.rgb[:, at[0], at[1]], colour, strict=True):
-            step = np.float32(value) * shade - channel
-            step *= cover
-            channel += step
+            channel += (value * shade - channel) * cover
 
-    def box(self, cx: float, cy: float, reach: float) -> Box | None:
-        """The pixels within `reach` of a point along both axes; None if there are none."""
+    def box(self, cx: float, cy: float, reach: float) -> tuple[slice, slice]:
+        """The pixels within `reach` of a point along both axes."""
         spans = []
         for centre in (cy, cx):
             low = max(0, math.floor((centre - reach + 1) / self.pixel) - 1)
             high = min(self.side, math.ceil((centre + reach + 1) / self.pixel) + 1)
-            if low >= high:
-                return None
-            spans.append(slice(low, high))
+            spans.append(slice(low, max(low, high)))
         return spans[0], spans[1]
 
-    def _from(self, at: Box, x0: float, y0: float) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates of a box's pixels from a point, shapes (1, w) and (h, 1)."""
-        return self.axis[None, at[1]] - np.float32(x0), self.axis[at[0], None] - np.float32(y0)
+    def coordinates(self, at: tuple[slice, slice], x0: float = 0, y0: float = 0) -> tuple[np.ndarray, ...]:
+        """Where a box's pixels lie from a point, shapes (1, w) and (h, 1)."""
+        return self.axis[None, at[1]] - x0, self.axis[at[0], None] - y0
 
     def ellipse(
         self, cx: float, cy: float, a: float, b: float, colour: Rgb, *, angle: float = 0.0,
         round_: float = 0.0, base: float = 1.0, taper: float = 0.0, soft: float = 0.0, opacity: float = 1.0,
-        above: float | None = None, below: float | None = None,
+        above: float = math.inf, below: float = -math.inf,
     ) -> None:
         """An ellipse with half-axes `a` and `b`, the first turned by `angle` radians clockwise.
 
@@ -97,90 +85,71 @@ class Canvas:
             Narrows the start of the first axis, 0 to 1: a petal's or a leaf's shape.
         soft, opacity : float
             Width of a blurred edge, and how much of what lies beneath is hidden.
-        above, below : float, optional
+        above, below : float
             Keep only what lies above (below) this offset along the second axis, in units of `b`.
         """
         at = self.box(cx, cy, max(a, b) + soft)
-        if at is None or opacity <= 0:
+        if opacity <= 0:
             return
         cos, sin = math.cos(angle), math.sin(angle)
-        x, y = self._from(at, cx, cy)
-        u = x * np.float32(cos / a) + y * np.float32(sin / a)
-        v = y * np.float32(cos / b) - x * np.float32(sin / b)
-        wide = v
-        if taper:
-            wide = v / (1 - np.float32(taper) * np.maximum(np.float32(0.5) - np.float32(0.5) * u, 0) + 1e-3)
+        x, y = self.coordinates(at, cx, cy)
+        u, v = x * (cos / a) + y * (sin / a), y * (cos / b) - x * (sin / b)
+        wide = v / (1 - taper * np.maximum(0.5 - 0.5 * u, 0) + 1e-3) if taper else v
         square = u * u + wide * wide
         # First-order distance: f / |grad f|, exact at the edge, which is where it matters.
-        slope = np.sqrt(u * u * np.float32(1 / a**2) + wide * wide * np.float32(1 / b**2))
-        slope += np.float32(1e-3)
-        distance = (square - 1) * np.float32(0.5) / slope
-        if above is not None:
-            distance = np.maximum(distance, (v - np.float32(above)) * np.float32(b))
-        if below is not None:
-            distance = np.maximum(distance, (np.float32(below) - v) * np.float32(b))
+        slope = np.sqrt(u * u * (1 / a**2) + wide * wide * (1 / b**2)) + 1e-3
+        distance = (square - 1) * 0.5 / slope
+        if above < math.inf:
+            distance = np.maximum(distance, (v - above) * b)
+        if below > -math.inf:
+            distance = np.maximum(distance, (below - v) * b)
         shade: np.ndarray | float = 1.0
         if base != 1.0:
-            shade = np.float32((1 + base) / 2) + np.float32((1 - base) / 2) * u
+            shade = (1 + base) / 2 + (1 - base) / 2 * u
         if round_:
             lx, ly = self.light
             lu, lv = lx * cos + ly * sin, ly * cos - lx * sin
-            lift = u * np.float32(lu * round_) + wide * np.float32(lv * round_)
-            shade = shade * (1 + lift - np.float32(0.35 * round_) * square)
+            shade = shade * (1 + (u * (lu * round_) + wide * (lv * round_)) - 0.35 * round_ * square)
         self.paint(at, distance, colour, shade=shade, soft=soft, opacity=opacity)
 
-    def polygon(self, corners: Sequence[tuple[float, float]], colour: Rgb) -> None:
+    def polygon(self, corners: Sequence[Point], colour: Rgb) -> None:
         """A convex polygon, corners given clockwise as seen."""
-        xs, ys = [x for x, _ in corners], [y for _, y in corners]
+        xs, ys = zip(*corners, strict=True)
         cx, cy = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
         at = self.box(cx, cy, max(max(xs) - cx, max(ys) - cy))
-        if at is None:
-            return
-        x, y = self.axis[None, at[1]], self.axis[at[0], None]
-        distance = None
+        x, y = self.coordinates(at)
+        distance = np.float32(-math.inf)
         for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], corners[0]], strict=True):
             length = math.hypot(x1 - x0, y1 - y0)
             nx, ny = (y1 - y0) / length, -(x1 - x0) / length
-            side = x * np.float32(nx) + y * np.float32(ny) - np.float32(x0 * nx + y0 * ny)
-            distance = side if distance is None else np.maximum(distance, side)
+            distance = np.maximum(distance, x * nx + y * ny - (x0 * nx + y0 * ny))
         self.paint(at, distance, colour)
 
     def stroke(
-        self, start: tuple[float, float], end: tuple[float, float], width: float, colour: Rgb, *,
+        self, start: Point, end: Point, width: float, colour: Rgb, *,
         bend: float = 0.0, flare: float = 0.0, round_: float = 0.4,
     ) -> None:
         """A stem of half-width `width`, bowed sideways by `bend` and wider by `flare` at its end."""
         (x0, y0), (x1, y1) = start, end
         length = math.hypot(x1 - x0, y1 - y0)
         at = self.box((x0 + x1) / 2, (y0 + y1) / 2, length / 2 + width + flare + abs(bend))
-        if at is None:
-            return
         dx, dy = (x1 - x0) / length, (y1 - y0) / length
-        x, y = self._from(at, x0, y0)
-        along = x * np.float32(dx / length) + y * np.float32(dy / length)
-        along = np.minimum(np.maximum(along, 0), 1)
-        across = y * np.float32(dx) - x * np.float32(dy)
-        if bend:
-            across = across - np.float32(4 * bend) * along * (1 - along)
-        overshoot_x = x - along * np.float32(length * dx)
-        overshoot_y = y - along * np.float32(length * dy)
-        past = overshoot_x * np.float32(dx) + overshoot_y * np.float32(dy)
-        half = np.float32(width) + np.float32(flare) * along
+        x, y = self.coordinates(at, x0, y0)
+        along = np.clip(x * (dx / length) + y * (dy / length), 0, 1)
+        across = y * dx - x * dy - 4 * bend * along * (1 - along)
+        past = (x - along * (length * dx)) * dx + (y - along * (length * dy)) * dy
+        half = width + flare * along
         distance = np.sqrt(across * across + past * past) - half
         lit = self.light[1] * dx - self.light[0] * dy
-        turn = np.minimum(np.maximum(across / half, -1), 1)
-        self.paint(at, distance, colour, shade=1 + np.float32(round_ * lit) * turn)
+        self.paint(at, distance, colour, shade=1 + round_ * lit * np.clip(across / half, -1, 1))
 
     def pixels(self, size: int) -> np.ndarray:
         """The drawing as uint8, shape (size, size, 3), averaged over blocks where `side` is larger."""
         rgb = self.rgb
         if self.side == 2 * size:
             rgb = rgb[:, 0::2] + rgb[:, 1::2]
-            rgb = (rgb[:, :, 0::2] + rgb[:, :, 1::2]) * np.float32(0.25)
-        levels = rgb * np.float32(255)
-        levels += np.float32(0.5)
-        np.minimum(np.maximum(levels, np.float32(0), out=levels), np.float32(255), out=levels)
-        return levels.astype(np.uint8).transpose(1, 2, 0)
+            rgb = (rgb[:, :, 0::2] + rgb[:, :, 1::2]) * 0.25
+        return np.clip(rgb * 255 + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0)
 
 
 COARSEST = 4  # cells a side: structure half as large as the image
@@ -191,85 +160,47 @@ _UNIT = 12**0.5 / 0.55  # uniform noise has variance 1/12; subdivision keeps (11
 _WEIGHTS = {32: 0.5, 64: 0.8}
 
 
-@dataclass(frozen=True)
-class Field:
-    """Three 1/f fields over one image, float32, shape (side, side), each of mean about 0.
+def fields(rng: np.random.Generator, side: int) -> np.ndarray:
+    """Three 1/f fields over one image, float32, shape (3, side, side), each of mean about 0.
 
-    A field is a sum of octaves. Each octave is a lattice of random numbers, smoothed by repeated
-    doubling (quadratic B-spline subdivision, weights 3/4 and 1/4); equal variance per octave is the
-    1/f amplitude law of photographs. The lattices are drawn coarse to fine from one stream, so that
-    a larger drawing continues the smaller one's octaves: it is the same picture at every size.
-
-    Attributes
-    ----------
-    broad : ndarray
-        Octaves below `FINE_FROM` cells: the clumps of light and dark.
-    fine : ndarray
-        The remaining octaves: grain.
-    hue : ndarray
-        An independent field of the two coarsest octaves, for slow changes of colour.
+    *Broad* has the octaves below `FINE_FROM` cells, the clumps of light and dark; *fine* the others,
+    the grain; *hue* two coarse octaves of its own, for slow changes of colour. An octave is a lattice
+    of random numbers, smoothed by repeated doubling (quadratic B-spline subdivision, weights 3/4 and
+    1/4); equal variance per octave is the 1/f amplitude law of photographs. The lattices are drawn
+    coarse to fine from one stream, so that every size shows the same picture.
     """
-
-    broad: np.ndarray
-    fine: np.ndarray
-    hue: np.ndarray
-
-    @classmethod
-    def grow(cls, rng: np.random.Generator, side: int) -> Field:
-        """Draw the fields of one image, `side` pixels a side, from a stream of its own."""
-        grid = COARSEST * 2
-        while grid < side:
-            grid *= 2
-        broad = hue = fine = None
-        cells = COARSEST
-        while cells < grid:
-            octave = _lattice(rng, cells)
-            if cells < FINE_FROM:
-                broad = octave if broad is None else broad + octave
-                if cells < 4 * COARSEST:
-                    tint = _lattice(rng, cells)
-                    hue = tint if hue is None else hue + tint
-            else:
-                fine = octave if fine is None else fine + octave
-                fine = _double(fine)
-            broad, hue, cells = _double(broad), _double(hue), cells * 2
-        if fine is None:
-            fine = np.zeros_like(broad)
-        return cls(*(_resample(field, side) for field in (broad, fine, hue)))
-
-    def mixed(self, own: Field, shared: float) -> Field:
-        """This field and `own`, ``sqrt(s)`` to ``sqrt(1 - s)``, so that the contrast stays."""
-        ours, theirs = shared**0.5, (1 - shared) ** 0.5
-        pairs = ((self.broad, own.broad), (self.fine, own.fine), (self.hue, own.hue))
-        return Field(*(ours * one + theirs * other for one, other in pairs))
+    broad = fine = hue = np.float32(0)
+    cells = COARSEST
+    while cells < side:
+        octave = _lattice(rng, cells)
+        if cells < FINE_FROM:
+            broad = broad + octave
+            hue = hue + _lattice(rng, cells) if cells < 4 * COARSEST else hue
+        else:
+            fine = _double(fine + octave)
+        broad, hue, cells = _double(broad), _double(hue), cells * 2
+    fine = fine if fine.ndim else np.zeros_like(broad)
+    return np.stack([_resample(field, side) for field in (broad, fine, hue)])
 
 
 def _lattice(rng: np.random.Generator, cells: int) -> np.ndarray:
     """Noise of unit variance (after smoothing) with one cell of margin on every side."""
-    noise = rng.random((cells + 2, cells + 2), dtype=np.float32)
-    noise -= np.float32(0.5)
-    noise *= np.float32(_UNIT * _WEIGHTS.get(cells, 1.0))
-    return noise
+    return (rng.random((cells + 2, cells + 2), dtype=np.float32) - 0.5) * (_UNIT * _WEIGHTS.get(cells, 1.0))
 
 
 def _double(field: np.ndarray) -> np.ndarray:
     """Twice as many cells a side, the one-cell margin kept: (n + 2)² values become (2n + 2)²."""
-
-    def between(first: np.ndarray, second: np.ndarray, near: np.ndarray, far: np.ndarray) -> None:
-        quarter = (second - first) * np.float32(0.25)
-        np.add(first, quarter, out=near)
-        np.subtract(second, quarter, out=far)
-
-    rows = np.empty((2 * field.shape[0] - 2, field.shape[1]), dtype=np.float32)
-    between(field[:-1], field[1:], rows[0::2], rows[1::2])
-    out = np.empty((rows.shape[0], 2 * field.shape[1] - 2), dtype=np.float32)
-    between(rows[:, :-1], rows[:, 1:], out[:, 0::2], out[:, 1::2])
-    return out
+    for _ in range(2):  # the rows, then the columns
+        out = np.empty((2 * len(field) - 2, field.shape[1]), dtype=np.float32)
+        quarter = (field[1:] - field[:-1]) * 0.25
+        out[0::2], out[1::2] = field[:-1] + quarter, field[1:] - quarter
+        field = out.T
+    return field
 
 
 def _resample(field: np.ndarray, side: int) -> np.ndarray:
     """Bilinear samples at `side` pixel centres; the margin drops off."""
-    cells = field.shape[0] - 2
+    cells = len(field) - 2
     if cells == side:
         return field[1:-1, 1:-1]
     at = (np.arange(side, dtype=np.float64) + 0.5) * (cells / side) + 0.5  # +1 margin, -0.5 to centres
@@ -279,14 +210,13 @@ def _resample(field: np.ndarray, side: int) -> np.ndarray:
     return field[:, low] + (field[:, low + 1] - field[:, low]) * weight[None, :]
 
 
-@dataclass(frozen=True)
-class Pose:
-    """Where a body stands: centre and size in canvas units, lean in radians, which way it faces."""
+class Pose(NamedTuple):
+    """Where a body stands."""
 
-    x: float
+    x: float  # centre, in canvas units
     y: float
     scale: float
-    lean: float
+    lean: float  # radians
     facing: int  # 1 right, -1 left
 
 
@@ -297,10 +227,6 @@ def colour(hue: float, saturation: float, value: float) -> Rgb:
 
 def _times(rgb: Rgb, factor: float) -> Rgb:
     return (rgb[0] * factor, rgb[1] * factor, rgb[2] * factor)
-
-
-def _blend(first: Rgb, second: Rgb, share: float) -> Rgb:
-    return tuple(a + (b - a) * share for a, b in zip(first, second, strict=True))  # type: ignore[return-value]
 
 
 def _strength(rng: np.random.Generator, present: bool, contrast: float) -> float:
@@ -356,7 +282,7 @@ def flower(canvas: Canvas, pose: Pose, mark: str, contrast: float, rng: np.rando
                            round_=0.25, base=0.58, taper=0.6)
     ring, darkness = (_strength(rng, mark == name, contrast) for name in ("gazania", "anemone"))
     canvas.ellipse(cx, cy, wide * r, wide * r * squash, dark, soft=0.10 * r, opacity=0.9 * ring)
-    eye = _blend(gold, dark, darkness)
+    eye = tuple(a + (b - a) * darkness for a, b in zip(gold, dark, strict=True))
     canvas.ellipse(cx, cy, 0.28 * r, 0.28 * r * squash, _times(eye, 0.8), soft=0.05 * r)
     canvas.ellipse(cx, cy, 0.25 * r, 0.25 * r * squash, eye, round_=0.5)
     for k in range(9):  # stamens
@@ -374,8 +300,8 @@ def mushroom(canvas: Canvas, pose: Pose, mark: str, contrast: float, rng: np.ran
     pale = colour(rng.uniform(0.09, 0.14), rng.uniform(0.05, 0.22), rng.uniform(0.90, 1.0))
     dark, tint, big = _deep(rng), _pale(rng), rng.uniform(0.82, 1.15)
     moss = colour(rng.uniform(0.20, 0.36), 0.55, rng.uniform(0.25, 0.40))
-    jitter = rng.uniform(-1, 1, (8, 2))
-    width, tall, tufts = rng.uniform(0.9, 1.12), rng.uniform(0.88, 1.12), rng.uniform(-1, 1, (9, 2))
+    jitter = rng.uniform(-1, 1, (8, 2)).tolist()
+    width, tall, tufts = rng.uniform(0.9, 1.12), rng.uniform(0.88, 1.12), rng.uniform(-1, 1, (9, 2)).tolist()
 
     s, lean = pose.scale, 0.6 * pose.lean
     cx, cy = pose.x, pose.y - 0.06
@@ -508,25 +434,24 @@ def draw(
     -------
     ndarray of uint8, shape (size, size, 3), range 0-255
     """
+    shared, contrast = float(shared), float(contrast)
     # Small drawings are made at twice the size and averaged, as a camera's pixel would.
     side = 2 * size if size <= 96 else size
     # Three streams, because the grain takes as many numbers as the size needs.
-    scene_rng, grain_rng = _stream(*key, 0), _stream(*key, 1)
-    body_rng = _stream(*(key if body is None else body), 2)
-    common, common_field = _shared(scene, parent, side)
-    own = scene_rng.standard_normal(_NUMBERS)
-    mixed = shared**0.5 * common + (1 - shared) ** 0.5 * own
-    numbers = np.minimum(np.maximum(mixed, -_BOUND), _BOUND).tolist()
-    field = common_field.mixed(Field.grow(grain_rng, side), shared)
+    common, common_fields = _shared(scene, parent, side)
+    own = _stream(*key, 0).standard_normal(_NUMBERS)
+    one, other = shared**0.5, (1 - shared) ** 0.5
+    numbers = np.clip(one * common + other * own, -_BOUND, _BOUND).tolist()
+    mixed = common_fields * one + fields(_stream(*key, 1), side) * other
 
     angle = -math.pi / 2 + 0.6 * numbers[5]
     canvas = Canvas(side, light=(math.cos(angle), math.sin(angle)))
-    _background(canvas, field, numbers)
+    _background(canvas, mixed, numbers)
     x, y, size_, lean, facing = numbers[:5]
     pose = Pose(0.17 * x, 0.11 * y, 0.94 + 0.13 * size_, 0.26 * lean, 1 if facing > 0 else -1)
     plan, marks = list(BODY_PLANS.values())[parent]
-    plan(canvas, pose, marks[mark], contrast, body_rng)
-    _light(canvas, field, numbers)
+    plan(canvas, pose, marks[mark], contrast, _stream(*(key if body is None else body), 2))
+    _light(canvas, mixed, numbers)
     return canvas.pixels(size)
 
 
@@ -535,28 +460,22 @@ def _stream(*key: int) -> np.random.Generator:
 
 
 @lru_cache(maxsize=16)
-def _shared(scene: int, parent: int, side: int) -> tuple[np.ndarray, Field]:
-    """The scene and the field that a super-class has in common."""
-    return _stream(scene, parent, 0).standard_normal(_NUMBERS), Field.grow(_stream(scene, parent, 1), side)
+def _shared(scene: int, parent: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The scene and the fields that a super-class has in common."""
+    return _stream(scene, parent, 0).standard_normal(_NUMBERS), fields(_stream(scene, parent, 1), side)
 
 
-def _background(canvas: Canvas, field: Field, numbers: list[float]) -> None:
+def _background(canvas: Canvas, mixed: np.ndarray, numbers: list[float]) -> None:
     """Foliage out of focus: two tints that change slowly, lit from one side, with discs of light."""
-    lx, ly = canvas.light
-    tone = field.broad * np.float32(0.11) + field.fine * np.float32(0.048)
-    tone += np.float32(0.46 + 0.05 * numbers[6])
-    tone += np.float32(0.10 * lx) * canvas.axis[None, :] + np.float32(0.12 * ly) * canvas.axis[:, None]
-    np.minimum(np.maximum(tone, np.float32(0.0), out=tone), np.float32(1.1), out=tone)
-    blend = field.hue * np.float32(0.28) + np.float32(0.5)
-    np.minimum(np.maximum(blend, np.float32(0.0), out=blend), np.float32(1.0), out=blend)
+    (broad, fine, slow), (lx, ly), (x, y) = mixed, canvas.light, canvas.coordinates(np.s_[:, :])
+    tone = broad * 0.11 + fine * 0.048 + (0.46 + 0.05 * numbers[6])
+    tone = np.clip(tone + (0.10 * lx * x + 0.12 * ly * y), 0, 1.1)
+    blend = np.clip(slow * 0.28 + 0.5, 0, 1)
     hue = 0.29 + 0.075 * numbers[7]
     near, far = colour(hue, 0.55, 0.98), colour(hue + 0.10 * numbers[8], 0.40, 0.98)
     deep = colour(hue + 0.08, 0.55, 0.13)
     for channel, a, b, c in zip(canvas.rgb, near, far, deep, strict=True):
-        np.multiply(blend, np.float32(b - a), out=channel)
-        channel += np.float32(a - c)
-        channel *= tone
-        channel += np.float32(c)
+        channel[:] = (blend * (b - a) + (a - c)) * tone + c
     bright = tuple(0.5 + 0.5 * value for value in near)
     for k in range(4):
         x, y, size, glow = numbers[9 + 4 * k : 13 + 4 * k]
@@ -564,13 +483,9 @@ def _background(canvas: Canvas, field: Field, numbers: list[float]) -> None:
         canvas.ellipse(0.55 * x, 0.55 * y - 0.1, radius, radius, bright, soft=0.10, opacity=opacity)
 
 
-def _light(canvas: Canvas, field: Field, numbers: list[float]) -> None:
+def _light(canvas: Canvas, mixed: np.ndarray, numbers: list[float]) -> None:
     """Dappled light and grain over everything, body included, then exposure and warmth."""
-    gain = field.broad * np.float32(0.05) + field.fine * np.float32(0.08)
-    gain += np.float32(1.06 + 0.07 * numbers[25])
-    lift = field.fine * np.float32(0.02)
-    warm = 0.04 * numbers[26]
+    broad, fine, _ = mixed
+    gain, warm = broad * 0.05 + fine * 0.08 + (1.06 + 0.07 * numbers[25]), 0.04 * numbers[26]
     for channel, tint in zip(canvas.rgb, (1 + warm, 1.0, 1 - warm), strict=True):
-        channel *= gain
-        channel += lift
-        channel *= np.float32(tint)
+        channel[:] = (channel * gain + fine * 0.02) * tint
