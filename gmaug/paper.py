@@ -1,0 +1,405 @@
+"""The paper's own experiment at its own sizes (section 4.1): what it would take, and the run of it.
+
+``python -m gmaug paper`` prints the plan, ``python -m gmaug paper SET --data D --out OUT`` runs it: metric,
+both generators, and a cell for each arm and classifier of Tables 3 and 4. Every part resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gmaug import published
+from gmaug.classifiers.settings import PAPER, PAPER_MAE, MAESettings, ResNet18Settings
+from gmaug.generators.settings import PROFILES, GuidedDiffusionSettings, TransitionalCGANSettings
+from gmaug.progress import track
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from gmaug.datasets.base import ImageSet
+    from gmaug.experiment import Cell
+
+GENERATORS = ("cgan", "diffusion")
+ARMS = {
+    "resnet18": ("original", "cb-loss", "cgan-aug", "cgan-augcls", "diffusion-augcls"),
+    "mae": ("original", "cgan-aug", "cgan-augcls"),
+}
+"""Columns of Tables 3 and 4."""
+
+SUSTAINED = 60.0  # TFLOP/s: an assumption, a fifth of an A100's peak in bfloat16
+GIB = 2**30
+
+ONLY_ON_A_GPU = (
+    "bfloat16 autocast of generators and classifiers: a CPU runs the same code in float32",
+    "channels-last layout of the networks on CUDA",
+    "CUDA's fused Adam: a CPU has a fused Adam of its own",
+    "random numbers of CUDA's generator: other images than a CPU draws, of the same distribution",
+    "training images and their augmentations held in the memory of the device",
+    "several GPUs through accelerate and NCCL: tested with two CPU processes through gloo",
+)
+"""What no test on a CPU reaches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What decides the cost of the run; the defaults are the paper's, a test shrinks budgets alone."""
+
+    cgan: TransitionalCGANSettings = PROFILES["cgan"]["paper"]
+    diffusion: GuidedDiffusionSettings = PROFILES["diffusion"]["paper"]
+    resnet18: ResNet18Settings = PAPER
+    mae: MAESettings = PAPER_MAE  # with `weights`, the folder of the published ViT-H/14
+    size: int = 256  # side of the classifiers' images, of which they see 224 pixels
+    rounds: int = 2  # of GM-augCls
+    budget: float = 5.0  # candidates that may be drawn per image wanted and round
+
+
+# ---- the run --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """A generator whose images are resized (bilinear) to the side that the classifiers take."""
+
+    generator: Any
+    size: int
+
+    def sample(self, labels: np.ndarray, *, seed: int) -> np.ndarray:
+        """Images, uint8 (n, size, size, 3)."""
+        import torch
+        from torch.nn.functional import interpolate
+
+        drawn = self.generator.sample(labels, seed=seed)
+        out = np.empty((len(drawn), self.size, self.size, 3), np.uint8)
+        for start in range(0, len(drawn), 256):
+            part = torch.from_numpy(drawn[start : start + 256]).permute(0, 3, 1, 2).float()
+            part = interpolate(part, size=(self.size, self.size), mode="bilinear", antialias=True)
+            out[start : start + 256] = part.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        return out
+
+
+def run(
+    images: ImageSet,
+    out: str | Path,
+    *,
+    target: int,
+    sizes: Sizes = Sizes(),
+    seed: int = 0,
+    device: str = "auto",
+    say: Callable[[str], None] = lambda line: None,
+) -> pd.DataFrame:
+    """Every stage of the paper's experiment on one image set.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Split here: eight tenths to train on, one to choose epochs and rounds, one to judge.
+    out : path
+        Keeps the metric, the generators and a record a cell; a run that was broken off goes on there.
+    target : int
+        Images that each class is filled to (:func:`gmaug.published.training_sets` has the paper's).
+    sizes : Sizes
+    seed : int
+        Of the split, the networks and the samples.
+    device : str
+        As :func:`gmaug.backend.device` takes it.
+    say : callable
+        Told of each stage.
+
+    Returns
+    -------
+    DataFrame
+        A row a cell, as :func:`gmaug.experiment.frame` gives it.
+    """
+    from gmaug import runs
+    from gmaug.datasets.base import Splits
+    from gmaug.datasets.imbalance import split
+    from gmaug.experiment import Material, frame, run_cells
+    from gmaug.similarity import measure
+
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    parts = Splits(*split(images, (0.8, 0.1, 0.1), seed=seed))
+    if not (out / "metric.json").exists():
+        say("metric")
+        runs.write_json(out / "metric.json", measure(parts.train, seed=seed).to_dict())
+    trained = {}
+    for kind in GENERATORS:
+        model = generator(kind, parts, out, sizes=sizes, seed=seed, device=device, say=say)
+        about = runs.digest((out / f"{kind}.safetensors").read_bytes())
+        trained[kind] = Enlarged(model, sizes.size), about
+    say("classifiers")
+    material = Material.of(parts, size=sizes.size, name=images.name, generators=trained)
+    found = cells(images.name, target=target, sizes=sizes, seed=seed)
+    return frame(run_cells(found, {images.name: material}, folder=out, say=say))
+
+
+def generator(
+    kind: str,
+    parts: Any,
+    out: Path,
+    *,
+    sizes: Sizes,
+    seed: int,
+    device: str,
+    say: Callable[[str], None],
+) -> Any:
+    """The generator of this kind, trained on ``parts.train`` or read from `out`."""
+    from gmaug.generators import generator_class, load_generator
+
+    path = out / f"{kind}.safetensors"
+    if not path.exists():
+        say(f"training of the {kind}")
+        changes = {"seed": seed, "device": device, "n_classes": len(parts.train.classes)}
+        settings = replace(getattr(sizes, kind), **changes)
+        train, held = (
+            (part.arrays(size=settings.resolution), part.labels) for part in (parts.train, parts.validation)
+        )
+        model = generator_class(kind)(settings)
+        model.fit(*train, validation=held, checkpoint=out / kind).save(path)
+    return load_generator(path, device=device)
+
+
+def cells(name: str, *, target: int, sizes: Sizes = Sizes(), seed: int = 0) -> list[Cell]:
+    """The cells of one image set: lengths in epochs, as the paper has them."""
+    from gmaug.experiment import Cell, CellSettings
+
+    found = []
+    for classifier, arms in ARMS.items():
+        settings = CellSettings(
+            size=sizes.size, classifier=classifier, training=getattr(sizes, classifier), steps=None,
+            target=target, rounds=sizes.rounds, budget=sizes.budget,
+        )  # fmt: skip
+        variant = "" if classifier == "resnet18" else classifier
+        found += [Cell(name, arm, seed, settings, variant) for arm in arms]
+    return found
+
+
+# ---- the plan -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a network's training takes: `flop` an image shown, memory of its state and of an image, bytes."""
+
+    flop: float
+    state: float
+    image: float
+
+
+def work(sizes: Sizes = Sizes(), *, classes: int = 12) -> dict[str, Work]:
+    """Counted, not estimated: one step of each trainer, one pass of the classifiers' networks.
+
+    ``sampling`` of the diffusion model is per image and noise level. Memory of an image is what the backward
+    pass keeps in float32, an upper bound: kept tensors of two passes of a step are added.
+    """
+    found = {}
+    for kind in track(GENERATORS, desc="one step of each", unit="network"):
+        found |= _generator_work(kind, getattr(sizes, kind), classes)
+    return found | _classifier_work(sizes, classes)
+
+
+def _generator_work(kind: str, settings: Any, classes: int) -> dict[str, Work]:
+    import torch
+
+    from gmaug.generators import generator_class
+
+    batch, side = getattr(settings, "minibatch_std", 1), settings.resolution
+    training = generator_class(kind).training_class(
+        replace(settings, batch=batch, device="cpu"), np.zeros((8, side, side, 3), np.uint8),
+        np.arange(8) % classes, n_classes=classes, device=torch.device("cpu"),
+    )  # fmt: skip
+    training.step_count = 1  # the R1 penalty comes every sixteenth step
+    flop, kept = counted(training.step)
+    state = sum(tensor.nbytes for tensor in training.state().values())
+    gradients = sum(w.nbytes for o in training.optimisers.values() for w in o.param_groups[0]["params"])
+    found = {kind: Work(flop / batch, state + gradients, kept / batch)}
+    if kind == "diffusion":
+        x, level = torch.zeros(1, 3, side, side), torch.zeros(1, dtype=torch.int64)
+        with torch.no_grad():
+            denoising, _ = counted(lambda: training.live["unet"](x, level, level))
+        guiding, kept = counted(lambda: training.live["classifier"](x, level).sum().backward())
+        found["sampling"] = Work(denoising + guiding, state / 4, kept)
+    return found
+
+
+def _classifier_work(sizes: Sizes, classes: int) -> dict[str, Work]:
+    import torch
+
+    from gmaug.classifiers.mae import vit_classifier
+    from gmaug.classifiers.resnet import resnet18
+
+    with torch.device("meta"):  # shapes without numbers
+        side = sizes.mae.crop_size or sizes.size
+        nets = {
+            "resnet18": resnet18(classes, sizes.resnet18),
+            "mae": vit_classifier(sizes.mae, side=side, classes=classes, bias=0.0),
+        }
+        pixels = {
+            name: torch.zeros(2, 3, *2 * [getattr(sizes, name).crop_size or sizes.size]) for name in nets
+        }
+    found = {}
+    for name, net in nets.items():
+        flop, kept = counted(lambda net=net, name=name: net(pixels[name]).sum().backward())
+        weights = sum(w.nbytes for w in net.parameters())
+        moments = 1 if name == "resnet18" else 2  # of SGD and of AdamW
+        found[name] = Work(flop / 2, weights * (2 + moments), kept / 2)
+    return found
+
+
+def counted(step: Callable[[], Any]) -> tuple[float, float]:
+    """Floating-point operations of a step, and bytes that its backward passes keep."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with FlopCounterMode(display=False) as counter, hooks:
+        step()
+    return float(counter.get_total_flops()), float(sum(kept.values()))
+
+
+def plan(
+    sets: Sequence[str] = published.DATASETS, *, sizes: Sizes = Sizes(), sustained: float = SUSTAINED
+) -> pd.DataFrame:
+    """What every stage takes, at most.
+
+    Parameters
+    ----------
+    sets : sequence of str
+        Of the paper's (:data:`gmaug.published.DATASETS`): its training images and target counts.
+    sustained : float
+        TFLOP/s that the GPU sustains; everything in the column ``gpu_hours`` stands on it.
+
+    Returns
+    -------
+    DataFrame
+        ``set``, ``stage``, ``images`` (millions shown to a network, or drawn), ``pflop``, ``gpu_hours``,
+        ``gpu_gib``, ``host_gib``, ``disk_gib``: one seed.
+    """
+    import pandas as pd
+
+    facts = published.training_sets().set_index("dataset")
+    if unknown := [name for name in sets if name not in facts.index]:
+        raise ValueError(f"{unknown[0]!r} is no set of the paper's; it has {', '.join(facts.index)}")
+    found, rows = work(sizes), []
+
+    def add(stage: str, kind: str, shown: float, *, batch: int, mixed: bool, host: float, disk: float):
+        one = found[kind]
+        memory = one.state + batch * one.image / (2 if mixed else 1)
+        rows.append({
+            "set": name, "stage": stage, "images": shown / 1e6, "pflop": shown * one.flop / 1e15,
+            "gpu_hours": shown * one.flop / (sustained * 1e12) / 3600, "gpu_gib": memory / GIB,
+            "host_gib": host / GIB, "disk_gib": disk / GIB,
+        })  # fmt: skip
+
+    for name in sets:
+        classes, real, target = (int(facts.loc[name, c]) for c in ("classes", "images", "target_per_class"))
+        filled = max(classes * target, real)
+        drawn = (filled - real) * sizes.budget * sizes.rounds
+        for kind in GENERATORS:
+            s, one = getattr(sizes, kind), found[kind]
+            about = {"mixed": s.mixed_precision, "host": real * 3 * s.resolution**2}
+            disk = one.state + one.state / 8  # the checkpoint, and the average in half precision
+            add(f"{kind}, training", kind, 1000 * s.kimg, batch=s.batch, disk=disk, **about)
+        s = sizes.diffusion
+        levels = s.sampling_steps * drawn
+        add("diffusion, candidates", "sampling", levels, batch=32, mixed=s.mixed_precision, host=0, disk=0)
+        for classifier, arms in ARMS.items():
+            s = getattr(sizes, classifier)
+            for arm in arms:
+                size = filled if "-aug" in arm else real
+                trainings = 1 + sizes.rounds if arm.endswith("augcls") else 1
+                shown = s.epochs * (size * min(trainings, sizes.rounds) + (real if trainings > 1 else 0))
+                about = {"host": size * 3 * sizes.size**2, "disk": found[classifier].state / 3}
+                add(f"{classifier}, {arm}", classifier, shown, batch=s.batch, mixed=False, **about)
+    return pd.DataFrame(rows)
+
+
+def summary(table: pd.DataFrame, *, by: str = "stage") -> pd.DataFrame:
+    """The plan's sums of work, time and disk over all sets, and its largest memory, by stage or by set."""
+    how = {"images": "sum", "pflop": "sum", "gpu_hours": "sum", "gpu_gib": "max", "host_gib": "max"}
+    return table.groupby(by, sort=False).agg(how | {"disk_gib": "sum"})
+
+
+# ---- the command ----------------------------------------------------------------------------
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``paper`` to the command line."""
+    parser = subparsers.add_parser(
+        "paper",
+        help="the paper's own experiment at its sizes: its plan, or the run",
+        description="Without SET, print what the paper's experiment takes; with SET, run it (a GPU, weeks).",
+    )
+    parser.add_argument("set", metavar="SET", nargs="?", help="flowers, scene, utkface, inat2019-fungi, ...")
+    parser.add_argument("--data", type=Path, help="folder that holds the set")
+    parser.add_argument("--out", type=Path, help="where the run keeps everything")
+    parser.add_argument("--weights", type=Path, help="folder of the published ViT-H/14 (save_pretrained's)")
+    parser.add_argument("--seed", type=int, default=0, help="of split, networks and samples (default 0)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
+    parser.add_argument(
+        "--tflops", type=float, default=SUSTAINED, help=f"that the GPU sustains (default {SUSTAINED:g})"
+    )
+    parser.add_argument("--json", action="store_true", help="print the plan as one JSON object")
+    parser.set_defaults(function=_paper)
+
+
+def _paper(options: argparse.Namespace) -> int:
+    from gmaug.datasets import open_images
+    from gmaug.datasets.real import REAL
+
+    if options.tflops <= 0:
+        raise ValueError(f"--tflops {options.tflops}: give a number above 0")
+    if options.set is None:
+        return _print_plan(plan(sustained=options.tflops), options)
+    if options.set not in REAL:
+        raise ValueError(f"{options.set}: no set of the paper's; use one of {', '.join(REAL)}")
+    if options.out is None:
+        raise ValueError("a run needs --out OUT, the folder that keeps it")
+    title = REAL[options.set].title
+    images = open_images(options.set, root=options.data)
+    if not options.json:
+        _print_plan(plan([title], sustained=options.tflops), options)
+    target = int(published.training_sets().set_index("dataset").loc[title, "target_per_class"])
+    mae = replace(PAPER_MAE, weights=None if options.weights is None else str(options.weights))
+    table = run(
+        images, options.out, target=target, sizes=Sizes(mae=mae), seed=options.seed, device=options.device,
+        say=print,
+    )  # fmt: skip
+    table.to_csv(options.out / "results.csv", index=False)
+    print(table[["arm", "classifier", "top1", "balanced_accuracy", "tail", "auroc"]].round(3).to_string())
+    return 0
+
+
+def _print_plan(table: pd.DataFrame, options: argparse.Namespace) -> int:
+    if options.json:
+        about = {"tflops": options.tflops, "sizes": asdict(Sizes()), "only_on_a_gpu": ONLY_ON_A_GPU}
+        print(json.dumps({"stages": table.to_dict("records")} | about, indent=1, default=str))
+        return 0
+    sets = table["set"].unique()
+    print(f"The paper's experiment on {', '.join(sets)}: one seed, every stage at its most.\n")
+    print(summary(table).round(1).to_string())
+    if len(sets) > 1:
+        print("\n" + summary(table, by="set").round(1).to_string())
+    total = table["gpu_hours"].sum()
+    print(
+        f"\n{total:,.0f} GPU-hours at {options.tflops:g} TFLOP/s sustained (--tflops; assumed, unmeasured).\n"
+        "images: millions shown to a network, or noise levels of drawn images; gpu_gib: with activations in "
+        "half precision where the settings say so; the metric takes minutes of a CPU.\n"
+        "Not tested without a GPU:\n  " + "\n  ".join(ONLY_ON_A_GPU)
+    )
+    return 0
