@@ -23,7 +23,7 @@ python := $(VENV)/bin/python
 run_options := --profile "$(PROFILE)" --seed "$(SEED)" --jobs "$(JOBS)" $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce notebooks test lab book crate bench audit clean
+.PHONY: help venv plan reproduce notebooks test lab book crate bench audit clean
 
 help:  ## this list
 	@echo "gmaug: when do generated images help a classifier trained on an imbalanced set?"
@@ -37,8 +37,12 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(python) -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
+plan: venv  ## what the paper's own experiment takes: GPU-hours, memory and disk of every stage
+	$(python) -m gmaug paper
+
 reproduce: venv  ## run every notebook and regenerate figures/; PROFILE= SEED= DATA= JOBS= TRAIN=all
 	$(if $(TRAIN),$(python) -m gmaug record generators --sets middle unlike-faint unlike-bold alike-faint alike-bold)
+	$(if $(filter paper,$(PROFILE)),$(python) -m gmaug paper)
 	$(python) -m gmaug reproduce $(run_options)
 
 notebooks: venv  ## a default run, its outputs stored in notebooks/; JOBS=
