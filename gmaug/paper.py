@@ -18,7 +18,7 @@ import numpy as np
 from gmaug import published
 from gmaug.classifiers.settings import PAPER, PAPER_MAE, MAESettings, ResNet18Settings
 from gmaug.generators.settings import PROFILES, GuidedDiffusionSettings, TransitionalCGANSettings
-from gmaug.progress import track
+from gmaug.progress import bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,7 +201,7 @@ def work(sizes: Sizes = Sizes(), *, classes: int = 12) -> dict[str, Work]:
     pass keeps in float32, an upper bound: kept tensors of two passes of a step are added.
     """
     found = {}
-    for kind in track(GENERATORS, desc="one step of each", unit="network"):
+    for kind in bar(GENERATORS, desc="one step of each", unit="network"):
         found |= _generator_work(kind, getattr(sizes, kind), classes)
     return found | _classifier_work(sizes, classes)
 

@@ -16,6 +16,7 @@ ORDER = (
     ("classifiers", "generators"),
     ("augcls", "mixing", "recognition"),
     ("experiment",),
+    ("paper",),
     ("equivalence", "equivalence_study"),
     ("studies",),
     ("law",),
