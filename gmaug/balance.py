@@ -7,42 +7,36 @@ OUT gets the originals, as hard links where the disk allows, and ``class/gm_0000
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import json
 import os
 import re
-import shlex
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from copy import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from gmaug import classifiers, runs, workspace
-from gmaug.augcls import Examples, GMAugCls, QuotaNotMet, held_out, quotas
-from gmaug.datasets.base import printable, square
+from gmaug import CallableModule, classifiers, runs, workspace
+from gmaug.augcls import Examples, GMAugCls, Pool, QuotaNotMet, held_out, quotas
+from gmaug.datasets.base import printable
 from gmaug.datasets.folder import decoded
 from gmaug.workspace import Photographs, Workspace, duration
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from gmaug.page import Section
-
 HELD = 0.2  # of each class, to choose by
 LEAST = 2  # images of a class: one is held out to choose by
 WORK = ".work"  # what a run needs until its end; torchvision would take a folder for a class
+# Endings that torchvision's ImageFolder reads; originals of others are written as PNG.
 READ = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
-"""Endings that torchvision's ImageFolder reads; originals of others are written as PNG."""
-COLUMNS = ("path", "class", "synthetic", "score", "round", "seed", "nearest_original", "distance")
 SHOWN = 6  # generated images on the page
 COPIED = 0.5  # nearer to an original than so many times the usual distance of two originals
 
@@ -51,43 +45,25 @@ COPIED = 0.5  # nearer to an original than so many times the usual distance of t
 class Balanced:
     """A balanced folder.
 
-    Attributes
-    ----------
-    name : str
-        Of the image set.
-    folder : Path
-    table : DataFrame
-        One row a class: ``class``, ``originals``, ``wanted``, ``accepted`` (passed the selection),
-        ``filled`` (the best-scored of those that did not), ``missing``, ``selector_recall`` and
-        ``copied`` (share nearer to an original than half the usual distance of two originals).
-    rounds : tuple of dict
-        As :meth:`gmaug.augcls.Round.to_dict` has them.
-    best_round : int
-    improved : bool or None
-        Whether the classifier trained on the balanced set is better on validation images than the one
-        trained on the originals.
-    warnings : tuple of str
+    `table` has one row a class: ``class``, ``originals``, ``wanted``, ``accepted`` (passed the selection),
+    ``filled`` (the best-scored of those that did not), ``missing``, ``selector_recall`` and ``copied``
+    (share nearer to an original than half the usual distance of two originals).
     """
 
-    name: str
+    name: str  # of the image set
     folder: Path
     table: pd.DataFrame = field(repr=False)
-    rounds: tuple[Mapping[str, Any], ...] = field(repr=False)
+    rounds: Sequence[Mapping[str, Any]] = field(repr=False)  # as gmaug.augcls.Round.to_dict has them
     best_round: int
-    improved: bool | None
-    warnings: tuple[str, ...] = ()
+    improved: bool | None  # whether the balanced set gives a better classifier than the originals
+    warnings: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` prints; nothing in it depends on time."""
-        return {
-            "set": self.name,
-            "folder": printable(self.folder),
-            "classes": json.loads(self.table.to_json(orient="records", double_precision=6)),
-            "rounds": list(self.rounds),
-            "best_round": self.best_round,
-            "improved": self.improved,
-            "warnings": list(self.warnings),
-        }
+        classes = json.loads(self.table.to_json(orient="records", double_precision=6))
+        about = {"set": self.name, "folder": printable(self.folder), "classes": classes}
+        names = ("rounds", "best_round", "improved", "warnings")
+        return runs.plain(about | {name: getattr(self, name) for name in names})
 
     def to_frame(self) -> pd.DataFrame:
         """`table`: one row a class."""
@@ -99,23 +75,44 @@ class Balanced:
 
     def figure(self) -> Figure:
         """Images of each class, by where they come from."""
-        return _figure(self)
+        from matplotlib.figure import Figure
+
+        from gmaug.plots import COLOURS, label, use_style
+
+        use_style()
+        figure = Figure(figsize=(7.0, 2.8), layout="constrained")
+        axes, bottom = figure.subplots(), np.zeros(len(self.table))
+        place = np.arange(len(self.table))
+        for name, colour in (("originals", "blue"), ("accepted", "orange"), ("filled", "grey")):
+            axes.bar(place, self.table[name], bottom=bottom, color=COLOURS[colour], label=name)
+            bottom = bottom + self.table[name].to_numpy()
+        names = [label(one, 16) for one in self.table["class"]]
+        axes.set_xticks(place, names, rotation=25, ha="right", rotation_mode="anchor")
+        axes.set_ylabel("images")
+        axes.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
+        return figure
+
+    def judgement(self) -> str:
+        """Whether the balanced set helped, in a sentence."""
+        first, last = self.rounds[0]["before"], self.rounds[self.best_round - 1]["after"]
+        if first is None or last is None:
+            return "Whether the balanced set helps was not measured; `compare` does."
+        word = "better" if self.improved else "no better"
+        return (
+            f"On the images held out, a classifier trained on the balanced set is {word} than one trained on "
+            f"the originals: balanced accuracy {100 * last:.1f} % after {100 * first:.1f} %, one training "
+            "each. `compare` says it with an interval."
+        )
 
     def __str__(self) -> str:
-        total = self.table[["originals", "accepted", "filled"]].sum()
-        made = total["accepted"] + total["filled"]
-        lines = [
-            f"{printable(self.folder)}: {total['originals']} originals and {made} generated images, "
-            f"{total['accepted']} of which passed the selection",
-            "",
-            self.table.round(2).to_string(index=False),
-            "",
-            _judgement(self),
-        ]
+        originals, accepted, filled = self.table[["originals", "accepted", "filled"]].sum()
+        head = f"{printable(self.folder)}: {originals} originals and {accepted + filled} generated images, "
+        shown = self.table.round(2).to_string(index=False)
+        lines = [f"{head}{accepted} of which passed the selection", "", shown, "", self.judgement()]
         return "\n".join([*lines, *(f"Warning: {one}" for one in self.warnings)])
 
     def _repr_html_(self) -> str:
-        return self.table.round(2).to_html(index=False) + f"<p>{_judgement(self)}</p>"
+        return self.table.round(2).to_html(index=False) + f"<p>{self.judgement()}</p>"
 
 
 def balance(
@@ -161,12 +158,10 @@ def balance(
     classifier : {"resnet18", "mae"}
     steps : int, optional
         Gradient steps of every training of the classifier; its own length by default.
-    device : str
-    seed : int
-    command : str
-        Shown on the page.
-    say : callable
-        Told what goes on.
+    device, seed
+        Where to compute; of the held-out images, the generator and the draws.
+    command, say
+        Shown on the page; called with what goes on.
 
     Raises
     ------
@@ -175,108 +170,80 @@ def balance(
     OSError
         If OUT cannot be written; what is finished stays.
     """
-    photos = workspace.photographs(images, labels, size=size, least=LEAST)
     strategy = "not majority" if target == "majority" else target
-    if isinstance(strategy, bool) or (isinstance(strategy, str) and strategy != "not majority"):
+    if isinstance(target, bool) or not (isinstance(target, int) or target == "majority"):
         raise ValueError(f"target={target!r}: give a number, or majority")
-    if rounds < 1 or seed < 0 or not 0 <= alpha <= 1 or (strategy != "not majority" and strategy < 1):
+    if rounds < 1 or seed < 0 or not 0 <= alpha <= 1 or (target != "majority" and target < 1):
         raise ValueError(
             f"target={target}, rounds={rounds}, seed={seed}, alpha={alpha}: give at least 1, 1 and 0, and a "
             "probability"
         )
-    folders = _folders(photos)
+    photos = workspace.photographs(images, labels, size=size, least=LEAST)
+    names = _names(photos)
     model = untrained = None
     if from_generator is not None:
         model = workspace.given(from_generator, photos.classes, size=size)
     else:
-        untrained = workspace.generator_named(
-            generator, size=size, classes=len(photos.classes), seed=seed, kimg=kimg, device=device
-        )
+        about = {"size": size, "classes": len(photos.classes), "seed": seed, "kimg": kimg, "device": device}
+        untrained = workspace.generator_named(generator, **about)
     training = classifiers.settings_for(classifier, shape=(size, size))
     if steps is not None:
         training = replace(training, steps=steps, epochs=None)
     key = {
         "images": runs.digest(photos.images, photos.labels), "classes": photos.classes,
-        "files": _files(photos),
+        "files": runs.digest(*map(os.fsencode, photos.paths)) if photos.paths else "",
         "target": target, "select": select, "alpha": alpha, "rounds": rounds, "seed": seed,
         "classifier": classifier, "training": training,
         "generator": untrained.settings.to_dict() if model is None else workspace.model_digest(model),
     }  # fmt: skip
     space = Workspace(out, "balance", photos.source, key)
-    result = space.folder / "balance.json"
+    folder, work = space.folder, space.folder / WORK
     if space.about.get("finished"):
-        say(f"{printable(space.folder)} is finished already")
-        shutil.rmtree(space.folder / WORK, ignore_errors=True)
-        return _read(space.folder, result)
-    work = space.folder / WORK
-    wanted = quotas(photos.labels, strategy)
+        say(f"{printable(folder)} is finished already")
+        shutil.rmtree(work, ignore_errors=True)
+        return _read(folder)
     with workspace.computing_on(device):
         if "probed" not in space.about:
+            wanted = int(quotas(photos.labels, strategy).sum())
             found = workspace.probe(classifier, training, photos.images, photos.labels, untrained)
-            trainings = 1 + rounds if select else 1
-            took = trainings * training.steps_for(len(photos.labels) + int(wanted.sum())) * found.step
-            took += 0 if untrained is None else found.kimg * untrained.settings.kimg
-            took += 2 * int(wanted.sum()) * (found.drawn + found.judged) * (rounds if select else 1)
-            disk = found.disk + wanted.sum() * size * size * 2.5 / workspace.MIB
-            say(f"{wanted.sum()} images to generate, about {duration(took)} on this machine, busy as it is; "
+            took = found.seconds(
+                steps=(1 + rounds if select else 1) * training.steps_for(len(photos.labels) + wanted),
+                kimg=untrained.settings.kimg if untrained else 0,
+                candidates=2 * wanted * (rounds if select else 1),
+            )
+            disk = found.disk + wanted * size * size * 2.5 / workspace.MIB
+            say(f"{wanted} images to generate, about {duration(took)} on this machine, busy as it is; "
                 f"{found.memory:.0f} MiB of memory, {disk:.0f} MiB on disk")  # fmt: skip
             space.remember(probed=True)
         if model is None:
             held = held_out(photos.labels, HELD, seed)  # as GMAugCls will
-            watched = photos.images[held], photos.labels[held]
-            path = space.folder / "generator.safetensors"
-            model = _Once(untrained, path, photos.classes, watched, work / "generator", say)
-        chooser = _Kept(classifiers.make_classifier(classifier, training), work / "classifier")
+            parts = [(photos.images[rows], photos.labels[rows]) for rows in (~held, held)]
+            path = folder / "generator.safetensors"
+            model = workspace.trained(
+                untrained, path, photos.classes, *parts, work=work / "generator", say=say
+            )
         sampler = GMAugCls(
-            model, chooser, sampling_strategy=strategy, select=select, alpha=alpha, rounds=rounds, seed=seed,
-            prefit=not isinstance(model, _Once), validation_fraction=HELD, examples=SHOWN,
+            model, _Kept(classifiers.make_classifier(classifier, training), work / "classifier"),
+            sampling_strategy=strategy, select=select, alpha=alpha, rounds=rounds, seed=seed,
+            prefit=True, validation_fraction=HELD, examples=SHOWN,
         )  # fmt: skip
         say("training the classifier and selecting")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", QuotaNotMet)  # the table says it class by class
             sampler.fit_resample(photos.images, photos.labels)
-    sampler.classifier_.model.save(space.folder / "classifier.safetensors")
+    sampler.classifier_.save(folder / "classifier.safetensors")
     say("writing the images")
     pool = sampler.rounds_[sampler.best_round_ - 1].pool
-    where = _write(space.folder, photos, folders, pool.images, pool.labels)
+    made = _write(folder, photos, names, pool)
     near = _nearest(photos, pool)
-    _manifest(space.folder, photos, folders, where, pool, near, best=sampler.best_round_, seed=seed)
-    balanced = _concluded(photos, space.folder, sampler, near, target)
-    _groups(space.folder, photos)
-    runs.write_json(result, balanced.to_dict())
+    _manifest(folder, photos, names, made, pool, near, best=sampler.best_round_, seed=seed)
+    _groups(folder, photos)
+    balanced = _concluded(photos, folder, sampler, near[1], target)
+    runs.write_json(folder / "balance.json", balanced.to_dict())
     _page(balanced, photos, pool, near, command)
     space.remember(finished=True)
     shutil.rmtree(work, ignore_errors=True)
     return balanced
-
-
-# Training that is kept
-
-
-class _Once:
-    """A generator that is trained at most once, whatever happens in between, and read from its file."""
-
-    def __init__(
-        self, untrained: Any, path: Path, classes: Sequence[str], watched: tuple[np.ndarray, np.ndarray],
-        work: Path, say: Callable[[str], None],
-    ) -> None:  # fmt: skip
-        self.untrained, self.path, self.classes = untrained, path, classes
-        self.watched, self.work, self.say = watched, work, say
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Once:
-        return copy(self)
-
-    def fit(self, images: np.ndarray, labels: np.ndarray) -> _Once:
-        """Train, or read."""
-        runs.write_json(self.path.with_suffix(".json"), {"classes": self.classes})
-        self.model = workspace.trained(
-            self.untrained, self.path, (images, labels), self.watched, work=self.work, say=self.say
-        )
-        return self
-
-    def sample(self, labels: np.ndarray, *, seed: int) -> np.ndarray:
-        """As the generator's own."""
-        return self.model.sample(labels, seed=seed)
 
 
 class _Kept:
@@ -286,7 +253,6 @@ class _Kept:
         self.model, self.folder = model, folder
 
     def fit(self, images: np.ndarray, labels: np.ndarray, **options: Any) -> _Kept:
-        """Train, or go on, or read."""
         loss = runs.plain(options.get("loss"))
         name = runs.digest(images, labels, options.get("seed"), options.get("steps"), loss)
         self.model.fit(images, labels, checkpoint=self.folder / name, **options)
@@ -301,75 +267,56 @@ class _Kept:
 # Files
 
 
-def _folders(photos: Photographs) -> list[str]:
-    """The name of each class's folder: that of its own where there is one."""
-    paths = getattr(photos.source, "paths", None)
-    names = []
+def _names(photos: Photographs) -> list[Path]:
+    """Where each original goes, below OUT: into its own class's folder's name where there is one."""
+    folders, paths = [], photos.paths
     for k, one in enumerate(photos.classes):
         if paths is not None and "/" not in one:
-            homes = {paths[row].parent.name for row in photos.rows[photos.labels == k]}
+            homes = {paths[row].parent.name for row in np.flatnonzero(photos.labels == k)}
             one = homes.pop() if len(homes) == 1 else one
         name = re.sub(r"[/\\\0]+", "__", one)
-        names.append(name if name.strip(".") and name != WORK else f"class_{k}")
-    if len({name.casefold() for name in names}) < len(names):
+        folders.append(name if name.strip(".") and name != WORK else f"class_{k}")
+    if len({name.casefold() for name in folders}) < len(folders):
         raise ValueError(f"{photos.source.name}: two classes would have one folder; rename a class")
-    return names
-
-
-def _files(photos: Photographs) -> str:
-    """Digest of the names of the originals."""
-    paths = getattr(photos.source, "paths", None)
-    return "" if paths is None else runs.digest(*(os.fsencode(paths[row]) for row in photos.rows))
-
-
-def _names(photos: Photographs, folders: Sequence[str]) -> list[Path]:
-    """Where each original goes, below OUT."""
-    paths, taken, found = getattr(photos.source, "paths", None), set(), []
-    for number, (row, label) in enumerate(zip(photos.rows, photos.labels, strict=True)):
-        name = f"{number + 1:06d}.png" if paths is None else paths[row].name
+    found: dict[Path, None] = {}
+    for number, label in enumerate(photos.labels):
+        name = f"{number + 1:06d}.png" if paths is None else paths[number].name
         if Path(name).suffix.lower() not in READ:
             name = f"{name}.png"
         path = Path(folders[label], name)
-        if path in taken:  # an image set may gather a class from several folders
+        if path in found:  # an image set may gather a class from several folders
             path = Path(folders[label], f"{number + 1:06d}_{name}")
-        taken.add(path)
-        found.append(path)
-    return found
+        found[path] = None
+    return list(found)
 
 
-def _write(
-    out: Path, photos: Photographs, folders: Sequence[str], images: np.ndarray, labels: np.ndarray
-) -> list[Path]:
+def _write(out: Path, photos: Photographs, names: Sequence[Path], pool: Pool) -> list[Path]:
     """Originals and generated images, each whole or not at all; where the generated ones are, below OUT."""
-    from PIL import Image
-
-    paths, size = getattr(photos.source, "paths", None), photos.images.shape[1]
-    names = _names(photos, folders)
-    for folder in folders:
-        (out / folder).mkdir(exist_ok=True)
-    for row, name in zip(photos.rows, names, strict=True):
+    paths = photos.paths or [None] * len(names)
+    for image, path, name in zip(photos.images, paths, names, strict=True):
+        (out / name).parent.mkdir(exist_ok=True)
         if (out / name).exists():
             continue
-        if paths is None:
-            with photos.source.opened(int(row), size=size) as image:
-                _save(square(image.convert("RGB"), size), out, name)
-        elif paths[row].suffix.lower() in READ:
-            _link(paths[row], out, name)
+        if path is None:
+            _save(Image.fromarray(image), out, name)
+        elif path.suffix.lower() in READ:
+            _link(path, out, name)
         else:
-            with decoded(paths[row]) as image:
-                _save(image, out, name)
-    taken, where, number = set(names), [], dict.fromkeys(range(len(folders)), 0)
-    for image, label in zip(images, labels.tolist(), strict=True):
+            with decoded(path) as whole:
+                _save(whole, out, name)
+    folders = {label: name.parent for label, name in zip(photos.labels.tolist(), names, strict=True)}
+    taken, made, number = set(names), [], dict.fromkeys(folders, 0)
+    for image, label in zip(pool.images, pool.labels.tolist(), strict=True):
         number[label] += 1
-        while (path := Path(folders[label], f"gm_{number[label]:06d}.png")) in taken:
+        while (path := folders[label] / f"gm_{number[label]:06d}.png") in taken:
             number[label] += 1
         if not (out / path).exists():
             _save(Image.fromarray(image), out, path)
-        where.append(path)
-    return where
+        made.append(path)
+    return made
 
 
-def _save(image: Any, out: Path, name: Path | str) -> None:
+def _save(image: Image.Image, out: Path, name: Path) -> None:
     buffer = io.BytesIO()
     image.save(buffer, format="png")
     _put(out, name, buffer.getvalue())
@@ -390,190 +337,128 @@ def _link(source: Path, out: Path, name: Path) -> None:
         os.link(source, out / name)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{printable(source)} is gone: it was there when the folder was read; run again"
+            f"{printable(source)} is gone: it was there when the folder was read; put it back and run again"
         ) from None
     except OSError:
         _put(out, name, source.read_bytes())
 
 
 def _manifest(
-    out: Path, photos: Photographs, folders: Sequence[str], where: Sequence[Path], pool: Any,
-    near: tuple[np.ndarray, np.ndarray], *, best: int, seed: int,
+    out: Path, photos: Photographs, names: Sequence[Path], made: Sequence[Path], pool: Pool,
+    near: workspace.Arrays, *, best: int, seed: int,
 ) -> None:  # fmt: skip
-    names = _names(photos, folders)
-    buffer = io.StringIO(newline="")
-    table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for name, label in zip(names, photos.labels.tolist(), strict=True):
-        table.writerow([name.as_posix(), photos.classes[label], 0, "", "", "", "", ""])
-    for name, label, score, row, distance in zip(
-        where, pool.labels.tolist(), pool.added_score, *near, strict=True
-    ):
-        shown = "" if np.isnan(score) else f"{score:.6f}"
-        table.writerow([name.as_posix(), photos.classes[label], 1, shown, best, seed,
-                        names[row].as_posix(), f"{distance:.4f}"])  # fmt: skip
-    _put(out, "manifest.csv", buffer.getvalue().encode("utf-8", "surrogateescape"))
+    classes = np.array(photos.classes, dtype=object)
+    originals = pd.DataFrame({"path": names, "class": classes[photos.labels], "synthetic": 0})
+    generated = pd.DataFrame({
+        "path": made, "class": classes[pool.labels], "synthetic": 1,
+        "score": ["" if np.isnan(score) else f"{score:.6f}" for score in pool.added_score],
+        "round": str(best), "seed": str(seed), "nearest_original": [names[row] for row in near[0]],
+        "distance": [f"{distance:.4f}" for distance in near[1]],
+    })  # fmt: skip
+    _table(out, "manifest.csv", pd.concat([originals, generated]))
 
 
 def _groups(out: Path, photos: Photographs) -> None:
     """The super-classes, where there are some, so that the folder keeps them."""
     groups = photos.source.hierarchy.groups
-    if all(len(members) == 1 for members in groups.values()):
-        return
-    buffer = io.StringIO(newline="")
-    table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(["super_class", "sub_class"])
-    table.writerows(
-        [name, one] for name, members in groups.items() for one in members if one in photos.classes
-    )
-    _put(out, "groups.csv", buffer.getvalue().encode("utf-8", "surrogateescape"))
+    if any(len(members) > 1 for members in groups.values()):
+        rows = [(name, one) for name, members in groups.items() for one in members if one in photos.classes]
+        _table(out, "groups.csv", pd.DataFrame(rows, columns=["super_class", "sub_class"]))
+
+
+def _table(out: Path, name: str, table: pd.DataFrame) -> None:
+    text = table.to_csv(index=False, lineterminator="\n")
+    _put(out, name, text.encode("utf-8", "surrogateescape"))  # a file's name may hold any bytes
 
 
 # What is found
 
 
-def _nearest(photos: Photographs, pool: Any) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(photos: Photographs, pool: Pool) -> workspace.Arrays:
     """Of each generated image the nearest original of its class: its number among them, and the distance."""
     row, distance = np.full(len(pool.labels), -1), np.full(len(pool.labels), np.nan)
-    for c in range(len(photos.classes)):
+    for c in np.unique(pool.labels):
         mine, known = np.flatnonzero(pool.labels == c), np.flatnonzero(photos.labels == c)
-        if len(mine):
-            best, distance[mine] = workspace.nearest(pool.images[mine], photos.images[known])
-            row[mine] = known[best]
+        best, distance[mine] = workspace.nearest(pool.images[mine], photos.images[known])
+        row[mine] = known[best]
     return row, distance
 
 
 def _concluded(
-    photos: Photographs, out: Path, sampler: GMAugCls, near: tuple[np.ndarray, np.ndarray], target: Any
+    photos: Photographs, out: Path, sampler: GMAugCls, distance: np.ndarray, target: Any
 ) -> Balanced:
     pool, rows = sampler.rounds_[sampler.best_round_ - 1].pool, []
     for c, name in enumerate(photos.classes):
-        mine = photos.images[photos.labels == c]
-        usual = np.nanmedian(workspace.nearest(mine, mine, itself=True)[1]) if len(mine) > 1 else np.nan
-        away = near[1][pool.labels == c]
-        rows.append({
-            "class": name, "originals": len(mine), "wanted": int(pool.quota[c]),
-            "accepted": int(pool.accepted[c]), "filled": int(pool.filled[c]), "missing": int(pool.missing[c]),
-            "selector_recall": sampler.selector_recall_[c],
-            "copied": float(np.mean(away < COPIED * usual)) if len(away) else np.nan,
-        })  # fmt: skip
-    table, said = pd.DataFrame(rows), list(photos.warnings)
-    blind = table[(table["wanted"] > 0) & (table["selector_recall"] < 0.2)]["class"].tolist()
-    if blind:
+        mine, away = photos.images[photos.labels == c], distance[pool.labels == c]
+        usual = np.median(workspace.nearest(mine, mine, itself=True)[1])
+        counts = ("quota", "accepted", "filled", "missing")
+        wanted, *others = (int(getattr(pool, one)[c]) for one in counts)
+        copied = float(np.mean(away < COPIED * usual)) if len(away) else np.nan
+        rows.append((name, len(mine), wanted, *others, sampler.selector_recall_[c], copied))
+    columns = ["class", "originals", "wanted", *counts[1:], "selector_recall", "copied"]
+    table, said = pd.DataFrame(rows, columns=columns), list(photos.warnings)
+    if blind := _few(table, (table["wanted"] > 0) & (table["selector_recall"] < 0.2)):
         said.append(
-            f"the classifier that selected hardly recognises {_few(blind)}: what it passed or refused "
-            "there is close to chance"
+            f"the classifier that selected hardly recognises {blind}: what it passed or refused there is "
+            "close to chance"
         )
-    passed, made = table["accepted"].sum(), (table["accepted"] + table["filled"]).sum()
-    if sampler.select and made and passed < made / 2:
+    passed, made = table["accepted"].sum(), len(pool.labels)
+    if sampler.select and passed < made / 2:
         said.append(
             f"{passed} of {made} generated images passed the selection, the others are the best-scored of "
             "those refused: train the generator for longer (--kimg), or ask for fewer images (--target)"
         )
-    copies = table[table["copied"] > 0.1]["class"].tolist()
-    if copies:
+    if copies := _few(table, table["copied"] > 0.1):
         said.append(
-            f"more than a tenth of the images of {_few(copies)} lie less than half as far from an original "
-            "as originals usually lie from each other: look for copies"
+            f"more than a tenth of the images of {copies} lie less than half as far from an original as "
+            "originals usually lie from each other: look for copies"
         )
     if isinstance(target, int) and target < table["originals"].max():
         said.append(f"classes of more than {target} originals keep them all, so the set is not balanced")
     return Balanced(
-        photos.source.name, out, table, tuple(one.to_dict() for one in sampler.rounds_), sampler.best_round_,
-        sampler.improved_, tuple(said),
+        photos.source.name, out, table, [one.to_dict() for one in sampler.rounds_], sampler.best_round_,
+        sampler.improved_, said,
     )  # fmt: skip
 
 
-def _few(names: Sequence[str]) -> str:
+def _few(table: pd.DataFrame, where: pd.Series) -> str:
+    names = table.loc[where, "class"].tolist()
     return ", ".join(names[:3]) + (", ..." if names[3:] else "")
 
 
-def _read(folder: Path, path: Path) -> Balanced:
-    about = json.loads(path.read_text(encoding="utf-8"))
-    table = pd.DataFrame(about["classes"])
-    for name in ("selector_recall", "copied"):
-        table[name] = table[name].astype(float)
-    return Balanced(
-        about["set"], folder, table, tuple(about["rounds"]), about["best_round"], about["improved"],
-        tuple(about["warnings"]),
-    )  # fmt: skip
+def _read(folder: Path) -> Balanced:
+    about = json.loads((folder / "balance.json").read_text(encoding="utf-8"))
+    table = pd.DataFrame(about["classes"]).astype({"selector_recall": float, "copied": float})
+    names = ("rounds", "best_round", "improved", "warnings")
+    return Balanced(about["set"], folder, table, *(about[name] for name in names))
 
 
-def _judgement(found: Balanced) -> str:
-    last = found.rounds[found.best_round - 1]
-    first = found.rounds[0]["before"]
-    if first is None or last["after"] is None:
-        return "Whether the balanced set helps was not measured; `compare` does."
-    word = "better" if found.improved else "no better"
-    return (
-        f"On the images held out, a classifier trained on the balanced set is {word} than one trained on the "
-        f"originals: balanced accuracy {100 * last['after']:.1f} % after {100 * first:.1f} %, one training "
-        "each. `compare` says it with an interval."
-    )
+def _page(found: Balanced, photos: Photographs, pool: Pool, near: workspace.Arrays, command: str) -> None:
+    from gmaug.page import Section, write_page
 
-
-# Page, figure, command
-
-
-def _page(
-    found: Balanced, photos: Photographs, pool: Any, near: tuple[np.ndarray, np.ndarray], command: str
-) -> None:
-    from gmaug.page import write_page
-
-    write_page(
-        found.folder / "report.html", title=f"{found.name}, balanced", command=command,
-        sections=_sections(found, photos, pool, near),
-    )  # fmt: skip
-
-
-def _sections(
-    found: Balanced, photos: Photographs, pool: Any, near: tuple[np.ndarray, np.ndarray]
-) -> list[Section]:
-    from gmaug.page import Section
-
-    beside: list[tuple[str, np.ndarray]] = []
+    names, beside = photos.classes, []
     for k in np.argsort(near[1], kind="stable")[:SHOWN]:
-        name = photos.classes[pool.labels[k]]
-        beside.append((f"{name}, generated", pool.images[k]))
+        beside.append((f"{names[pool.labels[k]]}, generated", pool.images[k]))
         beside.append((f"nearest original, {near[1][k]:.0f} grey levels away", photos.images[near[0][k]]))
 
-    def looked(some: Examples) -> list[tuple[str, np.ndarray]]:
-        few = [k for k in range(len(some.wanted)) if (some.wanted[:k] == some.wanted[k]).sum() < 2]
-        names = photos.classes
-        return [
-            (f"{names[some.wanted[k]]}, taken for {names[some.predicted[k]]} ({some.score[k]:.2f})"
-             if some.predicted[k] >= 0 else names[some.wanted[k]], some.images[k])
-            for k in few
-        ]  # fmt: skip
+    def looked(some: Examples) -> Iterable[tuple[str, np.ndarray]]:
+        for k, wanted in enumerate(some.wanted):
+            if (some.wanted[:k] == wanted).sum() < 2:
+                seen = f", taken for {names[some.predicted[k]]} ({some.score[k]:.2f})"
+                yield names[wanted] + (seen if some.predicted[k] >= 0 else ""), some.images[k]
 
-    return [
-        Section("", [_judgement(found)], found.warnings),
+    counts = "Images of each class, by where they come from."
+    nearest = "The generated images that lie nearest to an original, each beside it."
+    sections = [
+        Section("", [found.judgement()], found.warnings),
         Section("Classes", table=found.table.round(3)),
-        Section("Counts", figure=found.figure(), caption="Images of each class, by where they come from."),
-        Section("Kept", pictures=looked(pool.kept)),
-        Section("Refused", pictures=looked(pool.refused)),
-        Section("Is it memorised?", ["The generated images that lie nearest to an original, each beside it."],
-                pictures=beside),
-    ]  # fmt: skip
-
-
-def _figure(found: Balanced) -> Figure:
-    from matplotlib.figure import Figure
-
-    from gmaug.plots import COLOURS, use_style
-
-    use_style()
-    figure = Figure(figsize=(7.0, 2.8), layout="constrained")
-    axes, bottom = figure.subplots(), np.zeros(len(found.table))
-    for name, colour in (("originals", "blue"), ("accepted", "orange"), ("filled", "grey")):
-        values = found.table[name].to_numpy(float)
-        axes.bar(range(len(values)), values, bottom=bottom, color=COLOURS[colour], label=name)
-        bottom = bottom + values
-    names = [one.replace("$", r"\$")[:16] for one in found.table["class"]]
-    axes.set_xticks(range(len(names)), names, rotation=25, ha="right", rotation_mode="anchor")
-    axes.set_ylabel("images")
-    axes.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
-    return figure
+        Section("Counts", figure=found.figure(), caption=counts),
+        Section("Kept", pictures=list(looked(pool.kept))),
+        Section("Refused", pictures=list(looked(pool.refused))),
+        Section("Is it memorised?", [nearest] if beside else [], pictures=beside),
+    ]
+    path = found.folder / "report.html"
+    write_page(path, title=f"{found.name}, balanced", command=command, sections=sections)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -586,68 +471,18 @@ def add_parser(subparsers: Any) -> None:
     add = parser.add_argument
     add("folder", metavar="DIR", help="folder of images, or a name: flowers, middle, ...")
     add("out", metavar="OUT", type=Path, help="new folder; a killed run goes on there")
-    add(
-        "--target",
-        default="majority",
-        help="images of every class, or majority (default): those of the largest",
-    )
+    add("--target", type=_target, default="majority", help="images of every class (default: of the largest)")
     add("--select", action=argparse.BooleanOptionalAction, default=True, help="--no-select keeps every image")
     add("--alpha", type=float, default=0.5, help="least probability of the wanted class (default 0.5)")
     add("--rounds", type=int, default=2, help="rounds of selection and retraining, at most (default 2)")
-    add("--size", type=int, default=32, help="side in pixels, a power of two (default 32)")
     add("--generator", choices=("cgan", "diffusion"), default="cgan", help="trained here (default cgan)")
-    add(
-        "--from-generator",
-        metavar="FOLDER",
-        type=Path,
-        help="a trained one: OUT of compare, or folder/class/*",
-    )
-    add("--kimg", type=float, help="length of the generator's training, thousands of images")
-    add("--classifier", choices=("resnet18", "mae"), default="resnet18")
-    add("--steps", type=int, help="gradient steps of every training of the classifier")
-    add("--device", default="auto", help="cpu, cuda, mps (default: what is there)")
-    add("--seed", type=int, default=0)
-    add("--json", action="store_true", help="print one JSON object and nothing else on standard output")
-    parser.set_defaults(function=_main)
+    add("--from-generator", metavar="FOLDER", type=Path, help="a trained one: OUT of compare, or images")
+    workspace.add_options(add)
+    parser.set_defaults(function=lambda options: workspace.run(balance, options))
 
 
-def _main(options: argparse.Namespace) -> int:
-    names = (
-        "select", "alpha", "rounds", "size", "generator", "from_generator", "kimg", "classifier", "steps",
-        "device", "seed",
-    )  # fmt: skip
-    target = options.target
-    if target != "majority":
-        try:
-            target = int(target)
-        except ValueError:
-            raise ValueError(f"--target {target!r}: give a number, or majority") from None
-
-    def work() -> int:
-        found = balance(
-            options.folder, options.out, target=target, command=_command(options),
-            say=lambda line: print(line, file=sys.stderr, flush=True),
-            **{name: getattr(options, name) for name in names},
-        )  # fmt: skip
-        print(json.dumps(found.to_dict(), indent=1, allow_nan=False) if options.json else found)
-        return 0
-
-    return workspace.until_stopped(work, options.out)
+def _target(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
-def _command(options: argparse.Namespace) -> str:
-    words = ["python", "-m", "gmaug", "balance", printable(options.folder), printable(options.out)]
-    for name in ("target", "alpha", "rounds", "size", "generator", "from_generator", "kimg", "steps", "seed"):
-        value = getattr(options, name)
-        words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join([*words, *([] if options.select else ["--no-select"])])
-
-
-class _Callable(ModuleType):
-    """This module as a function: ``gmaug.balance(folder, out)``, whether or not it is imported already."""
-
-    def __call__(self, *given: Any, **options: Any) -> Balanced:
-        return balance(*given, **options)
-
-
-sys.modules[__name__].__class__ = _Callable
+sys.modules[__name__].__class__ = CallableModule

@@ -46,7 +46,8 @@ footer { margin-top: 3rem; font-size: .8rem; opacity: .7; }
 </head>
 <body>
 <h1>{{ title }}</h1>
-{% for part in sections %}
+{% for part in sections if part.text or part.warnings or part.steps or part.figure or part.pictures
+   or part.table is not none %}
 <section>
 {% if part.heading %}<h2>{{ part.heading }}</h2>{% endif %}
 {% for line in part.text %}<p>{{ line }}</p>{% endfor %}
@@ -89,7 +90,7 @@ footer { margin-top: 3rem; font-size: .8rem; opacity: .7; }
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a page; what is not given is left out."""
+    """One part of a page; what is not given is left out, and a heading alone."""
 
     heading: str = ""
     text: Sequence[str] = ()  # paragraphs

@@ -1,30 +1,32 @@
-"""The folder that ``compare`` and ``balance`` work in, and what both do there.
+"""What ``compare`` and ``balance`` share: reading the images, OUT, the generator, the probe, the command.
 
-A folder given as OUT is theirs alone: it is new or empty, or a marker file in it says that the same command
-began there with the same images and settings; then the command goes on where it was. What is finished is
-written whole, so a killed run, a full disk or Ctrl-C lose nothing that was.
+A folder given as OUT is theirs alone: new or empty, or begun by the same command with the same images and
+settings, which then goes on where it was. What is finished is written whole, so a killed run, a full disk
+or Ctrl-C lose nothing that was.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmaug import backend, runs
+from gmaug import backend, progress, runs
 from gmaug.datasets import open_images
-from gmaug.datasets.base import ImageSet, Skipped, printable
+from gmaug.datasets.base import ImageSet, UnreadableImage, printable
 
 if TYPE_CHECKING:
     from gmaug.classifiers.settings import TrainingSettings
@@ -34,63 +36,37 @@ MIB = 2**20
 PROBE_STEPS = 6  # of each network, after one that warms it up
 PROBE_IMAGES = 64
 
+# The images
+
 
 @dataclass(frozen=True, eq=False)
 class Photographs:
-    """A folder's images that can be used, read at one size.
-
-    Attributes
-    ----------
-    source : ImageSet
-    images : ndarray of uint8, shape (n, size, size, 3)
-    labels : ndarray of int64, shape (n,)
-        Indices into `classes`.
-    rows : ndarray of int64, shape (n,)
-        Which images of `source` these are.
-    classes : tuple of str
-        Those with an image.
-    skipped : tuple of Skipped
-        Files left out, and why.
-    warnings : tuple of str
-    """
+    """Those of a folder's images that can be used, read at one size."""
 
     source: ImageSet
-    images: np.ndarray
-    labels: np.ndarray
-    rows: np.ndarray
-    classes: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
+    images: np.ndarray  # uint8, (n, size, size, 3)
+    labels: np.ndarray  # int64, (n,): indices into `classes`
+    rows: np.ndarray  # int64, (n,): which images of `source` these are
+    classes: tuple[str, ...]  # those with an image
     warnings: tuple[str, ...]
 
     @property
-    def counts(self) -> dict[str, int]:
-        """Images of each class."""
-        found = np.bincount(self.labels, minlength=len(self.classes))
-        return dict(zip(self.classes, found.tolist(), strict=True))
+    def paths(self) -> list[Path] | None:
+        """The file of each image, where they are files."""
+        paths = getattr(self.source, "paths", None)
+        return None if paths is None else [paths[row] for row in self.rows]
 
 
 def photographs(source: Any, labels: Any = None, *, size: int, least: int) -> Photographs:
-    """Open and read images, whatever holds them (:func:`gmaug.datasets.open_images`).
+    """Open and read images, whatever holds them (:func:`gmaug.open_images`), at `size` pixels a side.
 
-    Parameters
-    ----------
-    source, labels
-        As :func:`gmaug.datasets.open_images` takes them.
-    size : int
-        Side in pixels, a power of two from 8 (a generator draws such).
-    least : int
-        Images that each class must have.
-
-    Raises
-    ------
-    ValueError
-        If there is one class only, or a class has fewer images than `least`.
+    ValueError if `size` is no power of two from 8 (a generator draws such), if there is one class only, or
+    a class has fewer images than `least`.
     """
     if size < 8 or size & (size - 1):
         raise ValueError(f"size={size}: give a power of two from 8, such as 32 or 64")
     opened = open_images(source, labels)
     images, rows, unread = opened.read(size=size)
-    skipped = (*opened.skipped, *unread)
     found, place = np.unique(opened.labels[rows], return_inverse=True)
     classes = tuple(opened.classes[k] for k in found)
     if len(classes) < 2:
@@ -103,108 +79,90 @@ def photographs(source: Any, labels: Any = None, *, size: int, least: int) -> Ph
             f"{least} are needed of each class: add some, or move the class out"
         )
     said = []
-    bad = [one for one in skipped if not one.harmless]
+    bad = [one for one in (*opened.skipped, *unread) if not one.harmless]
     if bad:
         more = f" and {len(bad) - 1} more" if bad[1:] else ""
         said.append(f"left out {bad[0].path} ({bad[0].reason}){more}")
-    small = _smaller(opened, rows, size)
+    few = rows[np.linspace(0, len(rows) - 1, min(len(rows), 25)).astype(int)]
+    small = np.mean([_side(opened, int(row), size) < size for row in few])
     if small:
         said.append(f"{small:.0%} of the images looked at are smaller than {size} px and were enlarged")
-    return Photographs(opened, images, place.astype(np.int64), rows, classes, skipped, tuple(said))
+    return Photographs(opened, images, place.astype(np.int64), rows, classes, tuple(said))
 
 
-def _smaller(images: ImageSet, rows: np.ndarray, size: int) -> float:
-    """Share of some images whose short side is below `size`."""
-    few = rows[np.linspace(0, len(rows) - 1, min(len(rows), 25)).astype(int)]
-    sides = []
-    for row in few:
-        try:
-            with images.opened(int(row), size=size) as image:
-                sides.append(min(image.size))
-        except ValueError:  # it was there a moment ago
-            continue
-    return float(np.mean(np.array(sides) < size)) if sides else 0.0
+def _side(images: ImageSet, row: int, size: int) -> int:
+    """The short side of an image as it is stored."""
+    try:
+        with images.opened(row, size=size) as image:
+            return min(image.size)
+    except UnreadableImage:  # it was there a moment ago
+        return size
+
+
+def nearest(images: np.ndarray, known: np.ndarray, *, itself: bool = False) -> Arrays:
+    """The row of the nearest of the `known` images to each, and the distance: root mean square, grey levels.
+
+    `itself` says that `images` are the `known` ones, and that none is its own neighbour.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    images, known = (part.reshape(len(part), -1).astype(np.float32) for part in (images, known))
+    search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(known)
+    row = search.kneighbors(None if itself else images, return_distance=False)[:, 0]
+    apart = images - known[row]
+    return row, np.sqrt(np.einsum("ij,ij->i", apart, apart) / apart.shape[1])
 
 
 # The folder
 
 
 class Workspace:
-    """OUT: opened for one command, one set of images and one choice of settings.
+    """OUT: opened for one command, one image set `source` and one `key`, all that decides the results.
 
-    Parameters
-    ----------
-    folder : path
-    command : str
-        ``"compare"`` or ``"balance"``.
-    source : ImageSet
-        `folder` must not lie among its files.
-    key : mapping
-        Whatever decides the results; JSON values.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds something else, or was begun with another key; nothing is touched.
-    OSError
-        If it cannot be written.
+    ValueError if the folder holds something else, was begun with another key, or lies among the images;
+    nothing is touched then. OSError if it cannot be written.
     """
 
     def __init__(
         self, folder: str | os.PathLike[str], command: str, source: ImageSet, key: Mapping[str, Any]
     ) -> None:
-        self.folder, self.command = Path(os.fsdecode(folder)), command
+        self.folder = Path(os.fsdecode(folder))
         self.marker = self.folder / f".gmaug-{command}.json"
-        shown, key = printable(self.folder), runs.plain(dict(key))
+        shown, key = printable(self.folder), runs.plain(key)
         if self.folder.exists() and not self.folder.is_dir():
             raise NotADirectoryError(f"{shown}: not a folder; name a new one")
-        _apart(self.folder, source)
-        there = os.listdir(self.folder) if self.folder.is_dir() else []
-        names = [name for name in there if not name.startswith(f".{self.marker.name}")]  # half a marker
-        if self.marker.is_file():
-            try:
-                self.about = json.loads(self.marker.read_text(encoding="utf-8"))
-                begun = self.about["key"]
-            except (ValueError, KeyError, TypeError):
-                raise ValueError(f"{printable(self.marker)} is damaged; name a new folder") from None
-            reason = runs.difference(begun, key)
-            if reason is not None:
+        if homes := {path.absolute().parent for path in getattr(source, "paths", ())}:
+            home = Path(os.path.commonpath(homes)).resolve()
+            if self.folder.resolve().is_relative_to(home):
                 raise ValueError(
-                    f"{shown} was begun with other images or settings ({reason}); give those again, or "
-                    "another folder"
+                    f"{shown} lies inside {printable(home)}, where the images are; name another place"
                 )
-        elif names:
-            raise ValueError(
-                f"{shown} holds something else ({printable(sorted(names)[0])}); name a new or empty folder"
-            )
-        else:
+        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        others = sorted(
+            name for name in names if not name.startswith(f".{self.marker.name}")
+        )  # half a marker
+        if not self.marker.is_file():
+            if others:
+                raise ValueError(
+                    f"{shown} holds something else ({printable(others[0])}); name a new or empty folder"
+                )
             self.about = {"key": key}
-            runs.write_json(self.marker, self.about)
+            return runs.write_json(self.marker, self.about)
+        try:
+            self.about = json.loads(self.marker.read_text(encoding="utf-8"))
+            reason = runs.difference(self.about["key"], key)
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{printable(self.marker)} is damaged; name a new folder") from None
+        if reason is not None:
+            raise ValueError(
+                f"{shown} was begun with other images or settings ({reason}); give those again, or another "
+                "folder"
+            )
 
     def remember(self, **values: Any) -> None:
         """Keep values in the marker, for the next time."""
         self.about |= runs.plain(values)
         runs.write_json(self.marker, self.about)
-
-
-def _apart(folder: Path, source: ImageSet) -> None:
-    """Refuse an OUT inside the folder of the images."""
-    homes = {path.absolute().parent for path in getattr(source, "paths", ())}
-    if homes:
-        home = Path(os.path.commonpath(homes)).resolve()
-        if folder.resolve().is_relative_to(home):
-            raise ValueError(
-                f"{printable(folder)} lies inside {printable(home)}, where the images are; name a folder "
-                "outside of it"
-            )
-
-
-def model_digest(model: Any) -> str:
-    """Digest of a generator's weights or images, without the times that its history holds."""
-    if not hasattr(model, "nets_"):
-        return runs.digest(model.images, model.labels)
-    nets = [net.state_dict() for _, net in sorted(model.nets_.items())]
-    return runs.digest(*(value.cpu().numpy() for net in nets for _, value in sorted(net.items())))
 
 
 # The generator
@@ -215,26 +173,18 @@ def generator_named(name: str, *, size: int, classes: int, seed: int, kimg: floa
     from gmaug.generators import make_generator
 
     base = make_generator(name, shape=(size, size), seed=seed, n_classes=classes, device=device)
-    if kimg is not None:
-        if not kimg > 0:
-            raise ValueError(f"kimg={kimg}: give a positive number of thousand images")
-        share = min(1.0, kimg / base.settings.kimg)
-        report = base.settings.report_kimg
-        changes = {"kimg": kimg, "report_kimg": max(share * report, kimg / 50),
-                   "checkpoint_kimg": kimg / 10}  # fmt: skip
-        base = type(base)(replace(base.settings, **changes))
-    return base
+    if kimg is None:
+        return base
+    if not kimg > 0:
+        raise ValueError(f"kimg={kimg}: give a positive number of thousand images")
+    report = max(min(1.0, kimg / base.settings.kimg) * base.settings.report_kimg, kimg / 50)
+    return type(base)(replace(base.settings, kimg=kimg, report_kimg=report, checkpoint_kimg=kimg / 10))
 
 
 def trained(
-    untrained: Any,
-    path: Path,
-    train: Arrays,
-    validation: Arrays | None,
-    *,
-    work: Path,
+    untrained: Any, path: Path, classes: Sequence[str], train: Arrays, validation: Arrays, *, work: Path,
     say: Callable[[str], None],
-) -> Any:
+) -> Any:  # fmt: skip
     """The generator of `path`; trained on these images and kept there if it is not.
 
     It is read from its file in any case, so that a run that was interrupted draws the same images as
@@ -242,31 +192,22 @@ def trained(
     """
     from gmaug.generators import load_generator
 
+    settings = untrained.settings
     if not path.is_file():
-        s = untrained.settings
-        say(f"training the generator: {s.kimg:g} thousand images of {s.resolution} px")
+        runs.write_json(path.with_suffix(".json"), {"classes": classes})
+        say(f"training the generator: {settings.kimg:g} thousand images of {settings.resolution} px")
         untrained.fit(*train, validation=validation, checkpoint=work)
         untrained.save(path)
-    _forget(work)
-    return load_generator(path, device=untrained.settings.device, threads=untrained.settings.threads)
+    shutil.rmtree(work, ignore_errors=True)
+    return load_generator(path, device=settings.device, threads=settings.threads)
 
 
-def given(folder: str | os.PathLike[str], classes: Sequence[str], *, size: int, device: str = "cpu") -> Any:
-    """A generator that a folder or file holds: trained by this package, or a bank of images by class.
+def given(folder: str | os.PathLike[str], classes: Sequence[str], *, size: int) -> Any:
+    """A trained generator of these classes, in order, for images of this size.
 
-    Parameters
-    ----------
-    folder : path
-        OUT of ``compare`` or ``balance``, a file that they or ``save`` wrote, or ``folder/class/*`` with
-        images that something else made.
-    classes : sequence of str
-        What the generator is asked for, in order.
-    size : int
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no generator, or it draws other classes or sizes.
+    `folder` is OUT of ``compare`` or ``balance``, a file that they or ``save`` wrote, or ``folder/class/*``
+    with images that something else made. FileNotFoundError or ValueError if there is none, or it draws
+    other classes or sizes.
     """
     from gmaug.generators import BankGenerator, load_generator
 
@@ -277,14 +218,13 @@ def given(folder: str | os.PathLike[str], classes: Sequence[str], *, size: int, 
         )
     if path.is_dir():
         found = sorted(path.glob("*.safetensors")) + sorted(path.glob("generator/*.safetensors"))
-        found = [one for one in found if one.name.split(".")[0] != "classifier"]
+        found = [one for one in found if not one.name.startswith("classifier")]
         if not found:
             return BankGenerator.from_folder(path, classes=classes, size=size)
         path = found[0]
-    model = load_generator(path, device=device)
-    beside = next((one for one in (path.with_suffix(".json"),) if one.is_file()), None)
-    known = json.loads(beside.read_text(encoding="utf-8"))["classes"] if beside else None
-    if model.n_classes_ != len(classes) or (known is not None and known != list(classes)):
+    model, beside = load_generator(path), path.with_suffix(".json")
+    known = json.loads(beside.read_text(encoding="utf-8"))["classes"] if beside.is_file() else None
+    if model.n_classes_ != len(classes) or known not in (None, list(classes)):
         names = f" ({', '.join(known)})" if known else ""
         raise ValueError(
             f"{shown}: its generator draws {model.n_classes_} classes{names}, these images have "
@@ -295,10 +235,12 @@ def given(folder: str | os.PathLike[str], classes: Sequence[str], *, size: int, 
     return model
 
 
-def _forget(work: Path) -> None:
-    import shutil
-
-    shutil.rmtree(work, ignore_errors=True)
+def model_digest(model: Any) -> str:
+    """Digest of a generator's weights or images, without the times that its history holds."""
+    if not hasattr(model, "nets_"):
+        return runs.digest(model.images, model.labels)
+    nets = [net.state_dict() for _, net in sorted(model.nets_.items())]
+    return runs.digest(*(value.cpu().numpy() for net in nets for _, value in sorted(net.items())))
 
 
 # What a run will take
@@ -306,62 +248,46 @@ def _forget(work: Path) -> None:
 
 @dataclass(frozen=True)
 class Probe:
-    """This machine, measured for some seconds.
+    """This machine, measured for some seconds."""
 
-    Attributes
-    ----------
-    step : float
-        Seconds of one training step of the classifier.
-    judged : float
-        Seconds to score one image.
-    kimg : float
-        Seconds of a thousand training images of the generator; 0 without one to train.
-    drawn : float
-        Seconds to draw one image.
-    memory : float
-        MiB that this process holds.
-    disk : float
-        MiB that the generator's state takes.
-    """
+    step: float  # seconds of one training step of the classifier
+    judged: float  # seconds to score one image
+    kimg: float = 0.0  # seconds of a thousand training images of the generator; 0 without one to train
+    drawn: float = 0.0  # seconds to draw one image
+    memory: float = 0.0  # MiB that this process holds
+    disk: float = 0.0  # MiB that the generator's state takes
 
-    step: float
-    judged: float
-    kimg: float = 0.0
-    drawn: float = 0.0
-    memory: float = 0.0
-    disk: float = 0.0
+    def seconds(self, *, steps: float = 0, kimg: float = 0, candidates: float = 0) -> float:
+        """Seconds of so many steps of the classifier, images of the generator's training, candidates."""
+        return steps * self.step + kimg * self.kimg + candidates * (self.drawn + self.judged)
 
 
-def probe(
-    classifier: str, training: TrainingSettings, images: np.ndarray, labels: np.ndarray, generator: Any | None
-) -> Probe:
+def probe(classifier: str, training: TrainingSettings, images: np.ndarray, labels: np.ndarray, generator: Any
+          ) -> Probe:  # fmt: skip
     """Time a few steps of the classifier and of the generator to be trained (None: none is)."""
     from gmaug.classifiers import make_classifier
 
-    training = replace(training, validations=1)
-    if hasattr(training, "pretraining_epochs"):
-        training = replace(training, pretraining_epochs=0)
+    short = {"validations": 1} | (
+        {"pretraining_epochs": 0} if hasattr(training, "pretraining_epochs") else {}
+    )
     few = np.linspace(0, len(labels) - 1, min(len(labels), 4 * training.batch)).astype(int)
-    with _silent():
-        model = make_classifier(classifier, training)
-
-        def train(steps: int) -> None:
-            model.fit(images[few], labels[few], steps=steps)
-
-        step = _each(train)
-        judged = _timed(lambda: model.logits(images[few[:PROBE_IMAGES]])) / min(len(few), PROBE_IMAGES)
-        kimg = drawn = disk = 0.0
+    images, labels, kimg, drawn, disk = images[few], labels[few], 0.0, 0.0, 0.0
+    with variable(progress.FILE_VARIABLE, os.devnull), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = make_classifier(classifier, replace(training, **short))
+        step = _each(lambda steps: model.fit(images, labels, steps=steps))
+        seen = images[:PROBE_IMAGES]
+        judged = _timed(lambda: model.logits(seen)) / len(seen)
         if generator is not None:
             s = generator.settings
 
-            def draw(steps: int) -> Any:
-                short = replace(s, kimg=steps * s.batch / 1000, report_kimg=1e6, checkpoint_kimg=1e6)
-                return type(generator)(short).fit(images[few], labels[few])
+            def fitted(steps: int) -> Any:
+                settings = replace(s, kimg=steps * s.batch / 1000, report_kimg=1e6, checkpoint_kimg=1e6)
+                return type(generator)(settings).fit(images, labels)
 
-            kimg = _each(draw) / s.batch * 1000
-            short = draw(1)
-            drawn = _timed(lambda: short.sample(labels[few[:1]].repeat(PROBE_IMAGES), seed=0)) / PROBE_IMAGES
-            weights = sum(p.numel() for net in short.nets_.values() for p in net.parameters())
+            kimg, trial = _each(fitted) / s.batch * 1000, fitted(1)
+            drawn = _timed(lambda: trial.sample(labels[:1].repeat(PROBE_IMAGES), seed=0)) / PROBE_IMAGES
+            weights = sum(p.numel() for net in trial.nets_.values() for p in net.parameters())
             disk = 4 * weights * 8 / MIB  # networks, averages and two moments of each, and the best so far
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Probe(step, judged, kimg, drawn, memory, disk)
@@ -380,23 +306,6 @@ def _timed(call: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
-@contextmanager
-def _silent() -> Iterator[None]:
-    from gmaug import progress
-
-    before = os.environ.get(progress.FILE_VARIABLE)
-    os.environ[progress.FILE_VARIABLE] = os.devnull
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if before is None:
-            del os.environ[progress.FILE_VARIABLE]
-        else:
-            os.environ[progress.FILE_VARIABLE] = before
-
-
 def duration(seconds: float) -> str:
     """A time in words: ``45 s``, ``12 min``, ``2.5 h``."""
     if seconds < 90:
@@ -404,95 +313,67 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def seconds_of(text: str) -> float:
-    """Seconds of ``90s``, ``30m``, ``2h`` or ``1d``; a number alone is minutes."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    text = text.strip().lower()
-    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 60)
-    try:
-        value = float(number) * unit
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise ValueError(f"--budget {text!r}: give a time such as 30m or 2h")
-    return value
-
-
-# Where it computes, and how it is stopped
-
-
 @contextmanager
-def computing_on(device: str) -> Iterator[None]:
-    """What ``"auto"`` means for a while, here and in the processes started meanwhile."""
-    backend.device(device)  # says so if it is not there
-    before = os.environ.get(backend.DEVICE_VARIABLE)
-    if device != "auto":
-        os.environ[backend.DEVICE_VARIABLE] = device
+def variable(name: str, value: str) -> Iterator[None]:
+    """An environment variable for a while, here and in the processes started meanwhile."""
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
-        if device != "auto":
-            os.environ.pop(backend.DEVICE_VARIABLE)
-            if before is not None:
-                os.environ[backend.DEVICE_VARIABLE] = before
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
-def until_stopped(work: Callable[[], int], folder: str | os.PathLike[str]) -> int:
-    """Run a command; at Ctrl-C, or when it is asked to end, say how it goes on.
+def computing_on(device: str) -> AbstractContextManager[None]:
+    """What ``"auto"`` means for a while; ValueError if there is no such device."""
+    return variable(backend.DEVICE_VARIABLE, str(backend.device(device)))
+
+
+# The command
+
+
+def add_options(add: Callable[..., Any]) -> None:
+    """The options that both commands have; `add` is a parser's ``add_argument``."""
+    add("--size", type=int, default=32, help="side in pixels, a power of two (default 32)")
+    add("--classifier", choices=("resnet18", "mae"), default="resnet18")
+    add("--steps", type=int, help="gradient steps of every training of the classifier")
+    add("--kimg", type=float, help="length of the generator's training, thousands of images")
+    add("--device", default="auto", help="cpu, cuda, mps (default: what is there)")
+    add("--seed", type=int, default=0, help="of the split and the generator (default 0)")
+    add("--json", action="store_true", help="print one JSON object and nothing else on standard output")
+
+
+def run(work: Callable[..., Any], options: argparse.Namespace, **more: Any) -> int:
+    """Run ``work(folder, out, **options)``, as Ctrl-C or a request to end allow it, and print its result.
 
     Returns
     -------
     int
-        What `work` returns; 130 if it was stopped.
+        0, or 130 if it was stopped: then it says how it goes on.
     """
+    apart = {"folder", "out", "json", "command", "typed", "function"}
+    chosen = {name: value for name, value in vars(options).items() if name not in apart} | more
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        return work()
+        found = work(
+            options.folder, options.out, **chosen, command=options.typed,
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+        )  # fmt: skip
+        print(json.dumps(found.to_dict(), indent=1, allow_nan=False) if options.json else found)
+        if not options.json:
+            print(f"\nA page to look at: {printable(options.out / 'report.html')}")
+        return 0
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not spoil the words
-        print(
-            f"\ngmaug: stopped. What is done is kept in {printable(folder)}; the same command goes on there",
-            file=sys.stderr,
-        )
+        kept = f"What is done is kept in {printable(options.out)}; the same command goes on there"
+        print(f"\ngmaug: stopped. {kept}", file=sys.stderr)
         return 130
     finally:
         signal.signal(signal.SIGTERM, before)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-# Samples beside what they might be copies of
-
-
-def nearest(images: np.ndarray, known: np.ndarray, *, itself: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest of the `known` images to each image, and its distance.
-
-    Parameters
-    ----------
-    images, known : ndarray of uint8, shapes (n, h, w, 3) and (m, h, w, 3)
-    itself : bool
-        Whether `images` are `known`: then no image is its own neighbour.
-
-    Returns
-    -------
-    (ndarray of int64, ndarray of float), shape (n,)
-        Row of `known` (-1 where there is none), and the root mean square difference in grey levels.
-    """
-    row, distance = np.full(len(images), -1), np.full(len(images), np.nan)
-    if len(known) <= itself:
-        return row, distance
-    flat = known.reshape(len(known), -1).astype(np.float32)
-    squares = np.einsum("ij,ij->i", flat, flat, dtype=np.float64)
-    for start in range(0, len(images), 256):
-        part = images[start : start + 256].reshape(-1, flat.shape[1]).astype(np.float32)
-        away = np.einsum("ij,ij->i", part, part, dtype=np.float64)[:, None] + squares - 2.0 * (part @ flat.T)
-        if itself:
-            away[np.arange(len(part)), np.arange(start, start + len(part))] = np.inf
-        best = away.argmin(axis=1)
-        row[start : start + len(part)] = best
-        exact = part - flat[best]  # the product above loses digits where both are alike
-        distance[start : start + len(part)] = np.sqrt(np.einsum("ij,ij->i", exact, exact) / flat.shape[1])
-    return row, distance

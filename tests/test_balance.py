@@ -159,7 +159,7 @@ def test_bad_input_is_one_line(capsys, folder, found, out, tmp_path):
     assert "lies inside" in bad(folder, folder / "out", "--size", 16)
     assert "something else" in bad(folder, folder.parent, "--size", 16)
     assert "other images or settings" in bad(folder, out, "--size", 16, "--steps", 9)
-    assert "--target 'many'" in bad(folder, new, "--target", "many")
+    assert "target='many'" in bad(folder, new, "--target", "many")
     assert "alpha=3.0" in bad(folder, new, "--alpha", 3)
     assert "16 px" in bad(folder, new, "--size", 32, "--from-generator", out)
     two = make_folder(tmp_path / "two", (5, 5), seed=2)
