@@ -41,7 +41,7 @@ plan: venv  ## what the paper's own experiment takes: GPU-hours, memory and disk
 	$(python) -m gmaug paper
 
 reproduce: venv  ## run every notebook and regenerate figures/; PROFILE= SEED= DATA= JOBS= TRAIN=all
-	$(if $(TRAIN),$(python) -m gmaug record generators --sets middle unlike-faint unlike-bold alike-faint alike-bold)
+	$(if $(TRAIN),$(python) notebooks/recorded/record.py generators --sets middle unlike-faint unlike-bold alike-faint alike-bold)
 	$(if $(filter paper,$(PROFILE)),$(python) -m gmaug paper)
 	$(python) -m gmaug reproduce $(run_options)
 
@@ -68,7 +68,7 @@ bench: venv  ## benchmarks against peers, as ratios in one run
 	$(python) -m pytest tests/benchmarks -s --benchmark-columns=min,median,rounds
 
 audit: venv  ## one cheap record of each kind run again and compared; DATA=
-	$(python) -m gmaug audit $(if $(DATA),--data "$(DATA)")
+	$(python) notebooks/recorded/audit.py $(if $(DATA),--data "$(DATA)")
 
 clean:  ## forget the runs (not the environment)
 	rm -rf runs

@@ -22,9 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("gmaug.compare", "train the arms on a folder of images and say which helps"),
     "balance": ("gmaug.balance", "fill the small classes of a folder with generated images"),
     "paper": ("gmaug.paper", "the paper's own experiment at its sizes: its plan, or the run"),
-    "record": ("gmaug.studies", "make the recorded runs again"),
     "reproduce": ("gmaug.reproduce", "run every notebook headless and regenerate figures/"),
-    "audit": ("gmaug.audit", "run one cheap record of each kind again and compare"),
 }
 
 

@@ -1,19 +1,13 @@
 """How many generated images are worth one further real image (closed-set equivalence).
 
-A classifier is trained on a base set, on the base with d further real images, and on the base with m
-images of a generator that was trained on the base alone. The number of generated images that *equal* d
-real ones is the m at which both reach the same accuracy. :func:`equivalents` finds it by isotonic
-inversion, :func:`fit_law` fits the published law to what was found. The experiment is in
-:mod:`gmaug.equivalence_study`.
-
-The source is *Exploring the Equivalence of Closed-Set Generative and Real Data Augmentation in Image
-Classification* (arXiv 2508.09550). Its full text was not at hand: the design is by our reading of the
-abstract, and the law's constants are from summaries by others.
+*Exploring the Equivalence of Closed-Set Generative and Real Data Augmentation in Image Classification* (arXiv
+2508.09550). Its full text was not at hand: the design is by our reading of the abstract, and the law's form
+is from summaries by others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,15 +15,93 @@ import numpy as np
 import pandas as pd
 
 FOUND, NEVER, NO_GAIN = "found", "never reached", "no gain"
+AMOUNTS = {"steps": (0.5, 1, 2, 4), "epochs": (1, 4)}
+"""Multiples of the base that are added under each schedule; epochs cost up to five times the steps."""
 
-PUBLISHED = (
-    ("CIFAR-10", "EDM", "closed", 2.53),
-    ("CIFAR-10", "not known", "open", 2.93),
-    ("BloodMNIST", "not known", "closed", 3.88),
-    ("ImageNet-100", "DiT-XL/2", "closed", 37.84),
-    ("ImageNet-100", "Stable Diffusion", "open", 1.68),
-)
-"""Images, generator, setting and c2, from summaries by others; c1 and k could not be found."""
+Arrays = tuple[np.ndarray, np.ndarray]
+
+# The experiment
+
+
+@dataclass(frozen=True)
+class Task:
+    """A base set, what can be added to it, and what is measured on; each is (images, labels).
+
+    No image stands in two of them. `further` comes in an order of :func:`interleaved`. `extra` is for the
+    generator alone (open set); its labels count on after those of the base.
+    """
+
+    base: Arrays
+    further: Arrays
+    test: Arrays
+    extra: Arrays | None = None
+
+
+def interleaved(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random order in which every beginning holds the classes in about their shares of the whole."""
+    place = np.empty(len(labels))
+    for c in np.unique(labels):
+        rows = np.flatnonzero(labels == c)
+        place[rows] = (rng.permutation(len(rows)) + rng.random()) / len(rows)
+    return np.argsort(place)
+
+
+def cells(
+    task: Task,
+    generator: Any,
+    score: Callable[..., dict[str, float]],
+    *,
+    seed: int,
+    steps: int,
+    amounts: Mapping[str, Sequence[float]] = AMOUNTS,
+    done: Collection[tuple[str, int, str]] = (),
+) -> Iterator[dict[str, Any]]:
+    """Train classifiers on a base, on the base with further real images, and with generated ones.
+
+    Parameters
+    ----------
+    task : Task
+    generator : object with ``sample(labels, seed=)``
+        Fitted on the base of `task` alone, or (open set) with its extra images.
+    score : callable
+        ``score(images, labels, test, steps=, seed=)`` trains a classifier and gives a dict with ``accuracy``.
+    seed : int
+        Of the samples and the classifiers.
+    steps : int
+        Gradient steps on the base alone.
+    amounts : mapping of {"steps", "epochs"} to sequence of float
+        Images to add under each schedule, as multiples of the base; of real ones at most what the task
+        has. ``"steps"``: every cell trains for `steps`. ``"epochs"``: every image is seen as often, so that a
+        set twice as large trains twice as long, and a gain may be a gain of training.
+    done : collection of (kind, amount, schedule)
+        Cells that are not run again.
+
+    Yields
+    ------
+    dict
+        ``base``, ``kind``, ``amount`` (images), ``schedule``, ``steps``, ``seed`` and the score.
+    """
+    x, y = task.base
+    n = len(y)
+    if set(amounts) - set(AMOUNTS):
+        raise ValueError(f"amounts={dict(amounts)}: name them by 'steps' and 'epochs'")
+    # generated images have the labels of the base, over and over, so its shares of the classes
+    wanted = np.resize(y, round(n * max(map(max, amounts.values()))))
+    made = generator.sample(wanted, seed=seed), wanted
+    todo = [("base", 0, "both")]
+    for schedule, multiples in amounts.items():
+        added = sorted({round(n * a) for a in multiples})
+        todo += [("real", m, schedule) for m in sorted({min(m, len(task.further[1])) for m in added})]
+        todo += [("synthetic", m, schedule) for m in added]
+    for kind, amount, schedule in todo:
+        if (kind, amount, schedule) in done:
+            continue
+        more = task.further if kind == "real" else made
+        images, labels = (np.concatenate([a, b[:amount]]) for a, b in zip((x, y), more, strict=True))
+        length = round(steps * len(labels) / n) if schedule == "epochs" else steps
+        found = score(images, labels, task.test, steps=length, seed=seed)
+        about = {"base": n, "kind": kind, "amount": amount, "schedule": schedule}
+        yield about | {"steps": length, "seed": seed} | found
 
 
 # From accuracies to equivalent numbers
@@ -46,12 +118,7 @@ class Curve:
     amounts : array_like, shape (k,)
         Images added: 0 first (the base alone), rising.
     accuracies : array_like, shape (seeds, k)
-        One row a seed; any score that should rise, in any unit.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit, a value is missing, or the amounts do not rise from 0.
+        One row a seed; any score that should rise, in any unit. ValueError if one is missing.
     """
 
     base: int
@@ -76,6 +143,22 @@ class Curve:
             raise ValueError("accuracies hold nan or infinity; leave out seeds that are not complete")
 
 
+def curves(cells: pd.DataFrame, *, base: int, schedule: str, score: str = "accuracy") -> tuple[Curve, Curve]:
+    """The curves of real and of generated images in a table of :func:`cells` of one set and one generator.
+
+    `score` is the column that is the accuracy. The curves are over the seeds that have every cell of both;
+    ValueError if there is none.
+    """
+    rows = cells[(cells["base"] == base) & ((cells["schedule"] == schedule) | (cells["kind"] == "base"))]
+    wide = rows.pivot_table(index="seed", columns=["kind", "amount"], values=score).dropna()
+    if not len(wide) or {"base", "real", "synthetic"} != set(wide.columns.get_level_values("kind")):
+        raise ValueError(f"base {base}, {schedule} fixed: no seed has all its cells")
+    sides = [wide[kind].sort_index(axis=1) for kind in ("real", "synthetic")]
+    start = wide["base"].to_numpy()
+    one, other = (Curve(base, [0, *side], np.hstack([start, side])) for side in sides)
+    return one, other
+
+
 def rising(accuracy: np.ndarray) -> np.ndarray:
     """The closest rising sequence to `accuracy`, shape (k,), by least squares (isotonic regression)."""
     from sklearn.isotonic import isotonic_regression
@@ -84,22 +167,11 @@ def rising(accuracy: np.ndarray) -> np.ndarray:
 
 
 def invert(amounts: np.ndarray, accuracy: np.ndarray, target: float, *, base: int) -> float:
-    """The smallest amount at which a curve, made to rise, reaches `target`.
+    """The smallest amount at which a curve, made to rise, reaches `target`; infinite if it never does.
 
-    Parameters
-    ----------
-    amounts, accuracy : array_like, shape (k,)
-        `amounts` rise from 0.
-    target : float
-        In the unit of `accuracy`.
-    base : int
-        Images of the base. Between two amounts the accuracy is taken to be linear in the logarithm of
-        the whole training set, ``log(base + amount)``, as learning curves nearly are.
-
-    Returns
-    -------
-    float
-        At least 0; infinite where the curve never gets there.
+    `amounts` and `accuracy` have shape (k,), and `amounts` rise from 0. Between two of them the accuracy is
+    taken to be linear in the logarithm of the whole training set, ``log(base + amount)``, as learning curves
+    nearly are.
     """
     level = rising(accuracy)
     if target > level[-1]:
@@ -112,21 +184,6 @@ def invert(amounts: np.ndarray, accuracy: np.ndarray, target: float, *, base: in
     return float(base * np.expm1(size[k - 1] + share * (size[k] - size[k - 1])))
 
 
-def _equal(
-    real: Curve, synthetic: Curve, accuracy: np.ndarray, at: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Generated images that equal `at` real ones, and whether these raise the accuracy at all.
-
-    `accuracy` holds the base, then the real cells, then the generated ones.
-    """
-    size, k = np.log1p(real.amounts / real.base), len(real.amounts)
-    level = rising(accuracy[:k])
-    targets = np.interp(np.log1p(at / real.base), size, level)
-    other = np.append(accuracy[0], accuracy[k:])
-    equal = np.array([invert(synthetic.amounts, other, t, base=real.base) for t in targets])
-    return equal, (targets > level[0]) & (equal > 0)
-
-
 def equivalents(
     real: Curve,
     synthetic: Curve,
@@ -134,10 +191,9 @@ def equivalents(
     at: Sequence[float] | None = None,
     seed: int,
     draws: int = 1000,
-    level: float = 0.95,
     bootstrap: str = "residuals",
 ) -> pd.DataFrame:
-    """The number of generated images that equal d real ones, with bootstrap intervals.
+    """The number of generated images that equal d real ones, with 95 % bootstrap intervals.
 
     Parameters
     ----------
@@ -145,11 +201,8 @@ def equivalents(
         Of one base and of the same seeds, row by row.
     at : sequence of float, optional
         The numbers d of further real images; those of `real` by default.
-    seed : int
+    seed, draws : int
         Of the bootstrap.
-    draws : int
-    level : float
-        Nominal coverage of the intervals, between 0 and 1.
     bootstrap : {"residuals", "seeds"}
         What is drawn anew. ``"seeds"``: whole seeds. With three of them only ten different samples
         exist, and the intervals are too narrow. ``"residuals"``: what is left of each cell when its mean
@@ -184,8 +237,6 @@ def equivalents(
         raise ValueError(f"at={at.tolist()}: give rising numbers above 0, up to {real.amounts[-1]:g}")
     if bootstrap not in ("residuals", "seeds"):
         raise ValueError(f"bootstrap={bootstrap!r}; give 'residuals' or 'seeds'")
-    if not 0 < level < 1:
-        raise ValueError(f"level={level}: give a share between 0 and 1, such as 0.95")
     if not np.allclose(real.accuracies[:, 0], synthetic.accuracies[:, 0]):
         raise ValueError("the first column of both curves is the base alone; it has to be the same")
     cells, rng = np.hstack([real.accuracies, synthetic.accuracies[:, 1:]]), np.random.default_rng(seed)
@@ -194,29 +245,38 @@ def equivalents(
     drawn = np.array([_equal(real, synthetic, sample, at)[0] for sample in samples])
     outcome = np.where(~gains, NO_GAIN, np.where(np.isfinite(best), FOUND, NEVER))
     best = np.where(outcome == FOUND, best, np.nan)
-    low, high = _quantiles(drawn, level)
     before = np.hstack([np.zeros((draws, 1)), drawn[:, :-1]])
     # from one amount out of reach to the next there is no slope: it is unbounded
     reached = np.isfinite(before)
     steps = np.where(reached, drawn - np.where(reached, before, 0), np.inf) / np.diff(at, prepend=0)
-    marginal_low, marginal_high = _quantiles(steps, level)
-    table = {
-        "base": real.base,
-        "real": at,
-        "synthetic": best,
-        "low": low,
-        "high": high,
-        "rate": best / at,
-        "marginal": np.diff(np.where(outcome == NO_GAIN, 0, best), prepend=0) / np.diff(at, prepend=0),
-        "marginal_low": marginal_low,
-        "marginal_high": marginal_high,
-        "most": synthetic.amounts[-1],
-        "reached": np.isfinite(drawn).mean(axis=0),
-        "outcome": outcome,
-    }
-    frame = pd.DataFrame(table)
-    frame.loc[frame["outcome"] != FOUND, "marginal"] = np.nan
-    return frame
+    (low, high), (marginal_low, marginal_high) = _ends(drawn), _ends(steps)
+    marginal = np.diff(np.where(outcome == NO_GAIN, 0, best), prepend=0) / np.diff(at, prepend=0)
+    columns = {
+        "base": real.base, "real": at, "synthetic": best, "low": low, "high": high, "rate": best / at,
+        "marginal": np.where(outcome == FOUND, marginal, np.nan), "marginal_low": marginal_low,
+        "marginal_high": marginal_high, "most": synthetic.amounts[-1],
+        "reached": np.isfinite(drawn).mean(axis=0), "outcome": outcome,
+    }  # fmt: skip
+    return pd.DataFrame(columns)
+
+
+def _equal(real: Curve, synthetic: Curve, accuracy: np.ndarray, at: np.ndarray) -> Arrays:
+    """Generated images that equal `at` real ones, and whether these raise the accuracy at all.
+
+    `accuracy` holds the base, then the real cells, then the generated ones.
+    """
+    size, k = np.log1p(real.amounts / real.base), len(real.amounts)
+    level = rising(accuracy[:k])
+    targets = np.interp(np.log1p(at / real.base), size, level)
+    other = np.append(accuracy[0], accuracy[k:])
+    equal = np.array([invert(synthetic.amounts, other, t, base=real.base) for t in targets])
+    return equal, (targets > level[0]) & (equal > 0)
+
+
+def _ends(drawn: np.ndarray) -> np.ndarray:
+    """Ends of the central 95 % down the rows; infinities are values like others."""
+    tail = (1 - 0.95) / 2  # a little above 0.025: it decides which draw is the end
+    return np.quantile(drawn, (tail, 1 - tail), axis=0, method="inverted_cdf")
 
 
 def _again(cells: np.ndarray, rng: np.random.Generator, bootstrap: str) -> np.ndarray:
@@ -230,33 +290,16 @@ def _again(cells: np.ndarray, rng: np.random.Generator, bootstrap: str) -> np.nd
     return mean + rng.choice(left.ravel(), size=(seeds, k)).mean(axis=0)
 
 
-def _quantiles(drawn: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the central interval down the rows; infinities are values like others."""
-    tail = (1 - level) / 2
-    low = np.quantile(drawn, tail, axis=0, method="inverted_cdf")
-    return low, np.quantile(drawn, 1 - tail, axis=0, method="inverted_cdf")
-
-
 # The published law
 
 
 @dataclass(frozen=True)
 class Law:
-    """``n_syn / n_base = exp(growth n_base) (c2 ** (n_real / n_base) - 1)``, fitted.
+    """``n_syn / n_base = exp(growth n_base) (c2 ** (n_real / n_base) - 1)``, as :func:`fit_law` fits it.
 
-    The published form has ``c1 ** (n_base / k)`` in place of the exponential. Only ``ln(c1) / k``, here
-    `growth`, can be told from data: see :meth:`c1`.
-
-    Attributes
-    ----------
-    growth : float
-        ``ln(c1) / k``, for each image of the base.
-    c2 : float
-        Above 1.
-    scatter : float
-        Standard deviation of ``log n_syn`` about the law, beyond the points' own errors.
-    points : DataFrame
-        What it was fitted to; rows that were never reached are censored at ``most``.
+    The published form has ``c1 ** (n_base / k)`` in place of the exponential; data can tell only `growth`,
+    which is ``ln(c1) / k``. `scatter` is the standard deviation of ``log n_syn`` about the law, beyond the
+    points' own errors; `points` are what it was fitted to.
     """
 
     growth: float
@@ -277,10 +320,6 @@ class Law:
         base, real = np.asarray(base, dtype=float), np.asarray(real, dtype=float)
         return np.exp(self.growth * base) * np.log(self.c2) * self.c2 ** (real / base)
 
-    def c1(self, k: float) -> float:
-        """The c1 that gives this very law with a chosen `k`: any k will do."""
-        return float(np.exp(self.growth * k))
-
     @property
     def misfit(self) -> float:
         """p-value of the reached points' distances from the law, given their own errors (chi-square)."""
@@ -291,44 +330,26 @@ class Law:
         away = np.log(reached["synthetic"] / self(reached["base"], reached["real"])) / np.maximum(error, 1e-9)
         return float(stats.chi2.sf((away**2).sum(), max(len(reached) - 2, 1)))
 
-    def interval(
-        self, quantity: str, *, base: float | None = None, real: float = 0.0, level: float = 0.95
-    ) -> tuple[float, float]:
-        """Profile-likelihood interval.
+    def interval(self, quantity: str, *, base: float | None = None, real: float = 0.0) -> tuple[float, float]:
+        """95 % profile-likelihood interval of ``"growth"``, ``"c2"``, or ``"rate"`` at a `base` after `real`.
 
-        Parameters
-        ----------
-        quantity : {"growth", "c2", "rate"}
-            For the rate give `base` and, if it is not 0, `real`.
-        level : float
-            Nominal coverage, exact for a line with normal errors. Each point enters with its own error
-            where it has an interval. The points of one base share their curves, so their errors are not
-            independent: intervals of ``c2`` are rather too wide, those of ``growth`` too narrow.
-
-        Returns
-        -------
-        (float, float)
-            An end is infinite (for `c2` 1, for a rate 0, at the lower side) where no value is excluded.
-
-        Raises
-        ------
-        ValueError
-            If the quantity is unknown.
+        Nominal coverage, exact for a line with normal errors. Each point enters with its own error where it
+        has an interval. The points of one base share their curves, so their errors are not independent:
+        intervals of ``c2`` are rather too wide, those of ``growth`` too narrow. An end is infinite (at the
+        lower side 1 for c2, 0 for a rate) where no value is excluded.
         """
         from scipy import stats
         from scipy.optimize import brentq
 
-        data, n = _Points(self.points), len(self.points)
         if quantity not in ("growth", "c2", "rate") or (quantity == "rate") != (base is not None):
-            raise ValueError(f"{quantity!r}: give 'growth', 'c2', or 'rate' with base=")
+            raise ValueError(f"quantity={quantity!r}: give 'growth', 'c2', or 'rate' with base=")
+        data, n = _Points(self.points), len(self.points)
         least = data.best(None)
         # twice the fall of the log-likelihood that a t interval of a line's coefficient allows
-        allowed = n * np.log1p(stats.t.ppf((1 + level) / 2, n - 2) ** 2 / (n - 2))
-        where = {
-            "growth": least.x[0] / data.scale,
-            "c2": least.x[1],  # the logarithm of ln c2
-            "rate": float(np.log(self.rate(base, real))) if base is not None else np.nan,
-        }[quantity]
+        allowed = n * np.log1p(stats.t.ppf((1 + 0.95) / 2, n - 2) ** 2 / (n - 2))
+        # the rate and ln c2 are looked for in their logarithm
+        where = {"growth": least.x[0] / data.scale, "c2": least.x[1]}.get(quantity)
+        where = float(np.log(self.rate(base, real))) if where is None else where
         unit = 1 / data.scale if quantity == "growth" else 1.0
 
         def excess(step: float) -> float:
@@ -339,14 +360,12 @@ class Law:
             far = 0.01
             while far < 40 and excess(sign * far) < 0:
                 far *= 2
-            open_ended = far >= 40
-            step = sign * np.inf if open_ended else brentq(excess, 0, sign * far, xtol=1e-6)
+            step = sign * np.inf if far >= 40 else brentq(excess, 0, sign * far, xtol=1e-6)
             ends.append(where + step * unit)
-        if quantity == "growth":
-            return ends[0], ends[1]
         with np.errstate(over="ignore"):
-            low, high = (float(np.exp(end)) for end in ends)
-            return (float(np.exp(low)), float(np.exp(high))) if quantity == "c2" else (low, high)
+            for _ in range(["growth", "rate", "c2"].index(quantity)):
+                ends = [float(np.exp(end)) for end in ends]
+        return ends[0], ends[1]
 
 
 class _Points:
@@ -360,6 +379,7 @@ class _Points:
         self.error = _errors(points, found)
 
     def loss(self, growth: float, log_b: float, log_s: float) -> float:
+        """At the growth times the scale, and the logarithms of ln c2 and of the scatter."""
         from scipy.special import log_ndtr
 
         b, s = _ln_c2(log_b), np.hypot(max(np.exp(log_s), 1e-4), self.error)
@@ -370,7 +390,7 @@ class _Points:
         return float(np.where(self.censored, -log_ndtr(-z), 0.5 * z**2 + np.log(s)).sum())
 
     def best(self, pinned: tuple[str, float, float | None, float] | None) -> Any:
-        """The least loss over (growth x scale, log ln c2, log scatter), one quantity pinned or none."""
+        """The least loss, with one quantity pinned or none."""
         from scipy.optimize import minimize
 
         def free(x: np.ndarray) -> tuple[float, float, float]:
@@ -414,15 +434,8 @@ def _ln_c2(log_b: float) -> float:
 def fit_law(points: pd.DataFrame) -> Law:
     """Fit the published law with its identifiable constants only, by maximum likelihood.
 
-    Parameters
-    ----------
-    points : DataFrame
-        Rows of :func:`equivalents`, of several bases. Rows without gain are left out.
-
-    Raises
-    ------
-    ValueError
-        If fewer than three of the rows were reached.
+    `points` are rows of :func:`equivalents`, of several bases: those never reached are censored at ``most``,
+    those without gain left out. ValueError if fewer than three were reached.
     """
     points = points[points["outcome"] != NO_GAIN].reset_index(drop=True)
     found = int((points["outcome"] == FOUND).sum())
@@ -436,21 +449,84 @@ def fit_law(points: pd.DataFrame) -> Law:
     return Law(float(growth / data.scale), float(np.exp(_ln_c2(log_b))), float(np.exp(log_s)), points)
 
 
-def published_rates() -> pd.DataFrame:
-    """What the published constants imply, as far as they imply anything.
+# How real and generated images differ
+
+
+def told_apart(real: np.ndarray, fake: np.ndarray, *, seed: int, steps: int = 120) -> dict[str, Any]:
+    """How well a classifier tells real from generated, on images that it was not trained on.
+
+    Parameters
+    ----------
+    real, fake : ndarray
+        Images, uint8 (n, h, w, 3): a small convolutional net in two folds. Or features, (n, d): a linear
+        classifier in five folds. The larger side is cut to the other's number.
+    seed : int
+        Of the cut, the folds and the net.
+    steps : int
+        Gradient steps of the net, about.
 
     Returns
     -------
-    DataFrame
-        ``images``, ``generator``, ``setting`` (closed or open set), ``c2`` (from summaries by others), and in
-        units of the factor ``c1 ** (n_base / k)``, which could not be found: ``first_rate``, generated
-        images worth the first further real one (``ln c2``), ``mean_rate``, those worth each of as many
-        further ones as the base holds (``c2 - 1``), and ``last_rate``, the last of these (``c2 ln c2``);
-        ``factor_for_one``: the factor below which the first rate is less than one, so that a generated
-        image would be worth more than a real one.
+    dict
+        ``accuracy`` (0.5: they cannot be told apart; 1: every one), its binomial ``se``, and ``scores``,
+        shape (2, n): how generated each real and each generated image looks (a difference of logits).
     """
-    frame = pd.DataFrame(PUBLISHED, columns=["images", "generator", "setting", "c2"])
-    log = np.log(frame["c2"])
-    return frame.assign(
-        first_rate=log, mean_rate=frame["c2"] - 1, last_rate=frame["c2"] * log, factor_for_one=1 / log
-    )
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from gmaug.generators.quality import train_extractor
+
+    rng, n = np.random.default_rng(seed), min(len(real), len(fake))
+    x = np.concatenate([side[rng.permutation(len(side))[:n]] for side in (real, fake)])
+    y, folds = np.repeat([0, 1], n), StratifiedKFold(5 if x.ndim == 2 else 2, shuffle=True, random_state=seed)
+    if x.ndim == 2:
+        linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+        scores = cross_val_predict(linear, x, y, cv=folds, method="decision_function")
+    else:
+        scores, epochs = np.empty(2 * n), -(-steps // max(1, n // 64))
+        for train, test in folds.split(x, y):
+            net = train_extractor(x[train], y[train], seed=seed, dimension=32, epochs=epochs, threads=1)
+            scores[test] = np.diff(net.logits(x[test]), axis=1)[:, 0]
+    accuracy = float(((scores > 0) == y).mean())
+    se = float(np.sqrt(accuracy * (1 - accuracy) / (2 * n)))
+    return {"accuracy": accuracy, "se": se, "scores": scores.reshape(2, n)}
+
+
+def memorisation(train: np.ndarray, held_out: np.ndarray, fake: np.ndarray, *, seed: int) -> dict[str, Any]:
+    """Whether generated images lie nearer to the training images than to real ones never seen.
+
+    Parameters
+    ----------
+    train, held_out, fake : ndarray, shapes (n, ...), (k, ...) and (m, ...)
+        Features or images; rows are flattened. `train` and `held_out`, of one distribution, are cut to
+        equal number.
+    seed : int
+        Of the cut, and of 200 random divisions of the two, which say what chance gives.
+
+    Returns
+    -------
+    dict
+        ``nearer``: share of generated images whose nearest neighbour among all real ones is a training
+        image; ``chance``: the range that holds 95 % of random divisions, about 0.5; ``ratio``: the median,
+        over generated images, of the distance to the nearest training image over that to the nearest
+        held-out one: below 1 they are nearer to the training images; ``copies``: share with a ratio
+        below 1/3; ``nearest``: row of the nearest training image of each, in `train`.
+    """
+    from sklearn.metrics import pairwise_distances
+
+    rng, n = np.random.default_rng(seed), min(len(train), len(held_out))
+    mine, others = (rng.permutation(len(side))[:n] for side in (train, held_out))
+    pool = np.concatenate([train[mine], held_out[others]]).reshape(2 * n, -1).astype(float)
+    apart = pairwise_distances(np.asarray(fake, dtype=float).reshape(len(fake), -1), pool)
+    first = apart.argmin(axis=1)
+    shares = [(rng.permutation(2 * n) < n)[first].mean() for _ in range(200)]
+    ratio = apart[:, :n].min(axis=1) / np.maximum(apart[:, n:].min(axis=1), 1e-12)
+    return {
+        "nearer": float((first < n).mean()),
+        "chance": np.quantile(shares, [0.025, 0.975]).tolist(),
+        "ratio": float(np.median(ratio)),
+        "copies": float((ratio < 1 / 3).mean()),
+        "nearest": mine[apart[:, :n].argmin(axis=1)],
+    }

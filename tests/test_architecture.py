@@ -17,13 +17,12 @@ ORDER = (
     ("augcls", "mixing", "recognition"),
     ("experiment",),
     ("paper",),
-    ("equivalence", "equivalence_study"),
-    ("studies",),
+    ("equivalence",),
     ("law",),
     ("plots", "page"),
     ("workspace",),
     ("advice", "balance", "compare"),
-    ("report", "notebook", "reproduce", "audit"),
+    ("report", "notebook", "reproduce"),
     ("__main__",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

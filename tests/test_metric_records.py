@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import record as study
 from pictures import textures, write_folder
 
-from gmaug import runs, studies
+from gmaug import runs
 from gmaug.datasets.base import ArrayImages
 from gmaug.similarity import measure
 
@@ -18,11 +19,11 @@ SMOOTH = [0.6547639, 0.3539633, 0.3515329]
 
 
 def test_the_code_behind_a_record_gives_these_numbers(monkeypatch):
-    """Whoever changes them has to measure the recorded photographs again (python -m gmaug record metric)."""
+    """Whoever changes them has to measure the recorded photographs again (record.py metric)."""
     images = textures(24, 40)
     images[:9] = images[:9] // 4 + textures(1, 40, seed=7) // 2  # alike
-    monkeypatch.setattr(studies, "METRIC", TINY)
-    found = studies.metric_content(ArrayImages(images, np.repeat([0, 1, 2], [9, 8, 7])))
+    monkeypatch.setattr(study, "METRIC", TINY)
+    found = study.metric_content(ArrayImages(images, np.repeat([0, 1, 2], [9, 8, 7])))
     rows = {row["convention"]: row for row in found["by_convention"]}
     assert list(rows) == ["paper", "paper at 32 px", "wang2004", "global"]
     values = [row[column] for row in rows.values() for column in ("merge", "sup_sub")]
@@ -46,9 +47,9 @@ def test_a_record_says_what_was_measured():
 
 def test_a_folder_can_be_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "RECORDED", tmp_path / "recorded")
-    monkeypatch.setattr(studies, "METRIC", TINY)
+    monkeypatch.setattr(study, "METRIC", TINY)
     write_folder(tmp_path / "data" / "flowers", {"daisy": 5, "rose": 6})
-    path = studies.metric(["flowers"], tmp_path / "data")
+    path = study.record_metric("flowers", tmp_path / "data")
     assert path == tmp_path / "recorded" / "metric" / "flowers.json"
     record = runs.read_record("metric", "flowers")
     assert record["data"]["images"] == 11
@@ -58,8 +59,8 @@ def test_a_folder_can_be_recorded(tmp_path, monkeypatch):
 
 def test_the_search_of_conventions_tries_each_once(monkeypatch):
     images = ArrayImages(textures(12, 40), np.repeat([0, 1], 6))
-    monkeypatch.setattr(studies, "SEARCH", studies.SEARCH | {"images": 10})
-    found = studies.search_conventions({"toy": images})
+    monkeypatch.setattr(study, "SEARCH", study.SEARCH | {"images": 10})
+    found = study.search_conventions({"toy": images})
     assert len({(row["window"], row["size"], row["fit"]) for row in found}) == len(found) == 32
     nearest = next(row for row in found if (row["window"], row["size"], row["fit"]) == ("7x7", 224, "crop"))
     assert nearest["toy merge"] == pytest.approx(SEARCHED, abs=1e-6)

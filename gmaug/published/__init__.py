@@ -94,8 +94,8 @@ EXPERIMENT_COLUMNS = (
 def experiments() -> pd.DataFrame:
     """What our own recorded experiments measured, one row a set and arm: :data:`EXPERIMENT_COLUMNS`.
 
-    ``python -m gmaug record summary`` writes the file from the records, so that an installed package has it
-    without them; notebook 05 shows it. No row if nothing is recorded.
+    ``notebooks/recorded/record.py summary`` writes the file from the records, so that an installed package
+    has it without them; notebook 05 shows it. No row if nothing is recorded.
     """
     path = FOLDER / "experiments.csv"
     if not path.is_file():
