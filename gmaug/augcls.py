@@ -1,108 +1,43 @@
 """GM-augCls: balance an image set with generated images that a classifier stands by (section 3.4, Fig. 5).
 
-:class:`GMAugCls` is the loop of Fig. 5 in imbalanced-learn's manner; :func:`collect` is one draw of
-candidates and what is kept of them; :func:`by_alpha`, :func:`by_quantile` and :func:`by_band` are the
-rules that decide.
-
-References
-----------
-Menon et al.: *Long-tail learning via logit adjustment*, ICLR 2021 (how the selector is trained). Shao et
-al.: *DiffuLT: diffusion for long-tail recognition without external knowledge*, NeurIPS 2024 (images that
-are approximately in distribution).
+:class:`GMAugCls` is the loop of Fig. 5 in imbalanced-learn's manner, :func:`collect` one draw of candidates
+and what is kept of them. The selector is trained with logit adjustment (Menon et al., ICLR 2021), so that it
+knows the small classes.
 """
 
 from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from gmaug.classifiers import make_classifier, settings_class, settings_for
-from gmaug.classifiers.losses import Loss, balancing_weights
+from gmaug.classifiers.losses import Loss
 from gmaug.datasets.base import ImageSet, labelled
 
 if TYPE_CHECKING:
     from gmaug.generators.base import Generator
 
-SCORES = ("softmax", "logit")
-THRESHOLDS = ("alpha", "quantile", "band")
-SHORTFALLS = ("best", "leave")
-BALANCES = ("logit-adjustment", "sampling", "none")
 AT_ONCE = 1024  # candidates drawn at a time: bounds the generator's memory
+EXAMPLES = 2  # candidates of each class, kept and refused, to remember for looking at
 LEAST_RATE = 0.05  # a class whose candidates nearly all fail is not asked for more than 20 per image at once
+
+Arrays = tuple[np.ndarray, np.ndarray]
+"""Images and labels."""
 
 
 class QuotaNotMet(UserWarning):
     """The budget was spent before every class had its images."""
 
 
-# Rules
-
-
-def by_alpha(scores: np.ndarray, features: Any, label: int, originals: Any, *, alpha: float) -> np.ndarray:
-    """The paper's rule: the top class is the wanted one, and its score is at least `alpha`.
-
-    Parameters
-    ----------
-    scores : ndarray, shape (n, C)
-        The classifier's, of candidates for one class.
-    features : ndarray, shape (n, d), or None
-        What the classifier's last layer sees of them; not used here.
-    label : int
-        Column of the class asked for.
-    originals : ndarray, shape (m, d), or None
-        The same of the class's training images; not used here.
-    alpha : float
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-    """
-    return (scores.argmax(axis=1) == label) & (scores[:, label] >= alpha)
-
-
-def by_quantile(
-    scores: np.ndarray, features: Any, label: int, originals: Any, *, quantile: float
-) -> np.ndarray:
-    """The best-scored share ``1 - quantile`` of a class's candidates, by the score of the class asked for.
-
-    A rule that no class can fail as a whole, whatever the classifier thinks of it. Parameters as
-    :func:`by_alpha` has them.
-    """
-    return scores[:, label] >= np.quantile(scores[:, label], quantile)
-
-
-def by_band(
-    scores: Any, features: np.ndarray, label: int, originals: np.ndarray, *, band: tuple[float, float]
-) -> np.ndarray:
-    """Candidates whose distance from the originals is within a band of all candidates' distances.
-
-    The distance is Euclidean, in the features, to the nearest training image of the class. The least
-    distant candidates repeat what is there and the most distant ones are something else; between them
-    are those that DiffuLT calls approximately in distribution. `band` holds two quantiles of the
-    distances; the other parameters are as :func:`by_alpha` has them.
-    """
-    from scipy.spatial.distance import cdist
-
-    distance = cdist(features, originals).min(axis=1)
-    low, high = np.quantile(distance, band)
-    return (distance >= low) & (distance <= high)
-
-
-# What is kept of a round
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """A few candidates to look at: `images` uint8 (k, h, w, 3), and of each what was `wanted`,
-    what the classifier `predicted` and the `score` it gave its prediction."""
+class Examples(NamedTuple):
+    """A few candidates to look at, the arrays as :class:`Pool` has them."""
 
     images: np.ndarray
     wanted: np.ndarray
@@ -116,32 +51,31 @@ class Pool:
 
     Attributes
     ----------
-    images, labels : ndarray of uint8 (k, h, w, 3), ndarray (k,)
-        The candidates added to the set, by class; of a class, those that passed come first.
+    images, labels, added_score : ndarray of uint8 (k, h, w, 3), ndarray (k,), ndarray (k,)
+        The candidates added to the set, by class, and the score of each for its class (NaN without
+        selection); of a class, those that passed come first.
     quota, drawn, passed, filled : ndarray of int64, shape (C,)
-        Images wanted, candidates drawn, candidates that passed, and candidates added although they
-        did not pass, by class.
+        Images wanted, candidates drawn, candidates that passed, and candidates added although they did not
+        pass, by class.
     wanted, predicted, score : ndarray, shape (n,)
-        Every candidate, in the order drawn: its class's index, the index of the top class (-1
-        without selection) and that class's score (NaN without selection).
+        Every candidate, in the order drawn: its class's index, the index of the top class (-1 without
+        selection) and that class's score (NaN without selection).
     kept, refused : Examples
         The first few of each class that passed, and that did not.
-    added_score : ndarray of float, shape (k,)
-        The score that each added candidate got for the class asked for (NaN without selection).
     """
 
     images: np.ndarray
     labels: np.ndarray
+    added_score: np.ndarray
     quota: np.ndarray
     drawn: np.ndarray
     passed: np.ndarray
     filled: np.ndarray
-    wanted: np.ndarray = field(repr=False)
-    predicted: np.ndarray = field(repr=False)
-    score: np.ndarray = field(repr=False)
-    kept: Examples = field(repr=False)
-    refused: Examples = field(repr=False)
-    added_score: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
+    wanted: np.ndarray
+    predicted: np.ndarray
+    score: np.ndarray
+    kept: Examples
+    refused: Examples
 
     @property
     def accepted(self) -> np.ndarray:
@@ -156,46 +90,26 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """What one step of Fig. 5 did.
+    """What one step of Fig. 5 did."""
 
-    Attributes
-    ----------
-    number : int
-        1, 2, ...
-    pool : Pool
-        Its candidates.
-    before, after : float
-        Balanced validation accuracy of the classifier that selected (NaN without selection) and
-        of the one trained on originals and added images; NaN without validation images.
-    recall : ndarray of float, shape (C,)
-        Recall of the classifier that selected, on the validation images of each class; NaN where
-        there is none.
-    steps : int or None
-        Gradient steps of the latter's training, if it tells.
-    """
-
-    number: int
+    number: int  # 1, 2, ...
     pool: Pool = field(repr=False)
-    before: float
-    after: float
-    recall: np.ndarray
-    steps: int | None
+    before: float  # balanced validation accuracy of the classifier that selected; NaN if there is none,
+    after: float  # and of the one trained on originals and added images
+    recall: np.ndarray  # of the classifier that selected, on each class's validation images; may be NaN
+    steps: int | None  # gradient steps of the latter's training, if it tells
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON holds it; counts in the order of the classes."""
-
-        def plain(value: float) -> float | None:
-            return None if np.isnan(value) else float(value)
-
-        names = ("quota", "drawn", "passed", "filled", "missing")
+        known = [
+            None if np.isnan(value) else float(value) for value in (self.before, self.after, *self.recall)
+        ]
+        counts = ("quota", "drawn", "passed", "filled", "missing")
         return {
             "round": self.number,
-            **{name: getattr(self.pool, name).tolist() for name in names},
-            "before": plain(self.before),
-            "after": plain(self.after),
-            "recall": [plain(value) for value in self.recall],
-            "steps": self.steps,
-        }
+            **{name: getattr(self.pool, name).tolist() for name in counts},
+            "before": known[0], "after": known[1], "recall": known[2:], "steps": self.steps,
+        }  # fmt: skip
 
 
 def collect(
@@ -204,84 +118,61 @@ def collect(
     *,
     names: np.ndarray,
     score: Callable[[np.ndarray], np.ndarray] | None = None,
-    judge: Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None = None,
-    absolute: bool = False,
+    alpha: float = 0.5,
+    quantile: float | None = None,
     budget: float = 5.0,
     shortfall: str = "best",
-    examples: int = 4,
     seed: tuple[int, ...] = (0,),
 ) -> Pool:
     """Draw candidates of each class, and keep as many of those that pass as are wanted.
 
-    The candidates of a class are alike in distribution, so taking the first that pass drops the
-    surplus at random. They are drawn in chunks; those of one class are in memory at a time.
+    The candidates of a class are alike in distribution, so taking the first that pass drops the surplus at
+    random. They are drawn in chunks until enough pass; with `quantile` the whole budget is drawn first.
 
-    Parameters
-    ----------
-    generator : object
-        With ``sample(labels, *, seed)``, which gives uint8 images (n, h, w, 3), one of each label.
-    quota : ndarray of int64, shape (C,)
-        Images wanted of each class.
-    names : ndarray, shape (C,)
-        What the generator calls the classes.
-    score : callable, optional
-        From images to the classifier's scores, shape (n, C). Without it every candidate passes.
-    judge : callable, optional
-        From images, their scores and their class's index to a mask of those that pass.
-    absolute : bool
-        Whether each candidate is judged by itself: then drawing stops when a class has its quota.
-        Otherwise the whole budget is drawn first.
-    budget, shortfall, examples
-        As :class:`GMAugCls` has them.
-    seed : tuple of int
-        The draws' seeds are derived from it, and from the class.
-
-    Raises
-    ------
-    ValueError
-        If the generator gives no uint8 images, one of each label.
+    `quota` (C,) holds the images wanted of each class, `names` (C,) what the generator calls the classes, and
+    `score` gives the classifier's scores (n, C) of images: without it every candidate passes. The draws'
+    seeds come from `seed` and the class; the rest is as :class:`GMAugCls` has it. ``ValueError`` if the
+    generator gives no uint8 images, one of each label.
     """
     quota = np.asarray(quota, dtype=np.int64)
-    selects = score is not None
-    if not selects:
-        score, absolute = lambda images: np.full((len(images), len(quota)), np.nan), True
-        judge = lambda images, scores, c: np.ones(len(images), dtype=bool)  # noqa: E731
     limit = np.ceil(quota * budget).astype(np.int64)
-    drawn, passed, filled = (np.zeros_like(quota) for _ in range(3))
-    nothing = np.empty((0, 1, 1, 3), np.uint8), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
-    added, seen, kept, refused = [(*nothing[:2], nothing[3])], [nothing[1:]], [nothing], [nothing]
+    passed, filled, drawn = (np.zeros_like(quota) for _ in range(3))
+    added, seen, kept, refused = [], [], [], []
     for c in map(int, np.flatnonzero(quota)):
-        parts: list[tuple[np.ndarray, ...]] = []
-        while drawn[c] < limit[c] and passed[c] < quota[c]:
-            ask = limit[c] - drawn[c]
-            if absolute:
-                rate = max((passed[c] + 1) / (drawn[c] + 1), LEAST_RATE)
-                ask = min(ask, int(np.ceil((quota[c] - passed[c]) / rate)))
-            images = _drawn(generator, names[c], int(min(ask, AT_ONCE)), (*seed, c, len(parts)))
-            scores = score(images)
-            mask = judge(images, scores, c) if absolute else np.zeros(len(images), dtype=bool)
-            parts.append((images, scores, mask))
-            drawn[c], passed[c] = drawn[c] + len(images), passed[c] + mask.sum()
-        images, scores, passes = _joined(parts)
-        if not absolute:
-            passes = judge(images, scores, c)
-            passed[c] = passes.sum()
+        images, scores, passes = [], [], np.zeros(0, dtype=bool)
+        while len(passes) < limit[c] and (quantile is not None or passes.sum() < quota[c]):
+            ask = limit[c] - len(passes)
+            if quantile is None:
+                rate = max((passes.sum() + 1) / (len(passes) + 1), LEAST_RATE)
+                ask = min(ask, int(np.ceil((quota[c] - passes.sum()) / rate)))
+            images.append(_drawn(generator, names[c], int(min(ask, AT_ONCE)), (*seed, c, len(images))))
+            blind = np.full((len(images[-1]), len(quota)), np.nan)
+            scores.append(blind if score is None else score(images[-1]))
+            p = np.concatenate(scores)
+            if score is None:
+                passes = np.ones(len(p), dtype=bool)
+            elif quantile is None:
+                passes = (p.argmax(axis=1) == c) & (p[:, c] >= alpha)
+            else:
+                passes = p[:, c] >= np.quantile(p[:, c], quantile)
+        images, drawn[c], passed[c] = np.concatenate(images), len(passes), passes.sum()
         chosen = np.flatnonzero(passes)[: quota[c]]
         if shortfall == "best":
             rest = np.flatnonzero(~passes)
-            rest = rest[np.argsort(-scores[rest, c], kind="stable")][: quota[c] - len(chosen)]
+            rest = rest[np.argsort(-p[rest, c], kind="stable")][: quota[c] - len(chosen)]
             filled[c], chosen = len(rest), np.concatenate([chosen, rest])
-        top = scores.argmax(axis=1) if selects else np.full(len(images), -1)
-        columns = images, np.full(len(images), c), top, scores[np.arange(len(top)), top]
-        added.append((images[chosen], columns[1][chosen], scores[chosen, c]))
+        top = np.full(len(p), -1) if score is None else p.argmax(axis=1)
+        columns = images, np.full(len(p), c), top, p[np.arange(len(p)), top]
+        added.append((images[chosen], columns[1][chosen], p[chosen, c]))
         seen.append(columns[1:])
         for shown, verdict in ((kept, True), (refused, False)):
-            few = np.flatnonzero(passes == verdict)[:examples]
+            few = np.flatnonzero(passes == verdict)[:EXAMPLES]
             shown.append(tuple(column[few] for column in columns))
-    images, labels, added_score = _joined(added)
+    whole, real = np.empty(0, np.int64), np.empty(0)
+    nothing = np.empty((0, 1, 1, 3), np.uint8), whole, whole, real  # where no class wants any
     return Pool(
-        images, labels, quota, drawn, passed, filled, *_joined(seen),
-        kept=Examples(*_joined(kept)), refused=Examples(*_joined(refused)), added_score=added_score,
+        *_joined(added, (*nothing[:2], real)), quota, drawn, passed, filled, *_joined(seen, nothing[1:]),
+        Examples(*_joined(kept, nothing)), Examples(*_joined(refused, nothing)),
     )  # fmt: skip
 
 
@@ -294,68 +185,52 @@ def _drawn(generator: Generator, name: Any, count: int, seed: tuple[int, ...]) -
     return images
 
 
-def _joined(parts: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
-    """Columns of the parts, one after the other; empty ones say only the type, where there are others."""
-    parts = [part for part in parts if len(part[0])] or list(parts)[:1]
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
-
-
-# The pipeline
+def _joined(parts: list[tuple[np.ndarray, ...]], nothing: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+    return [np.concatenate(column) for column in zip(*(parts or [nothing]), strict=True)]
 
 
 class GMAugCls(BaseEstimator):
     """Fill the small classes of an image set with generated images, in imbalanced-learn's manner.
 
-    A classifier C trained on the originals judges candidates; those that pass join the originals; C'
-    is trained on the whole and judges a *new* pool, from which the set is rebuilt; and so on, until
-    balanced validation accuracy gains no more than `epsilon` or `rounds` are done. The best round is
-    returned, its set and its classifier, also where a later one is worse, and also where none is
-    better than the originals alone (`improved_` says so): the set is balanced either way.
+    A classifier C trained on the originals judges candidates; those that pass join the originals; C' is
+    trained on the whole and judges a *new* pool, from which the set is rebuilt; and so on, until balanced
+    validation accuracy gains no more than `epsilon` or `rounds` are done. The best round is returned, its set
+    and its classifier, also where none is better than the originals alone (`improved_` says so): the set is
+    balanced either way.
 
-    It works inside imbalanced-learn's ``Pipeline``; scikit-learn's takes no step that changes the
-    number of images.
+    It works inside imbalanced-learn's ``Pipeline``; scikit-learn's takes no step that changes the number of
+    images.
 
     Parameters
     ----------
     generator : {"cgan", "diffusion"} or object
-        By name, one is made for images of this size and trained here, which takes its time. An
-        object has ``sample(labels, *, seed)``, asked for the classes themselves if they are
-        integers and for their ranks otherwise; and ``fit(images, labels)`` if it is yet to be
-        trained. It is trained only once (Fig. 5), on images that are not held out.
+        By name, one is made for images of this size and trained here, which takes its time. An object has
+        ``sample(labels, *, seed)``, asked for the classes themselves if they are integers and for their ranks
+        otherwise; and ``fit(images, labels)`` if it is yet to be trained: once (Fig. 5), on what is not held
+        out.
     classifier : {"resnet18", "mae"} or object
-        By name, with settings for images of this size. An object is untrained, copied for each
-        round, and has ``fit(images, labels, *, validation, classes, seed)``, ``logits`` and
-        ``predict_proba``, and ``features`` for a rule that needs them.
+        By name, with settings for images of this size. An object is untrained, copied for each round, and has
+        ``fit(images, labels, *, validation, classes, seed)``, ``logits`` and ``predict_proba``. C is trained
+        with logit adjustment where ``fit`` takes a ``loss``, so that it recognises the small classes and does
+        not refuse whatever is drawn for them; C' learns the filled set as it is.
     sampling_strategy : str, dict, int or callable
-        ``"not majority"``, ``"minority"``, ``"all"``, ... and ``{class: count afterwards}`` as
-        in imbalanced-learn; an integer is the count every class is filled to, as the paper
-        does. Originals are never dropped.
+        ``"not majority"``, ``"minority"``, ``"all"``, ... and ``{class: count afterwards}`` as in
+        imbalanced-learn; an integer is the count every class is filled to, as the paper does. Originals are
+        never dropped.
     select : bool
         False keeps every candidate: the paper's cGAN-aug.
     score : {"softmax", "logit"}
         What is compared: the probability, or the raw logit (the authors' code: 10 to 30 for ResNet18, 2 to 3
         for MAE).
-    threshold : {"alpha", "quantile", "band"} or callable
-        Which candidates pass: those whose top class is the one asked for with a score of at least
-        `alpha` (the paper); of each class, the best-scored ones above the `quantile` of their
-        scores (:func:`by_quantile`); those in a `band` of feature distances (:func:`by_band`). The
-        last two, and a callable with :func:`by_band`'s four positional parameters, compare a class's
-        candidates with each other: its whole budget is drawn first.
     alpha : float, optional
+        A candidate passes if its top class is the one asked for with a score of at least `alpha` (the paper);
         0.5 by default for a probability, to be given for ``"logit"``.
-    quantile : float
-        In [0, 1).
-    band : (float, float)
-        Quantiles of the distance, in [0, 1].
+    quantile : float, optional
+        In [0, 1). Instead, the best-scored share ``1 - quantile`` of a class's candidates passes, by the
+        score of that class: a rule that no class can fail as a whole. The whole budget is drawn first.
     shortfall : {"best", "leave"}
-        A class still short after its budget is filled with the best-scored of its refused
-        candidates, so that the set is balanced; or left short. `filled_up_` and `n_missing_` say
-        for which classes, and a warning does.
-    balance : {"logit-adjustment", "sampling", "none"}
-        How C learns the originals, so that it recognises the small classes and does not refuse
-        whatever is drawn for them: logit adjustment, every class drawn equally often, or neither.
-        Of a classifier whose ``fit`` takes ``loss`` or ``sampling_weights``. C' learns the filled set
-        as it is.
+        A class still short after its budget is filled with its best-scored refused candidates, so that the
+        set is balanced; or left short. `filled_up_` and `n_missing_` say which, and a warning does.
     epsilon : float
         Gain in balanced validation accuracy, in [0, 1], below or at which no further round is made.
     rounds : int
@@ -363,41 +238,32 @@ class GMAugCls(BaseEstimator):
     budget : float
         Candidates of a class that may be drawn in a round per image wanted.
     prefit : bool, optional
-        Whether the generator is trained already. By default its state tells: trained are those
-        with nothing to ``fit``, and those that hold what scikit-learn's do after it, attributes
-        with a trailing underscore. To be given for an object with other manners.
+        Whether the generator is trained already; by default as :func:`is_fitted` finds.
     steps : int, optional
-        Gradient steps of each retraining; the classifier's own length by default. C takes its own
-        length, which for the settings by name is where accuracy no longer grows.
+        Gradient steps of each retraining; the classifier's own length by default, which C takes always.
     validation_fraction : float
-        Share of each class held out to choose weights and rounds when no validation images are
-        given; a class of one image is not touched.
+        Share of each class held out to choose weights and rounds when no validation images are given.
     size : int
         Side, in pixels, at which an ImageSet is read.
-    examples : int
-        Candidates of each class, kept and refused, to remember for looking at.
     seed : int
         Of the classifiers, the held-out images and the candidates.
 
     Attributes
     ----------
     classes_ : ndarray, shape (C,)
-    classifier_ : object
-        Trained on the returned set.
-    generator_ : object
+    classifier_, generator_ : object
+        The classifier is trained on the returned set.
     rounds_ : list of Round
-        All of them, the best and the others.
+        All of them.
     best_round_ : int
-        Number of the returned one; the highest balanced validation accuracy, the last without
-        validation images.
+        Number of the returned one: the highest balanced validation accuracy; the last if there is none.
     improved_ : bool or None
         Whether its classifier is better than C, by that accuracy; None where it is not known.
     selector_recall_ : dict of class to float
-        Recall of the classifier that selected the returned images, on validation images: near 0,
-        it cannot have recognised what was drawn for the class.
+        Recall of the classifier that selected, on validation images: near 0, it cannot have recognised what
+        was drawn for the class.
     accepted_, filled_up_, rejected_, n_missing_ : dict of class to int
-        Of the returned round: images added that passed, images added that did not, candidates
-        refused, images still missing.
+        Images added that passed, images added that did not, candidates refused, images still missing.
     acceptance_rate_ : dict of class to float
         Share of its candidates that passed; NaN where none was drawn.
     is_synthetic_ : ndarray of bool, shape (n,)
@@ -414,12 +280,9 @@ class GMAugCls(BaseEstimator):
         sampling_strategy: str | Mapping[Any, int] | int | Callable[..., Any] = "not majority",
         select: bool = True,
         score: str = "softmax",
-        threshold: str | Callable[..., np.ndarray] = "alpha",
         alpha: float | None = None,
-        quantile: float = 0.5,
-        band: tuple[float, float] = (0.3, 0.7),
+        quantile: float | None = None,
         shortfall: str = "best",
-        balance: str = "logit-adjustment",
         epsilon: float = 0.0,
         rounds: int = 2,
         budget: float = 5.0,
@@ -427,7 +290,6 @@ class GMAugCls(BaseEstimator):
         steps: int | None = None,
         validation_fraction: float = 0.2,
         size: int = 32,
-        examples: int = 4,
         seed: int = 0,
     ) -> None:
         self.generator = generator
@@ -435,12 +297,9 @@ class GMAugCls(BaseEstimator):
         self.sampling_strategy = sampling_strategy
         self.select = select
         self.score = score
-        self.threshold = threshold
         self.alpha = alpha
         self.quantile = quantile
-        self.band = band
         self.shortfall = shortfall
-        self.balance = balance
         self.epsilon = epsilon
         self.rounds = rounds
         self.budget = budget
@@ -448,7 +307,6 @@ class GMAugCls(BaseEstimator):
         self.steps = steps
         self.validation_fraction = validation_fraction
         self.size = size
-        self.examples = examples
         self.seed = seed
 
     def fit_resample(
@@ -456,9 +314,9 @@ class GMAugCls(BaseEstimator):
         X: np.ndarray | ImageSet,
         y: np.ndarray | None = None,
         *,
-        validation: tuple[np.ndarray, np.ndarray] | ImageSet | None = None,
+        validation: Arrays | ImageSet | None = None,
         first: Any = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> Arrays:
         """Originals, then the added images, and their labels.
 
         Parameters
@@ -485,8 +343,8 @@ class GMAugCls(BaseEstimator):
             train = ~held_out(labels, self.validation_fraction, self.seed)
             held = (images[~train], labels[~train]) if not train.all() else None
         else:
-            train, parts = np.ones(len(labels), dtype=bool), validation
-            parts = parts if isinstance(parts, tuple) else (parts, None)
+            train = np.ones(len(labels), dtype=bool)
+            parts = validation if isinstance(validation, tuple) else (validation, None)
             held = labelled(*parts, size=self.size, name="validation")
         if held is not None and not np.isin(held[1], self.classes_).all():
             raise ValueError("validation holds classes that X lacks; leave them out")
@@ -494,24 +352,26 @@ class GMAugCls(BaseEstimator):
         names = self._take_generator(*own, held)
         selector = first
         if self.select and first is None:
-            selector = self._trained(*own, held, selector=True)
+            selector = self._trained(own, held, None, loss=Loss(tau=1.0))
         recall = self._recall(selector if self.select else None, held)
         self.rounds_: list[Round] = []
         best: tuple[Round, Any] | None = None
         for number in range(1, (self.rounds if self.select else 1) + 1):
+            score = None
+            if self.select:
+                score = selector.logits if self.score == "logit" else selector.predict_proba
             pool = collect(
-                self.generator_, quota, names=names, score=self._score(selector),
-                judge=self._judge(selector, own), absolute=self.threshold == "alpha", budget=self.budget,
-                shortfall=self.shortfall, examples=self.examples, seed=(self.seed, number),
+                self.generator_, quota, names=names, score=score,
+                alpha=0.5 if self.alpha is None else self.alpha, quantile=self.quantile, budget=self.budget,
+                shortfall=self.shortfall, seed=(self.seed, number),
             )  # fmt: skip
             if len(pool.images) and pool.images.shape[1:] != images.shape[1:]:
                 sizes = f"{pool.images.shape[1:3]}, the originals {images.shape[1:3]}"
                 raise ValueError(f"generator draws images of {sizes}; resize either")
-            selector = self._trained(*self._grown(own, pool), held, steps=self.steps)
+            selector = self._trained(self._grown(own, pool), held, self.steps)
             before, recall = recall, self._recall(selector, held)
-            gone = Round(
-                number, pool, _mean(before), _mean(recall), before, getattr(selector, "steps_", None)
-            )
+            steps = getattr(selector, "steps_", None)
+            gone = Round(number, pool, _mean(before), _mean(recall), before, steps)
             self.rounds_.append(gone)
             if best is None or not gone.after <= best[0].after:  # the latest where it is not known
                 best = gone, selector
@@ -522,14 +382,14 @@ class GMAugCls(BaseEstimator):
         self.is_synthetic_ = np.arange(len(grown[1])) >= len(images)
         return grown
 
-    def _grown(self, own: tuple[np.ndarray, np.ndarray], pool: Pool) -> tuple[np.ndarray, np.ndarray]:
+    def _grown(self, own: Arrays, pool: Pool) -> Arrays:
         added = pool.images.reshape(-1, *own[0].shape[1:])
         return np.concatenate([own[0], added]), np.concatenate([own[1], self.classes_[pool.labels]])
 
     def _by_class(self, values: np.ndarray) -> dict[Any, Any]:
         return dict(zip(self.classes_.tolist(), values.tolist(), strict=True))
 
-    def _recall(self, classifier: Any, held: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+    def _recall(self, classifier: Any, held: Arrays | None) -> np.ndarray:
         """Recall of each class on the held-out images, shape (C,); NaN where there is nothing to tell."""
         recall = np.full(len(self.classes_), np.nan)
         if classifier is not None and held is not None:
@@ -538,12 +398,6 @@ class GMAugCls(BaseEstimator):
                 mine = held[1] == name
                 recall[k] = right[mine].mean() if mine.any() else np.nan
         return recall
-
-    def _score(self, classifier: Any) -> Callable[[np.ndarray], np.ndarray] | None:
-        """What the candidates are scored by; None without selection."""
-        if not self.select:
-            return None
-        return classifier.logits if self.score == "logit" else classifier.predict_proba
 
     def _conclude(self, best: Round, classifier: Any) -> None:
         self.classifier_, self.best_round_, pool = classifier, best.number, best.pool
@@ -569,75 +423,35 @@ class GMAugCls(BaseEstimator):
                     stacklevel=3,
                 )
 
-    def _trained(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        held: tuple[np.ndarray, np.ndarray] | None,
-        *,
-        steps: int | None = None,
-        selector: bool = False,
-    ) -> Any:
+    def _trained(self, own: Arrays, held: Arrays | None, steps: int | None, loss: Loss | None = None) -> Any:
         if isinstance(self.classifier, str):
-            settings = settings_for(self.classifier, shape=images.shape[1:3])
+            settings = settings_for(self.classifier, shape=own[0].shape[1:3])
             classifier = make_classifier(self.classifier, settings)
         else:
             classifier = deepcopy(self.classifier)
+        taken = inspect.signature(classifier.fit).parameters.values()
         options: dict[str, Any] = {} if steps is None else {"steps": steps}
-        if selector and self.balance == "logit-adjustment" and _takes(classifier.fit, "loss"):
-            options["loss"] = Loss(tau=1.0)
-        if selector and self.balance == "sampling" and _takes(classifier.fit, "sampling_weights"):
-            options["sampling_weights"] = balancing_weights(labels)
-        return classifier.fit(
-            images, labels, validation=held, classes=self.classes_, seed=self.seed, **options
-        )
+        if loss is not None and any(one.name == "loss" or one.kind is one.VAR_KEYWORD for one in taken):
+            options["loss"] = loss
+        return classifier.fit(*own, validation=held, classes=self.classes_, seed=self.seed, **options)
 
-    def _take_generator(
-        self, images: np.ndarray, labels: np.ndarray, held: tuple[np.ndarray, np.ndarray] | None
-    ) -> np.ndarray:
+    def _take_generator(self, images: np.ndarray, labels: np.ndarray, held: Arrays | None) -> np.ndarray:
         """Set ``generator_``, trained; what it calls the classes, shape (C,)."""
         given, ranks = self.generator, np.arange(len(self.classes_))
+        place = np.searchsorted(self.classes_, labels)
         if isinstance(given, str):
             from gmaug.generators import make_generator
 
             if self.prefit:
                 raise ValueError(f"generator={given!r} is trained here; prefit=True needs a trained object")
             model = make_generator(given, shape=images.shape[1:3], seed=self.seed)
-            place = [np.searchsorted(self.classes_, y) for y in (labels, () if held is None else held[1])]
-            watched = None if held is None else (held[0], place[1])
-            self.generator_ = model.fit(images, place[0], validation=watched)
+            watched = None if held is None else (held[0], np.searchsorted(self.classes_, held[1]))
+            self.generator_ = model.fit(images, place, validation=watched)
             return ranks
         names = self.classes_ if self.classes_.dtype.kind in "iu" else ranks
         fitted = is_fitted(given) if self.prefit is None else self.prefit
-        if fitted:
-            self.generator_ = given
-        else:
-            self.generator_ = deepcopy(given).fit(images, names[np.searchsorted(self.classes_, labels)])
+        self.generator_ = given if fitted else deepcopy(given).fit(images, names[place])
         return names
-
-    def _judge(
-        self, classifier: Any, own: tuple[np.ndarray, np.ndarray]
-    ) -> Callable[[np.ndarray, np.ndarray, int], np.ndarray]:
-        """What candidates pass, as :func:`collect` asks for it."""
-        near = self.select and (callable(self.threshold) or self.threshold == "band")
-        rule = self.threshold
-        if not callable(rule):
-            rule = {
-                "alpha": partial(by_alpha, alpha=0.5 if self.alpha is None else float(self.alpha)),
-                "quantile": partial(by_quantile, quantile=self.quantile),
-                "band": partial(by_band, band=self.band),
-            }[rule]
-        originals = [classifier.features(own[0][own[1] == name]) for name in self.classes_] if near else None
-
-        def judge(images: np.ndarray, scores: np.ndarray, c: int) -> np.ndarray:
-            features = (classifier.features(images), originals[c]) if near else (None, None)
-            mask = np.asarray(rule(scores, features[0], c, features[1]))
-            if mask.shape != (len(scores),) or mask.dtype != bool:
-                found = f"{mask.dtype} of shape {mask.shape} for {len(scores)} candidates"
-                raise ValueError(f"threshold= gave {found}; it must give one bool each")
-            return mask
-
-        return judge
 
     def _check(self) -> None:
         if not isinstance(self.generator, str) and not hasattr(self.generator, "sample"):
@@ -646,19 +460,17 @@ class GMAugCls(BaseEstimator):
             settings_class(self.classifier)  # before the generator is trained in vain
         elif not hasattr(self.classifier, "logits"):
             raise ValueError(f"classifier={self.classifier!r}: give a name, or an object with fit and logits")
-        words = {"score": SCORES, "threshold": THRESHOLDS, "shortfall": SHORTFALLS, "balance": BALANCES}
-        for name, known in words.items():
-            value = getattr(self, name)
-            if value not in known and not (name == "threshold" and callable(value)):
-                raise ValueError(f"{name}={value!r} is unknown; use one of {', '.join(known)}")
+        for name, known in (("score", ("softmax", "logit")), ("shortfall", ("best", "leave"))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; use one of {', '.join(known)}")
         if self.rounds < 1 or self.budget < 1:
             raise ValueError(f"rounds={self.rounds}, budget={self.budget}: both are at least 1")
         for name in ("validation_fraction", "quantile"):
-            if not 0 <= getattr(self, name) < 1:
+            if not 0 <= (getattr(self, name) or 0) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is outside [0, 1)")
-        if len(self.band) != 2 or not 0 <= self.band[0] < self.band[1] <= 1:
-            raise ValueError(f"band={self.band}: give two rising quantiles in [0, 1]")
-        if not self.select or self.threshold != "alpha":
+        if self.alpha is not None and self.quantile is not None:
+            raise ValueError(f"alpha={self.alpha}, quantile={self.quantile}: give one of the two")
+        if not self.select or self.quantile is not None:
             return
         if self.alpha is None and self.score == "logit":
             raise ValueError("score='logit' has no natural threshold: give alpha (the authors: 10 to 30)")
@@ -669,17 +481,8 @@ class GMAugCls(BaseEstimator):
 def quotas(labels: np.ndarray, strategy: Any) -> np.ndarray:
     """Images to add to each class, int64, shape (C,), in the order of the sorted classes.
 
-    Parameters
-    ----------
-    labels : array, shape (n,)
-    strategy : str, dict, int or callable
-        As :class:`GMAugCls` takes it.
-
-    Raises
-    ------
-    ValueError
-        If there are not two classes, imbalanced-learn does not know the strategy, or a wanted
-        count is below a class's own.
+    `strategy` is as :class:`GMAugCls` takes it. ``ValueError`` if there are not two classes, imbalanced-learn
+    does not know the strategy, or a wanted count is below a class's own.
     """
     from imblearn.utils import check_sampling_strategy
 
@@ -704,28 +507,17 @@ def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
 
 def is_fitted(model: Any) -> bool:
-    """Whether a model is trained, or has nothing to train.
+    """Whether a model is trained, or has nothing to ``fit``.
 
-    As scikit-learn has it: ``__sklearn_is_fitted__`` decides where there is one; otherwise
-    attributes that end in an underscore and hold something.
+    As scikit-learn has it: ``__sklearn_is_fitted__`` decides where there is one; otherwise attributes that
+    end in an underscore and hold something.
     """
     if not hasattr(model, "fit"):
         return True
     if hasattr(model, "__sklearn_is_fitted__"):
         return bool(model.__sklearn_is_fitted__())
-    state = getattr(model, "__dict__", {})
-    return any(
-        key.endswith("_") and not key.startswith("_") and not _empty(value) for key, value in state.items()
-    )
-
-
-def _empty(value: Any) -> bool:
-    return value is None or (len(value) == 0 if hasattr(value, "__len__") else value is False or value == 0)
-
-
-def _takes(function: Callable[..., Any], name: str) -> bool:
-    found = inspect.signature(function).parameters.values()
-    return any(one.name == name or one.kind is one.VAR_KEYWORD for one in found)
+    found = [value for key, value in vars(model).items() if key.endswith("_") and not key.startswith("_")]
+    return any(v is not None and (len(v) if hasattr(v, "__len__") else v != 0) for v in found)
 
 
 def _mean(recall: np.ndarray) -> float:

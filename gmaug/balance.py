@@ -225,7 +225,7 @@ def balance(
         sampler = GMAugCls(
             model, _Kept(classifiers.make_classifier(classifier, training), work / "classifier"),
             sampling_strategy=strategy, select=select, alpha=alpha, rounds=rounds, seed=seed,
-            prefit=True, validation_fraction=HELD, examples=SHOWN,
+            prefit=True, validation_fraction=HELD,
         )  # fmt: skip
         say("training the classifier and selecting")
         with warnings.catch_warnings():
@@ -442,10 +442,9 @@ def _page(found: Balanced, photos: Photographs, pool: Pool, near: workspace.Arra
         beside.append((f"nearest original, {near[1][k]:.0f} grey levels away", photos.images[near[0][k]]))
 
     def looked(some: Examples) -> Iterable[tuple[str, np.ndarray]]:
-        for k, wanted in enumerate(some.wanted):
-            if (some.wanted[:k] == wanted).sum() < 2:
-                seen = f", taken for {names[some.predicted[k]]} ({some.score[k]:.2f})"
-                yield names[wanted] + (seen if some.predicted[k] >= 0 else ""), some.images[k]
+        for image, wanted, predicted, score in zip(*some, strict=True):
+            seen = f", taken for {names[predicted]} ({score:.2f})"
+            yield names[wanted] + (seen if predicted >= 0 else ""), image
 
     counts = "Images of each class, by where they come from."
     nearest = "The generated images that lie nearest to an original, each beside it."

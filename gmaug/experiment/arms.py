@@ -57,7 +57,7 @@ class CellSettings:
         Of SMOTE, its own default; a class of fewer images takes as many as there are.
     image_weight : float
         Loss weight of a generated image in the ``weighted`` arms (DiffuLT's 0.3).
-    score, alpha, epsilon, rounds, budget
+    alpha, epsilon, rounds, budget
         Of the selection, as :class:`gmaug.augcls.GMAugCls` takes them.
     pool : float
         Candidates drawn per image wanted in the ``band`` and ``confident`` arms.
@@ -78,7 +78,6 @@ class CellSettings:
     randaugment: tuple[int, int] = (2, 9)
     neighbours: int = 5
     image_weight: float = 0.3
-    score: str = "softmax"
     alpha: float = 0.5
     epsilon: float = 0.0
     rounds: int = 2
@@ -388,7 +387,7 @@ def augcls(trial: Trial, generator: str) -> Outcome:
     count = int((trial.counts + trial.wanted).sum())
     sampler = GMAugCls(
         trial.generators[generator], trial.untrained(count),
-        sampling_strategy=s.target, score=s.score, alpha=s.alpha, epsilon=s.epsilon, rounds=s.rounds,
+        sampling_strategy=s.target, alpha=s.alpha, epsilon=s.epsilon, rounds=s.rounds,
         budget=s.budget, prefit=True, steps=trial.steps(count), seed=trial.seed,
     )  # fmt: skip
     with warnings.catch_warnings():
