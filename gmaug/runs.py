@@ -1,13 +1,8 @@
 """Runs and what is kept of them: digests, the environment, records made beforehand, stages of a run.
 
-A *record* is a JSON file under ``notebooks/recorded/<kind>/`` with its settings, the digest of its data,
-how and when it was made, its content, and the digests of the files beside it (weights). It is data with
-a date and a commit: it is shown as what it was, whatever the code is today. What guards it is behaviour:
-for each kind of record a test holds the numbers of a tiny seeded run of the same code, and
-``make audit`` reruns one cheap record of each kind and compares.
-
-A *stage* is a result of the run at hand, kept under its parameters and the package's source, so that a
-killed run goes on and a changed package computes again.
+A *record* is data with a date and a commit: it is shown as what it was, whatever the code is today. Tests
+hold the numbers of a tiny seeded run of each kind, and ``make audit`` makes a cheap one again. A *stage* is
+a result of the run at hand, so that a killed run goes on and a changed package computes again.
 """
 
 from __future__ import annotations
@@ -22,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from functools import cache
 from importlib import metadata
@@ -34,6 +30,7 @@ PACKAGE = Path(__file__).parent
 DISTRIBUTIONS = (
     "numpy", "scipy", "pandas", "scikit-image", "scikit-learn", "torch", "torchvision", "numba", "matplotlib",
 )  # fmt: skip
+LOCK_SECONDS = 600.0  # to wait for another process that computes the same stage
 
 
 def root() -> Path:
@@ -47,7 +44,7 @@ _BREAK = re.compile(r"\n\s*")
 _LEAVES = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")  # a break inside a text would be written as \\n
 
 
-# Digests and JSON
+# Digests and files
 
 
 def digest(*parts: Any) -> str:
@@ -80,15 +77,13 @@ def package_hash() -> str:
 def plain(value: Any) -> Any:
     """`value` as JSON would hold it: dataclasses as dicts, tuples as lists, NumPy scalars as numbers."""
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
+        value = asdict(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, Path):
         return value.as_posix()
     if value is None or isinstance(value, (str, int, float, bool)):
@@ -120,22 +115,16 @@ def environment() -> dict[str, Any]:
     """Versions, machine, device and commit of this process."""
     torch = sys.modules.get("torch")  # asked only where it is in use
     cuda = torch is not None and torch.cuda.is_available()
-    processor = platform.processor() or platform.machine()
     return {
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name() if cuda else f"cpu ({processor})",
+        "device": torch.cuda.get_device_name()
+        if cuda
+        else f"cpu ({platform.processor() or platform.machine()})",
         "commit": commit(),
-        "versions": {name: _version(name) for name in DISTRIBUTIONS},
+        "versions": {name: metadata.version(name) for name in DISTRIBUTIONS},
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def commit() -> str | None:
@@ -154,7 +143,7 @@ def commit() -> str | None:
         return None
 
 
-# Records
+# Records: ``notebooks/recorded/<kind>/<name>.json``, and files such as weights beside it
 
 
 class NotRecorded(ValueError):
@@ -172,27 +161,17 @@ def record_names(kind: str, *, folder: Path | None = None) -> list[str]:
 
 
 def write_record(
-    kind: str,
-    name: str,
-    content: Any,
-    *,
-    settings: Any,
-    data: Mapping[str, Any],
-    seconds: float,
-    device: str | None = None,
-    files: Iterable[str] = (),
-    folder: Path | None = None,
-) -> Path:
+    kind: str, name: str, content: Any, *, settings: Any, data: Mapping[str, Any], seconds: float,
+    device: str | None = None, files: Iterable[str] = (), folder: Path | None = None,
+) -> Path:  # fmt: skip
     """Record a run; return the record's path.
 
     Parameters
     ----------
     kind, name : str
         Folder and file name.
-    content : JSON-able
-        What was measured.
-    settings : JSON-able
-        All that was chosen, the seed among it.
+    content, settings : JSON-able
+        What was measured, and all that was chosen, the seed among it.
     data : mapping
         ``name``, ``images`` and ``hash`` of what it was measured on.
     seconds : float
@@ -205,17 +184,10 @@ def write_record(
         Of all kinds of records; ``notebooks/recorded`` by default.
     """
     path = record_path(kind, name, folder=folder)
-    about = environment()
-    made = {"date": datetime.date.today().isoformat(), "seconds": round(seconds, 1), **about}
-    made["device"] = device or about["device"]
-    record = {
-        "settings": plain(settings),
-        "data": plain(data),
-        "made": made,
-        "files": {file: files_hash([path.parent / file]) for file in files},
-        "content": content,
-    }
-    write_json(path, record)
+    made = {"date": datetime.date.today().isoformat(), "seconds": round(seconds, 1), **environment()}
+    made["device"] = device or made["device"]
+    digests = {file: files_hash([path.parent / file]) for file in files}
+    write_json(path, {"settings": settings, "data": data, "made": made, "files": digests, "content": content})
     return path
 
 
@@ -245,17 +217,13 @@ def origin(record: Mapping[str, Any]) -> str:
     """When and by which commit a record was made, in a line for the reader."""
     made = record["made"]
     parts = [f"{record['data']['name']}, {made['date']}, commit {made['commit'] or 'unknown'}"]
-    parts += [made[name] for name in ("device", "note") if made.get(name)]
-    return "; ".join(parts)
-
-
-# Stages
+    return "; ".join(parts + [made[name] for name in ("device", "note") if made.get(name)])
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     """Why a result kept under `old` does not serve for `new`, in one line; None if it does."""
-    for part in new:
-        before, now = old.get(part), new[part]
+    for part, now in new.items():
+        before = old.get(part)
         if before == now:
             continue
         if isinstance(before, Mapping) and isinstance(now, Mapping):
@@ -265,25 +233,14 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     return None
 
 
+# Stages
+
+
 class Stages:
-    """A folder of results of a run, each kept under its parameters and the package's source.
+    """A folder of results of a run, each kept under its parameters and the package's source."""
 
-    Parameters
-    ----------
-    folder : Path
-        Where they lie; made when first needed.
-    say : callable, optional
-        Told each reason to compute; silent by default.
-    lock_seconds : float
-        How long to wait for another process that computes the same result, before it is computed here too.
-    """
-
-    def __init__(
-        self, folder: Path, *, say: Callable[[str], None] = lambda line: None, lock_seconds: float = 600.0
-    ) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.say = say
-        self.lock_seconds = lock_seconds
 
     def reason(self, name: str, key: Mapping[str, Any]) -> str | None:
         """Why `name` has to be computed; None if its kept result serves."""
@@ -305,37 +262,25 @@ class Stages:
         return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
 
     def get(self, name: str, compute: Callable[[], Any], *, key: Mapping[str, Any]) -> Any:
-        """The kept result of `name`, or that of `compute`, which is then kept.
+        """The kept result of `name`, or what `compute` returns (JSON values), which is then kept.
 
-        Several processes may ask at once: one computes, the others wait and read. Files are replaced
-        whole, so whoever has waited too long can compute as well.
-
-        Parameters
-        ----------
-        name : str
-            Names the kept file.
-        compute : callable
-            Takes nothing and returns what JSON can hold.
-        key : mapping
-            Parameters and digests of inputs; the package's source is added.
+        `key` holds parameters and digests of inputs; the package's source is added. Several processes may
+        ask at once: one computes, the others wait and read. Files are replaced whole, so whoever has
+        waited too long can compute as well.
         """
         from filelock import FileLock, Timeout
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / f"{name}.lock", timeout=LOCK_SECONDS)
+        with suppress(Timeout):
+            lock.acquire()
         try:
-            with FileLock(self.folder / f"{name}.lock", timeout=self.lock_seconds):
-                return self._get(name, compute, key)
-        except Timeout:
-            self.say(f"{name}: another process has held it for {self.lock_seconds:.0f} s; computed here too")
-            return self._get(name, compute, key)
-
-    def _get(self, name: str, compute: Callable[[], Any], key: Mapping[str, Any]) -> Any:
-        reason = self.reason(name, key)
-        if reason is not None:
-            self.say(f"{name}: {reason}")
-            start = time.perf_counter()
-            self.keep(name, key, compute(), seconds=time.perf_counter() - start)
-        return self.read(name)["result"]
+            if self.reason(name, key) is not None:
+                start = time.perf_counter()
+                self.keep(name, key, compute(), seconds=time.perf_counter() - start)
+            return self.read(name)["result"]
+        finally:
+            lock.release()
 
 
 def _full(key: Mapping[str, Any]) -> dict[str, Any]:
