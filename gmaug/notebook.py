@@ -1,9 +1,7 @@
 """What a notebook of the companion needs: its parameters, and a place for what it makes.
 
-``nb = begin(name, profile=PROFILE, seed=SEED, data=DATA)`` reads the parameters; ``nb.settings`` are the
-sizes of the run. ``nb.stage`` keeps slow results, ``nb.figure`` and ``nb.table`` show and write,
-``nb.recorded`` reads a run made beforehand, ``nb.judge`` compares with the paper; ``nb.verdicts()`` and
-``nb.footer()`` end it. All that it makes lies under ``runs/<profile>/``.
+``nb = begin(name, profile=PROFILE, seed=SEED, data=DATA)`` starts it, ``nb.verdicts()`` and ``nb.footer()``
+end it. All that it makes lies under ``runs/<profile>/``.
 """
 
 from __future__ import annotations
@@ -62,140 +60,12 @@ def run_folder(profile: str, *, seed: int = 0) -> Path:
     return base / (profile if seed == 0 else f"{profile}-seed{seed}")
 
 
-class Notebook:
-    """One notebook in one run; made by :func:`begin`."""
-
-    def __init__(self, name: str, *, profile: Profile, seed: int, data: Path | None) -> None:
-        self.name = name
-        self.settings = profile
-        self.seed = seed
-        self.data = data
-        self.folder = run_folder(profile.name, seed=seed)
-        self.started = time.perf_counter()
-        self._stages = Stages(self.folder / "stages")
-        self._inputs: dict[str, Any] = {}
-        self._verdicts: list[dict[str, Any]] = []
-
-    def stage(
-        self,
-        name: str,
-        compute: Callable[[], Any],
-        *,
-        settings: Any = None,
-        inputs: Any = None,
-    ) -> Any:
-        """The result of `compute`, kept until its settings, its inputs or the package change.
-
-        Parameters
-        ----------
-        name : str
-            Names the kept file; the same name means the same result in every notebook.
-        compute : callable
-            Takes nothing and returns what JSON can hold.
-        settings, inputs : JSON-able, optional
-            What the result depends on; the seed is added.
-        """
-        key = {"settings": {"seed": self.seed, "given": plain(settings)}, "inputs": plain(inputs)}
-        if inputs is not None:
-            self._inputs[name] = plain(inputs)
-        return self._stages.get(name, compute, key=key)
-
-    def figure(self, figure: Figure, name: str, *, data: pd.DataFrame, caption: str) -> None:
-        """Show a figure with its caption and write it, its data and its provenance."""
-        import matplotlib.pyplot as plt
-        from IPython.display import Image, Markdown, display
-
-        about = {"folder": self.folder / "figures", "caption": caption, "provenance": self.provenance()}
-        report.save_figure(figure, name, data=data, **about)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=SCREEN_DPI, metadata={"Software": None})
-        plt.close(figure)
-        width = round(figure.get_size_inches()[0] * SCREEN_DPI)
-        display(Image(buffer.getvalue(), width=width), Markdown(f"*{caption}*"))
-
-    def table(self, table: pd.DataFrame, name: str, *, caption: str) -> None:
-        """Show a table with its caption and write it with its provenance."""
-        from IPython.display import Markdown, display
-
-        about = {"folder": self.folder / "figures", "caption": caption, "provenance": self.provenance()}
-        report.save_table(table, name, **about)
-        display(Markdown(f"{report.markdown(table)}\n\n*{caption}*"))
-
-    def interact(self, draw: Callable[..., Figure], **controls: Any) -> None:
-        """Let a reader move what `draw` takes, in JupyterLab; elsewhere show it once, at its defaults.
-
-        Parameters
-        ----------
-        draw : callable
-            Returns a figure; every argument has a default.
-        **controls
-            For each argument what :func:`ipywidgets.interact` makes a control of: a list of choices, or
-            ``(low, high, step)``.
-        """
-        import matplotlib.pyplot as plt
-        from IPython.display import Image, display
-
-        @wraps(draw)  # ipywidgets reads the defaults
-        def show(**values: Any) -> None:
-            figure, buffer = draw(**values), io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=SCREEN_DPI, metadata={"Software": None})
-            plt.close(figure)
-            display(Image(buffer.getvalue(), width=round(figure.get_size_inches()[0] * SCREEN_DPI)))
-
-        if LIVE_VARIABLE not in os.environ:  # a run without a reader, which keeps a picture
-            return show()
-        import ipywidgets
-
-        ipywidgets.interact(show, **controls)
-
-    def recorded(self, kind: str, name: str) -> dict[str, Any]:
-        """A recorded run; a line says of what it is, when and by which commit it was made."""
-        record = runs.read_record(kind, name)
-        print(f"recorded: {kind} of {runs.origin(record)}")
-        return record
-
-    def judge(self, claim: str, ours: Any, *, why: str = "", **options: Any) -> None:
-        """Record the verdict on a claim of the paper (see :func:`gmaug.report.judge`)."""
-        verdict = report.judge(claim, ours, why=why, **options)
-        self._verdicts = [v for v in self._verdicts if v["id"] != claim] + [plain(verdict)]
-
-    @property
-    def judged(self) -> set[str]:
-        """Ids of the claims that have a verdict already."""
-        return {verdict["id"] for verdict in self._verdicts}
-
-    def verdicts(self) -> None:
-        """Show the closing table, *paper | ours | verdict | why*, and keep it for the report."""
-        from IPython.display import Markdown, display
-
-        write_json(self.folder / "verdicts" / f"{self.name}.json", self._verdicts)
-        display(Markdown(report.markdown(report.closing_table(self._verdicts))))
-
-    def provenance(self) -> dict[str, Any]:
-        """Settings, seed, data, versions and machine: nothing that changes from one run to the next."""
-        about = environment()
-        return {
-            "notebook": self.name,
-            "profile": plain(self.settings),
-            "seed": self.seed,
-            "data": {"folder": self.data and self.data.name, "hash": digest(self._inputs)},
-            **{name: about[name] for name in ("python", "machine", "versions")},
-        }
-
-    def footer(self) -> None:
-        """Show where this notebook's numbers come from, and how long they took."""
-        from IPython.display import Markdown, display
-
-        origin = self.provenance() | environment()
-        versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items() if version)
-        lines = [
-            f"**Provenance.** Profile `{self.settings.name}`, seed {self.seed}, "
-            f"data {origin['data']['folder'] or 'embedded'} (`{origin['data']['hash']}`), "
-            f"commit `{origin['commit']}`.",
-            f"{origin['machine']}, {origin['cores']} cores; Python {origin['python']}; {versions}.",
-            f"This notebook took {time.perf_counter() - self.started:.0f} s, kept stages included.",
-        ]
-        display(Markdown("  \n".join(lines)))
+def data_folder(data: str) -> Path:
+    """The folder named by DATA, from here or from the top of the checkout."""
+    for folder in (Path(data).expanduser(), root() / data):
+        if folder.is_dir():
+            return folder.resolve()
+    raise FileNotFoundError(f"DATA={data}: no such folder; name one that holds flowers/, scene/, ...")
 
 
 def begin(name: str, *, profile: str = "default", seed: int = 0, data: str | None = None) -> Notebook:
@@ -221,9 +91,123 @@ def begin(name: str, *, profile: str = "default", seed: int = 0, data: str | Non
     return Notebook(name, profile=settings, seed=int(seed), data=None if data is None else data_folder(data))
 
 
-def data_folder(data: str) -> Path:
-    """The folder named by DATA, from here or from the top of the checkout."""
-    for folder in (Path(data).expanduser(), root() / data):
-        if folder.is_dir():
-            return folder.resolve()
-    raise FileNotFoundError(f"DATA={data}: no such folder; name one that holds flowers/, scene/, ...")
+class Notebook:
+    """One notebook in one run; made by :func:`begin`. `settings` are the sizes of the run."""
+
+    def __init__(self, name: str, *, profile: Profile, seed: int, data: Path | None) -> None:
+        self.name, self.settings, self.seed, self.data = name, profile, seed, data
+        self.folder = run_folder(profile.name, seed=seed)
+        self.started = time.perf_counter()
+        self._stages = Stages(self.folder / "stages")
+        self._inputs: dict[str, Any] = {}
+        self._verdicts: dict[str, dict[str, str]] = {}
+
+    def stage(
+        self, name: str, compute: Callable[[], Any], *, settings: Any = None, inputs: Any = None
+    ) -> Any:
+        """The result of `compute`, kept until its settings, its inputs or the package change.
+
+        Parameters
+        ----------
+        name : str
+            Names the kept file; the same name means the same result in every notebook.
+        compute : callable
+            Takes nothing and returns what JSON can hold.
+        settings, inputs : JSON-able, optional
+            What the result depends on; the seed is added.
+        """
+        key = {"settings": {"seed": self.seed, "given": plain(settings)}, "inputs": plain(inputs)}
+        if inputs is not None:
+            self._inputs[name] = plain(inputs)
+        return self._stages.get(name, compute, key=key)
+
+    def figure(self, figure: Figure, name: str, *, data: pd.DataFrame, caption: str) -> None:
+        """Show a figure with its caption and write it, its data and its provenance."""
+        about = {"folder": self.folder / "figures", "caption": caption, "provenance": self.provenance()}
+        report.save_figure(figure, name, data=data, **about)
+        _show(figure)
+        _say(f"*{caption}*")
+
+    def table(self, table: pd.DataFrame, name: str, *, caption: str) -> None:
+        """Show a table with its caption and write it with its provenance."""
+        about = {"folder": self.folder / "figures", "caption": caption, "provenance": self.provenance()}
+        report.save_table(table, name, **about)
+        _say(f"{report.markdown(table)}\n\n*{caption}*")
+
+    def interact(self, draw: Callable[..., Figure], **controls: Any) -> None:
+        """Let a reader move what `draw` takes, in JupyterLab; elsewhere show it once, at its defaults.
+
+        Parameters
+        ----------
+        draw : callable
+            Returns a figure; every argument has a default.
+        **controls
+            For each argument what :func:`ipywidgets.interact` makes a control of: a list of choices, or
+            ``(low, high, step)``.
+        """
+
+        @wraps(draw)  # ipywidgets reads the defaults
+        def show(**values: Any) -> None:
+            _show(draw(**values))
+
+        if LIVE_VARIABLE not in os.environ:  # a run without a reader, which keeps a picture
+            return show()
+        import ipywidgets
+
+        ipywidgets.interact(show, **controls)
+
+    def recorded(self, kind: str, name: str) -> dict[str, Any]:
+        """A recorded run; a line says of what it is, when and by which commit it was made."""
+        record = runs.read_record(kind, name)
+        print(f"recorded: {kind} of {runs.origin(record)}")
+        return record
+
+    def judge(self, claim: str, ours: Any, **options: Any) -> None:
+        """Record the verdict on a claim of the paper (see :func:`gmaug.report.judge`)."""
+        self._verdicts[claim] = report.judge(claim, ours, **options)
+
+    def verdicts(self) -> None:
+        """Show the closing table, *paper | ours | verdict | why*, and keep it for the report."""
+        verdicts = list(self._verdicts.values())
+        write_json(self.folder / "verdicts" / f"{self.name}.json", verdicts)
+        _say(report.markdown(report.closing_table(verdicts)))
+
+    def provenance(self) -> dict[str, Any]:
+        """Settings, seed, data, versions and machine: nothing that changes from one run to the next."""
+        about = environment()
+        return {
+            "notebook": self.name,
+            "profile": plain(self.settings),
+            "seed": self.seed,
+            "data": {"folder": self.data and self.data.name, "hash": digest(self._inputs)},
+            **{name: about[name] for name in ("python", "machine", "versions")},
+        }
+
+    def footer(self) -> None:
+        """Show where this notebook's numbers come from, and how long they took."""
+        origin = self.provenance() | environment()
+        versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
+        lines = [
+            f"**Provenance.** Profile `{self.settings.name}`, seed {self.seed}, "
+            f"data {origin['data']['folder'] or 'embedded'} (`{origin['data']['hash']}`), "
+            f"commit `{origin['commit']}`.",
+            f"{origin['machine']}, {origin['cores']} cores; Python {origin['python']}; {versions}.",
+            f"This notebook took {time.perf_counter() - self.started:.0f} s, kept stages included.",
+        ]
+        _say("  \n".join(lines))
+
+
+def _show(figure: Figure) -> None:
+    import matplotlib.pyplot as plt
+    from IPython.display import Image, display
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=SCREEN_DPI, metadata={"Software": None})
+    plt.close(figure)
+    display(Image(buffer.getvalue(), width=round(figure.get_size_inches()[0] * SCREEN_DPI)))
+
+
+def _say(markdown: str) -> None:
+    from IPython.display import Markdown, display
+
+    display(Markdown(markdown))

@@ -1,12 +1,8 @@
 """What a run hands over: figures and tables with their data, verdicts on the paper's claims, one HTML page.
 
-A figure is ``name.svg`` and ``name.png``, a table ``name.csv`` and ``name.md``; each has a ``name.json``
-beside it with its caption, columns and provenance, which holds nothing that changes from one run to the
-next on the same machine. The files of a figure include ``name.csv``, the data it draws.
-
-``published/claims.csv`` has one row a claim of the paper: where it stands, what it says in our words, the
-paper's value, the notebook that tests it, how, and for numbers the tolerance with its reason. A notebook
-calls :func:`judge`; :func:`table` lists every claim, judged or not.
+A figure is ``name.svg`` and ``name.png``, a table ``name.md``; each has its data in ``name.csv`` and a
+``name.json`` with its caption, columns and provenance, which holds nothing that changes from one run to the
+next on the same machine. ``published/claims.csv`` lists the claims, and :func:`judge` decides on one.
 """
 
 from __future__ import annotations
@@ -14,8 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
 from functools import cache
 from numbers import Real
 from pathlib import Path
@@ -37,37 +32,24 @@ OURS = re.compile(r"(fig|table)(\d+|_s\d+)_")
 # Figures and tables
 
 
-def save_figure(
-    figure: Figure,
-    name: str,
-    *,
-    folder: Path,
-    data: pd.DataFrame,
-    caption: str,
-    provenance: Mapping[str, Any],
-) -> None:
-    """Write a figure, its data and its sidecar; an unchanged figure is an unchanged file, byte for byte."""
+def save_figure(figure: Figure, name: str, *, folder: Path, data: pd.DataFrame, **about: Any) -> None:
+    """Write a figure, its data, `caption=` and `provenance=`; an unchanged figure is an unchanged file."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     figure.savefig(folder / f"{name}.png", dpi=PRINT_DPI)
-    _sidecar(name, folder, data, caption, provenance)
+    _sidecar(name, folder, data, **about)
 
 
-def save_table(
-    table: pd.DataFrame, name: str, *, folder: Path, caption: str, provenance: Mapping[str, Any]
-) -> None:
+def save_table(table: pd.DataFrame, name: str, *, folder: Path, caption: str, provenance: Any) -> None:
     """Write a table as CSV and Markdown with its sidecar."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / f"{name}.md", f"{markdown(table)}\n\n{caption}\n")
     _sidecar(name, folder, table, caption, provenance)
 
 
-def _sidecar(
-    name: str, folder: Path, data: pd.DataFrame, caption: str, provenance: Mapping[str, Any]
-) -> None:
+def _sidecar(name: str, folder: Path, data: pd.DataFrame, caption: str, provenance: Any) -> None:
     data.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     columns = {str(column): str(dtype) for column, dtype in data.dtypes.items()}
     about = {"name": name, "caption": caption, "data": f"{name}.csv", "columns": columns}
@@ -112,19 +94,9 @@ ITSELF = "the paper disagrees with itself"
 VERDICTS = (MATCHES, DIFFERS, INCONCLUSIVE, ITSELF, NOT_RUN)
 CONSTRUCTION = "holds by construction"  # listed and not counted
 
+COLUMNS = ["claim", "paper", "ours", "verdict", "why"]  # of a notebook's closing table
 LEVEL_P = 0.05  # a claim whose test gives a greater p-value is not refuted
 Z = 1.96  # 95 % of a normal distribution
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of one claim; `paper` and `ours` as text to print."""
-
-    id: str
-    paper: str
-    ours: str
-    verdict: str
-    why: str
 
 
 @cache
@@ -133,16 +105,9 @@ def _rows() -> Mapping[str, Mapping[str, Any]]:
 
 
 def judge(
-    claim: str,
-    ours: Any,
-    *,
-    holds: bool | None = None,
-    se: float | None = None,
-    p: float | None = None,
-    itself: bool = False,
-    inconclusive: bool = False,
-    why: str = "",
-) -> Verdict:
+    claim: str, ours: Any, *, holds: bool | None = None, se: float | None = None, p: float | None = None,
+    itself: bool = False, inconclusive: bool = False, why: str = "",
+) -> dict[str, str]:  # fmt: skip
     """Compare what was found with what the paper says: one of :data:`VERDICTS`, or :data:`CONSTRUCTION`.
 
     Parameters
@@ -167,6 +132,11 @@ def judge(
         seeds or images would settle it.
     why : str
         The reason, in a line.
+
+    Returns
+    -------
+    dict
+        ``id``, ``paper`` and ``ours`` as text to print, ``verdict``, ``why``.
 
     Raises
     ------
@@ -198,7 +168,8 @@ def judge(
         verdict = INCONCLUSIVE
     if verdict == MATCHES and row["kind"] == "construction":
         verdict = CONSTRUCTION
-    return Verdict(claim, f"{row['paper']} {row['unit']}".strip(), _ours(ours, se), verdict, why)
+    paper = f"{row['paper']} {row['unit']}".strip()
+    return {"id": claim, "paper": paper, "ours": _ours(ours, se), "verdict": verdict, "why": why}
 
 
 def _within(distance: float, tolerance: float, half: float) -> str:
@@ -220,32 +191,26 @@ def _ours(ours: Any, se: float | None) -> str:
     return text if se is None else f"{text} ± {se:.2g}"
 
 
-def table(verdicts: Iterable[Mapping[str, Any] | Verdict] = ()) -> pd.DataFrame:
+def table(verdicts: Iterable[Mapping[str, str]] = ()) -> pd.DataFrame:
     """Every claim, as :func:`gmaug.published.claims` has them, with ``ours``, ``verdict`` and ``why``."""
-    given = _by_id(verdicts)
-    frame = published.claims()
-    frame["ours"] = [given.get(name, {}).get("ours", "") for name in frame["id"]]
-    frame["verdict"] = [given.get(name, {}).get("verdict", NOT_RUN) for name in frame["id"]]
-    tests = zip(frame["id"], frame["test"], strict=True)
-    frame["why"] = [given[name]["why"] if name in given else test for name, test in tests]
+    given, frame = {one["id"]: one for one in verdicts}, published.claims()
+    for column, otherwise in (("ours", ""), ("verdict", NOT_RUN)):
+        frame[column] = [given.get(name, {}).get(column, otherwise) for name in frame["id"]]
+    frame["why"] = [
+        given.get(i, {}).get("why", test) for i, test in zip(frame["id"], frame["test"], strict=True)
+    ]
     return frame
 
 
-def closing_table(verdicts: Iterable[Mapping[str, Any] | Verdict]) -> pd.DataFrame:
+def closing_table(verdicts: Iterable[Mapping[str, str]]) -> pd.DataFrame:
     """The closing table of a notebook: ``claim``, ``paper``, ``ours``, ``verdict`` and ``why``."""
-    given = _by_id(verdicts)
-    columns = ["paper", "ours", "verdict", "why"]
-    rows = [
-        {"claim": f"{row['claim']} ({row['section']})", **{column: given[name][column] for column in columns}}
-        for name, row in _rows().items()
-        if name in given
-    ]
-    return pd.DataFrame(rows, columns=["claim", *columns])
+    given = {one["id"]: one for one in verdicts}
+    rows = [{"claim": _title(row), **given[name]} for name, row in _rows().items() if name in given]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _by_id(verdicts: Iterable[Mapping[str, Any] | Verdict]) -> dict[str, Mapping[str, Any]]:
-    dicts = (asdict(verdict) if isinstance(verdict, Verdict) else verdict for verdict in verdicts)
-    return {verdict["id"]: verdict for verdict in dicts}
+def _title(row: Mapping[str, Any]) -> str:
+    return f"{row['claim']} ({row['section']})"
 
 
 def read_verdicts(folder: Path) -> list[dict[str, Any]]:
@@ -258,19 +223,16 @@ def committed_verdicts(notebooks: Path) -> list[dict[str, Any]]:
 
     They are what the last run that was written back found, and are there in every checkout.
     """
-    names = {f"{row['claim']} ({row['section']})": name for name, row in _rows().items()}
+    names, head = {_title(row): name for name, row in _rows().items()}, f"| {' | '.join(COLUMNS)} |"
     found = []
     for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
         cells = json.loads(path.read_text("utf-8"))["cells"]
-        outputs = [output for cell in cells for output in cell.get("outputs", ())]
-        for output in outputs:
-            text = "".join(output.get("data", {}).get("text/markdown", ""))
-            if not text.startswith("| claim | paper | ours | verdict | why |"):
-                continue
-            rows = [table_row(line) for line in text.splitlines()[2:]]
-            for claim, paper, ours, verdict, why in (row for row in rows if row[0] in names):
-                given = {"paper": paper, "ours": ours, "verdict": verdict, "why": why}
-                found.append({"id": names[claim], **given, "notebook": path.stem})
+        for output in (output for cell in cells for output in cell.get("outputs", ())):
+            lines = "".join(output.get("data", {}).get("text/markdown", "")).splitlines()
+            for line in lines[2:] if lines[:1] == [head] else ():
+                row = dict(zip(COLUMNS, table_row(line), strict=False))
+                if row["claim"] in names:
+                    found.append({"id": names[row.pop("claim")], **row, "notebook": path.stem})
     return found
 
 
@@ -306,80 +268,60 @@ def summary(folder: Path) -> str:
 def write_page(folder: Path, *, seconds: Mapping[str, float], parameters: Mapping[str, Any]) -> Path:
     """Write ``report.html`` into the folder of a run: every verdict, figure and table on one page.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the run; its ``figures`` and ``verdicts`` are read.
-    seconds : mapping of str to float
-        How long each notebook took when it ran.
-    parameters : mapping
-        Profile, seed, data.
+    `seconds` says how long each notebook took; `parameters` are the run's profile, seed and data.
     """
     from gmaug.page import Section, write_page
 
     claims, origin = table(read_verdicts(folder / "verdicts")), environment()
-    versions = {name: version for name, version in origin.pop("versions").items() if version}
-    about = {**{name: f"{value:.0f} s" for name, value in seconds.items()}, **origin, **versions}
-
-    def sidecars(pattern: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-        for path in sorted((folder / "figures").glob(pattern)):
-            yield path, json.loads(path.read_text(encoding="utf-8"))
-
-    figures = [
-        Section(heading=sidecar["name"], figure=path.with_suffix(".png"), caption=sidecar["caption"])
-        for path, sidecar in sidecars("fig*.json")
-    ]
-    tables = [
-        Section(
-            heading=sidecar["name"],
-            table=pd.read_csv(path.with_suffix(".csv"), dtype=str, keep_default_na=False),
-            text=[sidecar["caption"]],
-        )
-        for path, sidecar in sidecars("table*.json")
-    ]
+    versions = origin.pop("versions")
+    about = {name: f"{value:.0f} s" for name, value in seconds.items()} | origin | versions
+    figures, tables = [], []
+    for path in sorted((folder / "figures").glob("*.json")):
+        sidecar = json.loads(path.read_text(encoding="utf-8"))
+        if path.name.startswith("fig"):
+            shown = {"figure": path.with_suffix(".png"), "caption": sidecar["caption"]}
+            figures.append(Section(sidecar["name"], **shown))
+        elif path.name.startswith("table"):
+            data = pd.read_csv(path.with_suffix(".csv"), dtype=str, keep_default_na=False)
+            tables.append(Section(sidecar["name"], [sidecar["caption"]], table=data))
     opening = [
         "Companion to Guo, Benitez-Quiroz, Feng and Martinez, Structural Similarity: When to Use Deep "
         "Generative Models on Imbalanced Image Dataset Augmentation, arXiv 2303.04854.",
         ", ".join(f"{name} {value}" for name, value in parameters.items()),
     ]
-    shown = claims[["section", "claim", "paper", "ours", "verdict", "why"]]
     given = [f"{name.upper()}={value}" for name, value in parameters.items() if value]
+    sections = [
+        Section(text=opening),
+        Section("Verdicts", [f"{tally(claims)}."], table=claims[["section", *COLUMNS]]),
+        *figures,
+        *tables,
+        Section("Time and environment", table=pd.DataFrame(about.items(), columns=["", " "])),
+    ]
+    command = " ".join(["make reproduce", *given])
     return write_page(
-        folder / "report.html",
-        title="gmaug: a paper, rerun",
-        sections=[
-            Section(text=opening),
-            Section(heading="Verdicts", text=[f"{tally(claims)}."], table=shown),
-            *figures,
-            *tables,
-            Section(heading="Time and environment", table=pd.DataFrame(about.items(), columns=["", " "])),
-        ],
-        command=" ".join(["make reproduce", *given]),
+        folder / "report.html", title="gmaug: a paper, rerun", sections=sections, command=command
     )
 
 
 # The verdicts in README.md
 
 BEGIN, END = "<!-- verdicts -->", "<!-- /verdicts -->"
-SHOWN = (
+# The claims that a reader asks about first; the whole list ends every run.
+SHOWN = [
     "abstract.related",
     "abstract.decay",
     "sec1.predict",
     "sec4.1.same_hyperparameters",
     "sec3.3.less_benefit",
-)
-"""The claims that a reader asks about first; the whole list ends every run."""
+]
 
 
-def write_verdicts(verdicts: Path, readme: Path) -> bool:
-    """Write the verdicts of a run (a folder) between the markers of `readme`; whether that changed it."""
-    text = readme.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
+def write_verdicts(verdicts: Path, readme: Path) -> None:
+    """Write the verdicts of a run (a folder) between the markers of `readme`."""
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
         raise ValueError(f"{readme.name}: no {BEGIN} ... {END} to write the verdicts between; put them back")
     frame = table(read_verdicts(verdicts))
-    shown = frame.set_index("id").loc[list(SHOWN), ["claim", "paper", "ours", "verdict", "why"]]
-    body = f"{BEGIN}\n{tally(frame)}. Some of them:\n\n{markdown(shown)}\n{END}"
-    new = re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: body, text, flags=re.DOTALL)
-    if new != text:
-        write_text(readme, new)
-    return new != text
+    shown = markdown(frame.set_index("id").loc[SHOWN, COLUMNS])
+    write_text(readme, f"{before}{begin}\n{tally(frame)}. Some of them:\n\n{shown}\n{end}{after}")

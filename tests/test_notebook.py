@@ -108,7 +108,6 @@ def test_a_recorded_run_says_in_a_line_where_it_comes_from(nb, capsys):
 def test_judging_twice_keeps_one_verdict_and_the_closing_table_is_left_for_the_report(nb):
     nb.judge("abstract.decay", False, p=0.001)
     nb.judge("abstract.decay", "flat", inconclusive=True, why="eight points")
-    assert nb.judged == {"abstract.decay"}
     nb.verdicts()
     (verdict,) = json.loads((nb.folder / "verdicts" / "03_similarity_metric.json").read_text())
     assert verdict["verdict"] == "inconclusive"
