@@ -11,15 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from pictures import textures, write_folder
 from PIL import Image, PngImagePlugin
 
 from gmaug.datasets import folder, open_images
-from gmaug.datasets.base import ArrayImages, UnreadableImage, labelled, printable
-from gmaug.datasets.folder import _Flight, decode, export, natural, open_folder
+from gmaug.datasets.base import UnreadableImage, labelled, printable
+from gmaug.datasets.folder import _Flight, decode, natural, open_folder
 from gmaug.generators import BankGenerator
-from gmaug.hierarchy import Hierarchy
 from gmaug.similarity import measure
 from gmaug.ssim import Convention
 
@@ -414,7 +413,7 @@ def test_groups_csv_beside_the_classes(tmp_path):
     assert images.hierarchy.groups == {"bird": ("crow", "gull"), "beast": ("cat, wild",)}
     assert (images.hierarchy.source, images.skipped) == ("groups.csv", ())
     alone = {"all": images.classes}
-    assert open_folder(tmp_path, hierarchy=alone).hierarchy.groups == alone
+    assert open_images(tmp_path, hierarchy=alone).hierarchy.groups == alone
     for text, says in (
         ("super_class,sub_class\nbird,crow\n", r"\(groups\.csv\) does not name 'cat, wild', 'gull'"),
         ("super,sub\nbird,crow\n", "groups.csv: no column sub_class, super_class"),
@@ -428,20 +427,3 @@ def test_groups_csv_beside_the_classes(tmp_path):
     (tmp_path / "groups.csv").write_bytes(b"super_class,sub_class\nb\xff,crow\n")
     with pytest.raises(ValueError, match="not UTF-8"):
         open_folder(tmp_path)
-
-
-@settings(max_examples=10, deadline=None)
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=9))
-def test_what_is_exported_is_found_again(tmp_path_factory, labels):
-    hierarchy = Hierarchy({"x": ("a", "c d"), "y": ("b", "é")}, "a test")
-    pixels = textures(len(labels), 8, channels=3)
-    images = ArrayImages(pixels, labels, classes=["a", "b", "c d", "é"], hierarchy=hierarchy)
-    back = open_folder(export(images, tmp_path_factory.mktemp("out"), size=8))
-
-    def rows(some):
-        return sorted(
-            (some.classes[k], p.tobytes()) for p, k in zip(some.arrays(size=8), some.labels, strict=True)
-        )
-
-    assert rows(back) == rows(images)
-    assert all(back.hierarchy.super_of(name) == hierarchy.super_of(name) for name in back.classes)

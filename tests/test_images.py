@@ -9,12 +9,14 @@ from gmaug.datasets import open_images
 from gmaug.datasets.base import ArrayImages, as_images, labelled
 from gmaug.datasets.garden import GardenSettings
 from gmaug.datasets.imbalance import (
-    across,
+    describe,
     exponential_counts,
     groups_from_csv,
+    pairs_across,
     split,
     split_rows,
 )
+from gmaug.hierarchy import Hierarchy
 
 PIXELS = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3)
 
@@ -68,7 +70,7 @@ def test_labels_of_an_array_are_its_classes_numbers():
         ([0, 2], "a label is 2"),
         ([0, 0.5], "labels are float64; give one whole number"),
         ([[0], [1]], r"shape \(2, 1\)"),
-        (["0", "1"], "labels are <U1"),
+        (["0", "1"], "labels hold '0'"),
         ([float("nan"), 0], "float64"),
     ):
         with pytest.raises(ValueError, match=says):
@@ -226,8 +228,19 @@ def test_the_share_of_pairs_across_classes_is_what_counting_gives(counts):
     labels = np.repeat(np.arange(len(counts)), counts)
     pairs = [(a, b) for k, a in enumerate(labels) for b in labels[:k]] if len(labels) < 60 else []
     if pairs:
-        assert across(counts) == pytest.approx(np.mean([a != b for a, b in pairs]))
+        named = dict(zip("abcdef", counts, strict=False))
+        shares = pairs_across(Hierarchy({"all": tuple(named)}, "a test"), named)
+        assert shares["all"] == pytest.approx(np.mean([a != b for a, b in pairs]))
     assert exponential_counts(len(counts), largest=100, imbalance=10)[0] == 100
+
+
+def test_counts_in_a_few_numbers():
+    even = describe({"a": 7, "b": 7, "c": 7, "d": 7, "e": 7})
+    assert even["effective"] == pytest.approx(5)
+    assert even["head"] == pytest.approx(0.2)
+    assert describe({"a": 40, "b": 10, "c": 10})["ratio"] == 4
+    with pytest.raises(ValueError, match="positive"):
+        describe({"a": 0})
 
 
 def test_exponential_counts_are_the_gardens():

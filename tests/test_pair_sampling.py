@@ -171,7 +171,7 @@ def test_wrong_settings(options):
 def test_pairs_across_sub_classes_are_the_second_reading():
     grouped = Hierarchy({"ab": ("a", "b"), "c": ("c",)}, "test")
     images = toy(hierarchy=grouped)
-    images.images[images.labels == 0] = textures(1, 16, seed=5)  # one picture many times
+    images.images[images.labels == 0] = textures(1, 16, seed=5)[..., None]  # one picture many times
     result = measure(images, convention=SMALL, pairs="all", progress=False)
     assert set(result.cross_sub_class) == {"ab"}
     across = [

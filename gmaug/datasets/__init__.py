@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from gmaug.datasets.base import ArrayImages, ImageSet, as_images, printable
+from gmaug.datasets.base import ArrayImages, ImageSet, printable
 from gmaug.hierarchy import Hierarchy
 
 __all__ = ["open_images"]
-
-DATA_VARIABLE = "GMAUG_DATA"
 
 
 def open_images(
@@ -64,36 +62,27 @@ def open_images(
     """
     if isinstance(source, tuple) and len(source) == 2 and labels is None:
         source, labels = source
-    arrays = isinstance(source, (np.ndarray, list))
-    if not arrays and (labels is not None or classes is not None):
-        raise TypeError(f"labels= and classes= go with an array; a {type(source).__name__} has its own")
-    images = _array(source, labels, classes) if arrays else _opened(source, root)
-    if hierarchy is not None:
-        images = images.regrouped(Hierarchy.of(hierarchy))
-    if name is not None:
-        images = copy(images)
-        images.name = name
-    return images
-
-
-def _array(pixels: Any, labels: Any, classes: Sequence[str] | None) -> ImageSet:
-    if labels is None:
+    if not isinstance(source, (np.ndarray, list)):
+        if labels is not None or classes is not None:
+            raise TypeError(f"labels= and classes= go with an array; a {type(source).__name__} has its own")
+        images = _opened(source, root)
+    elif labels is None:
         raise ValueError("images without labels; give labels=, one an image")
-    if np.ndim(pixels) == 3:  # grey
-        pixels = np.stack([pixels] * 3, axis=-1)
-    pixels, labels = as_images(pixels), np.asarray(labels)
-    if labels.dtype.kind in "UO":
-        classes = sorted({str(one) for one in labels.tolist()}) if classes is None else list(classes)
-        place = {one: k for k, one in enumerate(classes)}
-        unknown = sorted({str(one) for one in labels.tolist()} - set(place))
-        if unknown:
-            raise ValueError(f"labels hold {unknown[0]!r}, which is not among classes=; name it there")
-        labels = np.array([place[str(one)] for one in labels.tolist()], dtype=np.int64)
-    return ArrayImages(pixels, labels, classes=classes)
+    else:
+        images = ArrayImages(source, labels, classes=classes)
+    if hierarchy is None and name is None:
+        return images
+    images = copy(images)
+    images.name = images.name if name is None else name
+    images.hierarchy = images.hierarchy if hierarchy is None else Hierarchy.of(hierarchy)
+    images.hierarchy.check(images.classes)
+    return images
 
 
 def _opened(source: Any, root: str | os.PathLike[str] | None) -> ImageSet:
     from gmaug.datasets.folder import Folder, HuggingFace, open_folder
+    from gmaug.datasets.garden import FIRST_GARDENS, GARDENS, plant
+    from gmaug.datasets.real import OTHERS, REAL, open_real
 
     if isinstance(source, ImageSet):
         return source
@@ -104,29 +93,20 @@ def _opened(source: Any, root: str | os.PathLike[str] | None) -> ImageSet:
         return Folder(name, shown, numbers, Hierarchy.flat(shown), paths=paths)
     if type(source).__module__.split(".")[0] == "datasets":
         if isinstance(source, Mapping):
-            raise ValueError(
-                f"a DatasetDict holds splits ({', '.join(map(printable, source))}); give one of them"
-            )
+            splits = ", ".join(map(printable, source))
+            raise ValueError(f"a DatasetDict holds splits ({splits}); give one of them")
         return HuggingFace(source, name=printable(getattr(source.info, "dataset_name", None) or "dataset"))
     if not isinstance(source, (str, bytes, os.PathLike)):
-        raise TypeError(
-            f"cannot open a {type(source).__name__}; give a folder, an array with labels, or a set"
-        )
-    if Path(os.fsdecode(source)).exists():
+        kind = type(source).__name__
+        raise TypeError(f"cannot open a {kind}; give a folder, an array with labels, or a set")
+    name, gardens = os.fsdecode(source), GARDENS | FIRST_GARDENS
+    if Path(name).exists():
         return open_folder(source)
-    return _by_name(os.fsdecode(source), root)
-
-
-def _by_name(name: str, root: str | os.PathLike[str] | None) -> ImageSet:
-    from gmaug.datasets.garden import FIRST_GARDENS, GARDENS, plant
-    from gmaug.datasets.real import OTHERS, REAL, open_real
-
     if name in REAL or name in OTHERS:
-        return open_real(name, root=os.environ.get(DATA_VARIABLE, "data") if root is None else root)
-    gardens = GARDENS | FIRST_GARDENS
+        return open_real(name, root=os.environ.get("GMAUG_DATA", "data") if root is None else root)
     if name in gardens:
         return plant(gardens[name], seed=0).train
+    known = ", ".join([*REAL, *OTHERS, *gardens])
     raise FileNotFoundError(
-        f"{printable(name)}: no such folder, and no data set of that name; "
-        f"there are {', '.join([*REAL, *OTHERS, *gardens])}"
+        f"{printable(name)}: no such folder, and no data set of that name; there are {known}"
     )

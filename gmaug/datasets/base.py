@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
@@ -36,17 +36,16 @@ def printable(path: str | bytes | os.PathLike[str]) -> str:
     Control and bidirectional characters and bytes that are no UTF-8 are escaped (``\\x1b``,
     ``\\u202e``): a file's name can neither move the cursor nor pass for another.
     """
-    text = os.fsdecode(path)
-    return text if text.isprintable() else "".join(map(_escaped, text))
-
-
-def _escaped(character: str) -> str:
-    if character in _JOINERS or unicodedata.category(character) not in _ESCAPED:
-        return character
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as os.fsdecode carries it
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
+    shown = []
+    for character in os.fsdecode(path):
+        code = ord(character)
+        if character in _JOINERS or unicodedata.category(character) not in _ESCAPED:
+            shown.append(character)
+        elif 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as os.fsdecode carries it
+            shown.append(f"\\x{code - 0xDC00:02x}")
+        else:
+            shown.append(character.encode("unicode_escape").decode("ascii"))
+    return "".join(shown)
 
 
 def counted(number: int, what: str) -> str:
@@ -78,10 +77,7 @@ class UnreadableImage(ValueError):
 
 @contextmanager
 def quiet_bombs() -> Iterator[None]:
-    """No warning on large images, which are refused by themselves.
-
-    It holds for the whole process: enter it once, around all threads that decode.
-    """
+    """No warning on large images, which are refused by themselves; to enter once, around all threads."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         yield
@@ -109,14 +105,13 @@ class ImageSet(ABC):
     def __init__(
         self, name: str, classes: Sequence[str], labels: Iterable[int], hierarchy: Hierarchy
     ) -> None:
-        self.name = name
+        self.name, self.hierarchy = name, hierarchy
         self.classes = tuple(map(str, classes))
         self.labels = _whole(labels, len(self.classes), name)
         if len(set(self.classes)) < len(self.classes):
-            twice = next(one for one, count in Counter(self.classes).items() if count > 1)
+            twice = Counter(self.classes).most_common(1)[0][0]
             raise ValueError(f"{name}: classes name {twice!r} twice; give each class a name of its own")
         hierarchy.check(self.classes)
-        self.hierarchy = hierarchy
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -130,21 +125,21 @@ class ImageSet(ABC):
         """One image, as stored, or drawn at `size` pixels a side where it can be drawn at any size."""
 
     @abstractmethod
-    def subset(self, indices: Sequence[int]) -> ImageSet:
+    def subset(self, indices: Sequence[int]) -> Self:
         """The same set with the images at `indices` alone, in that order."""
+
+    def _taking(self, indices: Sequence[int], **stored: Any) -> Self:
+        """A copy with the labels at `indices`, and what is `stored` for these images."""
+        other = copy(self)
+        other.labels = self.labels[np.asarray(indices, dtype=np.int64)]
+        vars(other).update(stored)
+        return other
 
     @property
     def class_counts(self) -> dict[str, int]:
         """Images of each class, every class listed."""
         counts = np.bincount(self.labels, minlength=len(self.classes))
-        return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}
-
-    def regrouped(self, hierarchy: Hierarchy) -> ImageSet:
-        """The same images with other super-classes; ValueError if `hierarchy` lacks a class."""
-        hierarchy.check(self.classes)
-        other = copy(self)
-        other.hierarchy = hierarchy
-        return other
+        return dict(zip(self.classes, counts.tolist(), strict=True))
 
     @contextmanager
     def opened(self, index: int, *, size: int) -> Iterator[Image.Image]:
@@ -171,22 +166,13 @@ class ImageSet(ABC):
     ) -> tuple[np.ndarray, np.ndarray, tuple[Skipped, ...]]:
         """Images as :meth:`arrays` gives them, without those that cannot be used.
 
-        Parameters
-        ----------
-        indices : sequence of int, optional
-            Which images; all by default.
-        size : int
-            Side in pixels.
-        strict : bool
-            Raise :class:`UnreadableImage` at the first that cannot be used.
-
         Returns
         -------
         images : ndarray of uint8, shape (n, size, size, 3)
         kept : ndarray of int64, shape (n,)
             Which images these are; ``labels[kept]`` are their labels.
         skipped : tuple of Skipped
-            The others, and why.
+            The others, and why; the first raises :class:`UnreadableImage` if `strict`.
         """
         if not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"size={size!r}; give a whole number of pixels from 1")
@@ -283,25 +269,22 @@ def labelled(
     -------
     (ndarray of uint8, shape (n, h, w, 3), ndarray, shape (n,))
     """
+    y = X.labels if y is None and isinstance(X, ImageSet) else y
+    if y is None:
+        raise ValueError(f"{name} is an array without labels; give y, or an ImageSet")
+    X, y = X if isinstance(X, ImageSet) else as_images(X, name=name), np.asarray(y)
+    if y.shape != (len(X),):
+        raise ValueError(f"{name} has {len(X)} images but labels of shape {y.shape}; give one each")
     if isinstance(X, ImageSet):
         if size is None:
             raise ValueError(f"{name} is an image set; give size=, its side in pixels")
-        y = np.asarray(X.labels if y is None else y)
-        if y.shape != (len(X),):
-            raise ValueError(f"{name} has {len(X)} images but labels of shape {y.shape}; give one each")
         X, kept, skipped = X.read(size=size)
         y = y[kept]
         if skipped:
-            first = skipped[0]
             more = f" and {len(skipped) - 1} more" if skipped[1:] else ""
-            warnings.warn(f"{name}: left out {first.path} ({first.reason}){more}", stacklevel=2)
-    if y is None:
-        raise ValueError(f"{name} is an array without labels; give y, or an ImageSet")
-    X, y = as_images(X, name=name), np.asarray(y)
+            warnings.warn(f"{name}: left out {skipped[0].path} ({skipped[0].reason}){more}", stacklevel=2)
     if not len(X):
         raise ValueError(f"{name} holds no image; give at least one")
-    if y.shape != (len(X),):
-        raise ValueError(f"{name} has {len(X)} images but labels of shape {y.shape}; give one each")
     return X, y
 
 
@@ -311,9 +294,10 @@ class ArrayImages(ImageSet):
     Parameters
     ----------
     images : ndarray of uint8, shape (n, height, width, 3) or (n, height, width)
-    labels : sequence of int, shape (n,), range 0 to C - 1
+    labels : sequence of int or str, shape (n,)
+        Numbers from 0 to C - 1, or names.
     classes : sequence of str, optional
-        Names; ``"0"``, ``"1"``, ... by default.
+        Names; by default those among `labels`, sorted, or ``"0"``, ``"1"``, ...
     hierarchy : Hierarchy, optional
         One super-class per class by default.
     """
@@ -321,33 +305,34 @@ class ArrayImages(ImageSet):
     def __init__(
         self,
         images: np.ndarray,
-        labels: Iterable[int],
+        labels: Iterable[int | str],
         *,
         classes: Sequence[str] | None = None,
         hierarchy: Hierarchy | None = None,
         name: str = "array",
     ) -> None:
-        images = np.asarray(images)
-        if images.dtype != np.uint8:
-            raise ValueError(f"images are {images.dtype}; give uint8 with values 0-255")
-        if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
-            raise ValueError(f"images have shape {images.shape}; give (n, height, width[, 3])")
+        images = np.stack([images] * 3, axis=-1) if np.ndim(images) == 3 else images  # grey
+        self.images = as_images(images)
         labels = np.asarray(labels if isinstance(labels, np.ndarray) else list(labels))
-        if len(labels) != len(images):
-            raise ValueError(f"{len(images)} images but {len(labels)} labels; give one label an image")
-        if classes is None:
+        if len(labels) != len(self.images):
+            raise ValueError(f"{len(self.images)} images but {len(labels)} labels; give one label an image")
+        if labels.dtype.kind in "UO":
+            names = [str(one) for one in labels.tolist()]
+            classes = sorted(set(names)) if classes is None else list(classes)
+            if unknown := sorted(set(names) - set(classes)):
+                raise ValueError(f"labels hold {unknown[0]!r}, which is not among classes=; name it there")
+            place = {one: k for k, one in enumerate(classes)}
+            labels = np.array([place[one] for one in names], dtype=np.int64)
+        elif classes is None:
             numbers = _whole(labels, MOST_CLASSES, name)
             classes = [str(k) for k in range(numbers.max() + 1 if len(numbers) else 0)]
         super().__init__(name, classes, labels, Hierarchy.flat(classes) if hierarchy is None else hierarchy)
-        self.images = images
 
     def image(self, index: int, *, size: int) -> Image.Image:
         return Image.fromarray(self.images[index])
 
     def subset(self, indices: Sequence[int]) -> ArrayImages:
-        indices = np.asarray(indices, dtype=np.int64)
-        about = {"classes": self.classes, "hierarchy": self.hierarchy, "name": self.name}
-        return ArrayImages(self.images[indices], self.labels[indices], **about)
+        return self._taking(indices, images=self.images[np.asarray(indices, dtype=np.int64)])
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,8 @@
 """Any folder of images: ``DIR/class/*``, or ``DIR/super/sub/*``; and one image file, decoded safely.
 
-Images are decoded when they are asked for. The order of classes and images is that of their
-names, numbers within them counted, so it is the same on every file system.
-
-What is put right in an image: EXIF orientation, palettes, CMYK, transparency (laid on white, as a
-page shows it), 16-bit grey. What is refused, since a guess would be a wrong number in silence:
-truncated files, animations, pixels whose range is unknown, decompression bombs, and every format
-but `FORMATS`, whatever the file's name says (Pillow would hand PostScript to an interpreter).
+Put right in an image: EXIF orientation, palettes, CMYK, transparency (laid on white, as a page shows it),
+16-bit grey. Refused, since a guess would be a wrong number in silence: truncated files, animations, pixels
+of unknown range, decompression bombs, and every format but `FORMATS`, whatever the file's name says.
 """
 
 from __future__ import annotations
@@ -20,29 +16,28 @@ import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import copy
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from gmaug.datasets.base import SUFFIXES, ImageSet, Skipped, UnreadableImage, printable, square
+from gmaug.datasets.base import SUFFIXES, ImageSet, Skipped, UnreadableImage, printable
 from gmaug.hierarchy import Hierarchy
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # JPEG opens MPO files too
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow would run PostScript; JPEG opens MPO
 NO_IMAGE = "not an image of a format that is read (JPEG, PNG, BMP, GIF, TIFF, WebP, PPM)"
 PIXELS_IN_FLIGHT = 2**26
 """Most pixels that threads hold decoded at once, unless a single image has more (89 million at most).
 
 A pixel takes 4 bytes, and up to 16 while transparency is laid on white: 256 MiB, and 1 GiB at worst.
-(Measured: 12 bytes for RGBA. A process may show more, as the C library keeps freed memory by thread.)
 """
 # Folders of these names are parts of one data set, not classes.
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 SHAPE = "a folder holds DIR/class/* or DIR/super/sub/*"
 GROUPS = "groups.csv"
+
+# ---- one image file -----------------------------------------------------------------------
 
 
 class _Flight:
@@ -76,18 +71,19 @@ in_flight = _Flight(PIXELS_IN_FLIGHT)
 def decoded(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> Iterator[Image.Image]:
     """One image file or its bytes, read (mode "L" or "RGB", upright), for as long as the block lasts.
 
-    `name` is what messages call it. Until the block ends its pixels count as in flight. Any file that cannot
-    be used is an UnreadableImage with the reason.
+    `name` is what messages call it. Until the block ends its pixels count as in flight. Any file that
+    cannot be used is an UnreadableImage with the reason.
     """
-    name = ("bytes" if isinstance(source, bytes) else os.fspath(source)) if name is None else name
+    stored = isinstance(source, bytes)
+    name = name or ("bytes" if stored else os.fspath(source))
     with _refusing(name):
-        if not isinstance(source, bytes):
+        if not stored:
             status = os.stat(source)
             if not stat.S_ISREG(status.st_mode):
                 raise UnreadableImage(name, "not a regular file")  # a pipe would wait for ever
             if status.st_size == 0:
                 raise UnreadableImage(name, "empty file")
-        file = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+        file = Image.open(io.BytesIO(source) if stored else source, formats=FORMATS)
     with file:
         with _refusing(name):
             _check(name, file)
@@ -113,25 +109,25 @@ def _refusing(name: str) -> Iterator[None]:
         yield
     except UnreadableImage:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        limit = Image.MAX_IMAGE_PIXELS
-        reason = f"decompression bomb: more pixels than PIL.Image.MAX_IMAGE_PIXELS ({limit})"
-        raise UnreadableImage(name, reason) from None
-    except Image.UnidentifiedImageError:
-        raise UnreadableImage(name, NO_IMAGE) from None
-    except FileNotFoundError:
-        raise UnreadableImage(name, "is gone: it was there when the folder was listed") from None
-    except PermissionError:
-        raise UnreadableImage(name, "no permission to read it") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadableImage(name, f"cannot be decoded ({reason})") from None
+        if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+            reason = (
+                f"decompression bomb: more pixels than PIL.Image.MAX_IMAGE_PIXELS ({Image.MAX_IMAGE_PIXELS})"
+            )
+        elif isinstance(error, Image.UnidentifiedImageError):
+            reason = NO_IMAGE
+        elif isinstance(error, FileNotFoundError):
+            reason = "is gone: it was there when the folder was listed"
+        elif isinstance(error, PermissionError):
+            reason = "no permission to read it"
+        else:
+            reason = f"cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})"
+        raise UnreadableImage(name, reason) from None
 
 
 def _check(name: str, image: Image.Image) -> None:
     """Refuse by what the header says, before any pixel is decoded."""
-    pixels = image.width * image.height
-    limit = Image.MAX_IMAGE_PIXELS
+    pixels, limit = image.width * image.height, Image.MAX_IMAGE_PIXELS
     if limit is not None and pixels > limit:
         reason = f"decompression bomb: {pixels} pixels, over PIL.Image.MAX_IMAGE_PIXELS ({limit})"
         raise UnreadableImage(name, reason)
@@ -170,6 +166,9 @@ def _eight_bits(name: str, image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
+# ---- sets of files ------------------------------------------------------------------------
+
+
 class _Decoded(ImageSet):
     """Images decoded one at a time by :meth:`opened`, their pixels in flight bounded."""
 
@@ -197,18 +196,13 @@ class Folder(_Decoded):
         skipped: Sequence[Skipped] = (),
     ) -> None:
         super().__init__(name, classes, labels, hierarchy)
-        self.paths = tuple(map(Path, paths))
-        self.skipped = tuple(skipped)
+        self.paths, self.skipped = tuple(map(Path, paths)), tuple(skipped)
 
     def opened(self, index: int, *, size: int | None = None) -> Any:
         return decoded(self.paths[index])
 
     def subset(self, indices: Sequence[int]) -> Folder:
-        indices = [int(i) for i in indices]
-        paths = [self.paths[i] for i in indices]
-        return Folder(
-            self.name, self.classes, self.labels[indices], self.hierarchy, paths=paths, skipped=self.skipped
-        )
+        return self._taking(indices, paths=tuple(self.paths[i] for i in indices))
 
 
 class HuggingFace(_Decoded):
@@ -226,10 +220,9 @@ class HuggingFace(_Decoded):
             if not found and otherwise in rows.features:
                 return otherwise
             if len(found) != 1:
-                there = ", ".join(map(printable, found)) if found else "none"
-                raise ValueError(
-                    f"{name}: one {kind.__name__} column is needed, there is {there}; see select_columns"
-                )
+                there = ", ".join(map(printable, found)) or "none"
+                what = f"one {kind.__name__} column is needed, there is {there}"
+                raise ValueError(f"{name}: {what}; see select_columns")
             return found[0]
 
         self.column, label = only(datasets.Image, "image"), only(datasets.ClassLabel, "label")
@@ -245,16 +238,12 @@ class HuggingFace(_Decoded):
     def opened(self, index: int, *, size: int | None = None) -> Any:
         stored = self.rows[int(index)][self.column] or {}
         source = stored.get("path") if stored.get("bytes") is None else stored["bytes"]
-        name = f"{self.name}[{index}]"
         if source is None:
-            raise UnreadableImage(name, "holds no image")
-        return decoded(source, name=name)
+            raise UnreadableImage(f"{self.name}[{index}]", "holds no image")
+        return decoded(source, name=f"{self.name}[{index}]")
 
     def subset(self, indices: Sequence[int]) -> HuggingFace:
-        indices = [int(i) for i in indices]
-        other = copy(self)
-        other.labels, other.rows = self.labels[indices], self.rows.select(indices)
-        return other
+        return self._taking(indices, rows=self.rows.select([int(i) for i in indices]))
 
 
 def natural(name: str) -> tuple:
@@ -264,20 +253,22 @@ def natural(name: str) -> tuple:
     return tuple(int(part) if k % 2 else part for k, part in enumerate(parts)), name
 
 
+# ---- listing a folder ---------------------------------------------------------------------
+
 Identity = tuple[int, int]  # device and number of a file: two names may lead to one
+Key = tuple[str, ...]  # names of the folders that lead to a class
 
 
-@dataclass
-class _Listing:
+class _Listing(NamedTuple):
     """Sub-folders, images and other files of a folder, in natural order."""
 
-    folders: dict[Path, Identity] = field(default_factory=dict)
-    images: dict[Path, Identity] = field(default_factory=dict)
-    others: list[Path] = field(default_factory=list)
+    folders: dict[Path, Identity]
+    images: dict[Path, Identity]
+    others: list[Path]
 
 
-def _list(folder: Path, ancestors: frozenset[Identity], skipped: list[Skipped]) -> _Listing:
-    listing = _Listing()
+def _list(folder: Path, ancestors: set[Identity], skipped: list[Skipped]) -> _Listing:
+    listing = _Listing({}, {}, [])
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: natural(entry.name))
     except OSError as error:
@@ -318,19 +309,13 @@ def _looks_like_one(path: Path) -> bool:
         return True  # it cannot be opened now: whoever decodes it says why
 
 
-def open_folder(path: str | os.PathLike[str], *, hierarchy: Any = None, name: str | None = None) -> Folder:
-    """List a folder of images; nothing is decoded yet.
+def open_folder(path: str | os.PathLike[str], *, name: str | None = None) -> Folder:
+    """List a folder of images; nothing is decoded yet. Hidden files are not looked at.
 
-    Parameters
-    ----------
-    path : path
-        ``DIR/class/*``: each class is its own super-class, as the paper has it for flowers. Or
-        ``DIR/super/sub/*``. Both may stand side by side. Hidden files are not looked at.
-    hierarchy : Hierarchy, mapping or path of a CSV, optional
-        Other super-classes for the classes found; ``groups.csv`` in the folder, with the columns
-        ``super_class`` and ``sub_class``, by default where there is one.
-    name : str, optional
-        Name of the set; the folder's by default.
+    ``DIR/class/*``: each class is its own super-class, as the paper has it for flowers. Or
+    ``DIR/super/sub/*``. Both may stand side by side. Other super-classes are read from ``groups.csv`` in
+    the folder, with the columns ``super_class`` and ``sub_class``, where there is one. `name` is the
+    folder's by default. Order is that of the names, numbers within them counted, on every file system.
 
     Raises
     ------
@@ -338,56 +323,59 @@ def open_folder(path: str | os.PathLike[str], *, hierarchy: Any = None, name: st
         If there is no such folder, no image in it, or its shape is unclear.
     """
     root = Path(os.fsdecode(path))
+    shown, table = printable(root), root / GROUPS
     if not root.exists():
-        raise FileNotFoundError(f"{printable(root)}: no such folder; {SHAPE}")
+        raise FileNotFoundError(f"{shown}: no such folder; {SHAPE}")
     if not root.is_dir():
-        raise NotADirectoryError(f"{printable(root)}: not a folder; {SHAPE}")
+        raise NotADirectoryError(f"{shown}: not a folder; {SHAPE}")
     skipped: list[Skipped] = []
-    found = _classes(root, skipped)
     seen: dict[Identity, Path] = {}
-    kept: dict[tuple[str, ...], list[Path]] = {}
-    for key, files in found.items():
+    keys: list[Key] = []
+    for key, files in _classes(root, skipped).items():
         for file, identity in files.items():
-            first = seen.setdefault(identity, file)
-            if first is file:
-                kept.setdefault(key, []).append(file)
+            if seen.setdefault(identity, file) is file:
+                keys.append(key)
             else:
-                skipped.append(Skipped(printable(file), f"the same file as {printable(first)}"))
-    if not kept:
-        raise ValueError(f"{printable(root)}: no image in it; {SHAPE}")
-    names = _names(root, kept)
-    if hierarchy is None and (root / GROUPS).is_file():
-        hierarchy = root / GROUPS
-        skipped = [one for one in skipped if one.path != printable(hierarchy)]
-    if hierarchy is None:
+                skipped.append(Skipped(printable(file), f"the same file as {printable(seen[identity])}"))
+    if not keys:
+        raise ValueError(f"{shown}: no image in it; {SHAPE}")
+    names = _names(root, list(dict.fromkeys(keys)))
+    if table.is_file():
+        hierarchy = Hierarchy.from_csv(table)
+        skipped = [one for one in skipped if one.path != printable(table)]
+    else:
         groups: dict[str, list[str]] = {}
         for key, one in names.items():
             groups.setdefault(printable(key[0]), []).append(one)
         hierarchy = Hierarchy(groups, "the folders' names")
-    labels = [k for k, files in enumerate(kept.values()) for _ in files]
-    paths = [file for files in kept.values() for file in files]
-    label = printable(root.resolve().name) if name is None else name
-    return Folder(label, tuple(names.values()), labels, Hierarchy.of(hierarchy), paths=paths, skipped=skipped)
+    number = {key: k for k, key in enumerate(names)}
+    return Folder(
+        name or printable(root.resolve().name), list(names.values()), [number[key] for key in keys],
+        hierarchy, paths=list(seen.values()), skipped=skipped,
+    )  # fmt: skip
 
 
-def _classes(root: Path, skipped: list[Skipped]) -> dict[tuple[str, ...], dict[Path, Identity]]:
-    """Images of each class, by the names of the folders that lead to it."""
+def _classes(root: Path, skipped: list[Skipped]) -> dict[Key, dict[Path, Identity]]:
+    """Images of each class."""
     status = root.stat()
-    above = frozenset({(status.st_dev, status.st_ino)})
+    above = {(status.st_dev, status.st_ino)}
     top = _list(root, above, skipped)
     if not top.folders and top.images:
         raise ValueError(f"{printable(root)}: images but no class folder; {SHAPE}")
-    _beside([*top.images, *top.others], "beside the class folders, in no class", skipped)
-    found: dict[tuple[str, ...], dict[Path, Identity]] = {}
+    found: dict[Key, dict[Path, Identity]] = {}
 
-    def add(key: tuple[str, ...], folder: Path, listing: _Listing) -> None:
-        _beside(listing.folders, "folder inside a class folder; its files are not read", skipped)
-        _beside(listing.others, NO_IMAGE, skipped)
+    def leave(paths: Iterable[Path], reason: str) -> None:
+        skipped.extend(Skipped(printable(path), reason) for path in paths)
+
+    def add(key: Key, folder: Path, listing: _Listing) -> None:
+        leave(listing.folders, "folder inside a class folder; its files are not read")
+        leave(listing.others, NO_IMAGE)
         if listing.images:
             found[key] = listing.images
         elif not listing.folders and not listing.others:
-            skipped.append(Skipped(printable(folder), "empty folder"))
+            leave([folder], "empty folder")
 
+    leave([*top.images, *top.others], "beside the class folders, in no class")
     for folder, identity in top.folders.items():
         listing = _list(folder, above | {identity}, skipped)
         ours: list[Skipped] = []
@@ -396,11 +384,10 @@ def _classes(root: Path, skipped: list[Skipped]) -> dict[tuple[str, ...], dict[P
             add((folder.name,), folder, listing)
             continue
         if listing.images:
-            raise ValueError(
-                f"{printable(folder)}: holds images and folders of images; move the ones or the others out"
-            )
+            reason = "holds images and folders of images; move the ones or the others out"
+            raise ValueError(f"{printable(folder)}: {reason}")
         skipped += ours
-        _beside(listing.others, "beside the sub-class folders, in none", skipped)
+        leave(listing.others, "beside the sub-class folders, in none")
         for sub, inner in subs.items():
             add((folder.name, sub.name), sub, inner)
     tops = dict.fromkeys(key[0].casefold() for key in found)
@@ -409,30 +396,13 @@ def _classes(root: Path, skipped: list[Skipped]) -> dict[tuple[str, ...], dict[P
     return found
 
 
-def _beside(paths: Iterable[Path], reason: str, skipped: list[Skipped]) -> None:
-    skipped += [Skipped(printable(path), reason) for path in paths]
-
-
-def _names(root: Path, found: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+def _names(root: Path, keys: list[Key]) -> dict[Key, str]:
     """Name a class after its folder, and after its super-class too where two folders share the name."""
-    shown = {key: tuple(map(printable, key)) for key in found}
-    last = [key[-1] for key in shown.values()]
-    names = {key: one[-1] if last.count(one[-1]) == 1 else "/".join(one) for key, one in shown.items()}
-    if len(set(names.values())) < len(names):
-        twice = next(one for one in names.values() if list(names.values()).count(one) > 1)
+    last = [printable(key[-1]) for key in keys]
+    names = {
+        k: one if last.count(one) == 1 else printable("/".join(k)) for k, one in zip(keys, last, strict=True)
+    }
+    written = list(names.values())
+    if twice := next((one for one in written if written.count(one) > 1), None):
         raise ValueError(f"{printable(root)}: two folders are both written {twice}; rename one")
     return names
-
-
-def export(images: ImageSet, folder: str | os.PathLike[str], *, size: int, every: int = 1) -> Path:
-    """Write every so many images as ``folder/super/sub/NNNNN.png``, as :func:`open_folder` reads them."""
-    folder = Path(folder)
-    for index in range(0, len(images), every):
-        name = images.classes[images.labels[index]]
-        parts = (images.hierarchy.super_of(name), name)
-        if any(part in ("", ".", "..") or "/" in part or "\\" in part for part in parts):
-            raise ValueError(f"class {name!r} cannot be the name of a folder; rename it")
-        path = folder.joinpath(*parts, f"{index:05d}.png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        square(images.image(index, size=size), size).save(path)
-    return folder

@@ -1,19 +1,16 @@
 """The garden: a procedural, hierarchical, long-tailed image set with two knobs.
 
-It is nobody's photographs and stands for none of the paper's data sets. It serves where nothing
-may be downloaded, where further "real" images are needed, and for a controlled test of the
-paper's claim: `GARDENS` differ in their two knobs alone.
-
-An image is a few parameters and a random stream, drawn at any size on request: training uses
+It is nobody's photographs and stands for none of the paper's data sets; `GARDENS` differ in their knobs
+alone. An image is a few parameters and a random stream, drawn at any size on request: training uses
 small drawings, the metric large ones of the same images. `garden_drawing` says what the knobs move.
 """
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from PIL import Image
@@ -27,25 +24,23 @@ LARGEST_SIDE = 1024  # a drawing holds a dozen float32 planes; beyond this they 
 _STREAMS = {"train": 0, "validation": 1, "test": 2, "more": 3, "bodies": 4, "scenes": 5}  # disjoint
 
 
-def _check(name: str, value: float, low: float, high: float = math.inf, *, whole: bool = False) -> None:
+def _check(name: str, value: float, low: float, high: float = math.inf, *, whole: bool = True) -> None:
     """Raise ValueError unless `value` is a number in [low, high], an integer if `whole`."""
-    good = isinstance(value, (int, np.integer) if whole else (int, float, np.integer, np.floating))
-    if not good or isinstance(value, bool) or not low <= value <= high:
+    good = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    if not good or not low <= value <= high:
         kind = "a whole number" if whole else "a number"
-        span = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of at least {low:g}"
-        raise ValueError(f"{name}={value!r}; give {kind} {span}")
+        raise ValueError(f"{name}={value!r}; give {kind} from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True)
 class GardenSettings:
-    """What a garden is made of.
+    """What a garden is made of."""
 
-    `shared`, from 0 to 1, is the share of variance in pose, background and light that an image has in common
-    with its super-class: what SSIM sees. `contrast`, from 0 to 1, is how strongly the mark that tells two
-    sub-classes apart is drawn: what the paper's argument is about (section 3.3), and SSIM hardly sees it.
-    """
-
+    # share of variance, 0 to 1, in pose, background and light that an image has in common with its
+    # super-class: what SSIM sees
     shared: float = 0.25
+    # how strongly, 0 to 1, the mark that tells two sub-classes apart is drawn: what the paper's argument
+    # is about (section 3.3), and SSIM hardly sees it
     contrast: float = 1.0
     super_classes: int = 3  # body plans
     sub_classes: int = 3  # marks in each
@@ -56,21 +51,14 @@ class GardenSettings:
     scene: int = 0  # which scenes the super-classes share: seeds give samples from one garden, scenes gardens
 
     def __post_init__(self) -> None:
-        marks = min(len(names) for _, names in BODY_PLANS.values())
-        _check("shared", self.shared, 0, 1)
-        _check("contrast", self.contrast, 0, 1)
-        _check("super_classes", self.super_classes, 1, len(BODY_PLANS), whole=True)
-        _check("sub_classes", self.sub_classes, 1, marks, whole=True)
-        _check("largest", self.largest, 1, whole=True)
-        _check("imbalance", self.imbalance, 1, self.largest)
-        _check("validation", self.validation, 0, whole=True)
-        _check("test", self.test, 0, whole=True)
-        _check("scene", self.scene, 0, whole=True)
-
-    @property
-    def knobs(self) -> dict[str, float]:
-        """What a drawing depends on besides its class and its streams."""
-        return {"shared": self.shared, "contrast": self.contrast, "scene": self.scene}
+        _check("shared", self.shared, 0, 1, whole=False)
+        _check("contrast", self.contrast, 0, 1, whole=False)
+        _check("super_classes", self.super_classes, 1, len(BODY_PLANS))
+        _check("sub_classes", self.sub_classes, 1, min(len(marks) for _, marks in BODY_PLANS.values()))
+        _check("largest", self.largest, 1)
+        _check("imbalance", self.imbalance, 1, self.largest, whole=False)
+        for name in ("validation", "test", "scene"):
+            _check(name, getattr(self, name), 0)
 
     @property
     def hierarchy(self) -> Hierarchy:
@@ -86,13 +74,12 @@ class GardenSettings:
         Ranks go round the super-classes, so that each has classes of the head and of the tail,
         and a different mark leads in each.
         """
-        classes = self.super_classes * self.sub_classes
-        groups = list(self.hierarchy.groups.values())
+        classes, groups = self.super_classes * self.sub_classes, list(self.hierarchy.groups.values())
         counts = dict.fromkeys(self.hierarchy.sub_classes, 0)
         sizes = exponential_counts(classes, largest=self.largest, imbalance=self.imbalance)
         for rank, size in enumerate(sizes):
-            parent = rank % self.super_classes
-            counts[groups[parent][(rank // self.super_classes + parent) % self.sub_classes]] = size
+            turn, parent = divmod(rank, self.super_classes)
+            counts[groups[parent][(turn + parent) % self.sub_classes]] = size
         return counts
 
 
@@ -132,30 +119,18 @@ def garden_named(name: str) -> GardenSettings:
     return known[name]
 
 
-class _Drawn(ImageSet):
-    """Images drawn when asked for, at any size."""
+class Garden(ImageSet):
+    """Images drawn when asked for, at any size: every size shows the same picture.
 
-    @abstractmethod
-    def _draw(self, index: int, size: int) -> np.ndarray:
-        """One image, uint8, shape (size, size, 3)."""
-
-    def image(self, index: int, *, size: int) -> Image.Image:
-        """The image drawn at `size` x `size` pixels; every size shows the same picture."""
-        _check("size", size, 8, LARGEST_SIDE, whole=True)
-        return Image.fromarray(self._draw(index, size))
-
-    def arrays(self, indices: Sequence[int] | None = None, *, size: int) -> np.ndarray:
-        """Images drawn at `size` pixels, uint8 of shape (n, size, size, 3), range 0-255."""
-        _check("size", size, 8, LARGEST_SIDE, whole=True)
-        indices = range(len(self)) if indices is None else indices
-        out = np.empty((len(indices), size, size, 3), dtype=np.uint8)
-        for row, index in enumerate(indices):
-            out[row] = self._draw(int(index), size)
-        return out
-
-
-class Garden(_Drawn):
-    """Images of a garden; `keys` seed their random streams: the same key and label are the same image."""
+    Parameters
+    ----------
+    settings : GardenSettings
+    labels : iterable of int
+    keys : sequence of tuple of int
+        Seeds of the images' random streams: the same key and label are the same image.
+    bodies : mapping of str to (int, int, tuple of int), optional
+        Classes that are individuals: body plan, mark and the seed of the body of each.
+    """
 
     def __init__(
         self,
@@ -164,49 +139,38 @@ class Garden(_Drawn):
         keys: Sequence[tuple[int, ...]],
         *,
         name: str = "garden",
+        bodies: Mapping[str, tuple[int, int, tuple[int, ...]]] | None = None,
     ) -> None:
-        super().__init__(name, settings.hierarchy.sub_classes, labels, settings.hierarchy)
-        self.settings = settings
-        self.keys = [tuple(key) for key in keys]
+        hierarchy, plans = settings.hierarchy, settings.hierarchy.super_classes
+        classes: Sequence[str] = hierarchy.sub_classes
+        self.bodies = [(*divmod(k, settings.sub_classes), None) for k in range(len(classes))]
+        if bodies is not None:
+            classes, self.bodies = list(bodies), list(bodies.values())
+            groups = {plans[parent]: [] for parent, _, _ in self.bodies}
+            for one, (parent, _, _) in bodies.items():
+                groups[plans[parent]].append(one)
+            hierarchy = Hierarchy(groups, "the body plans of the individuals")
+        super().__init__(name, classes, labels, hierarchy)
+        self.settings, self.keys = settings, [tuple(key) for key in keys]
+
+    def image(self, index: int, *, size: int) -> Image.Image:
+        """The image drawn at `size` x `size` pixels."""
+        return Image.fromarray(self._draw(index, size))
+
+    def arrays(self, indices: Sequence[int] | None = None, *, size: int) -> np.ndarray:
+        """Images drawn at `size` pixels, uint8 of shape (n, size, size, 3), range 0-255."""
+        indices = range(len(self)) if indices is None else indices
+        drawn = [self._draw(int(index), size) for index in indices]
+        return np.array(drawn, dtype=np.uint8).reshape(-1, size, size, 3)
 
     def subset(self, indices: Sequence[int]) -> Garden:
-        indices = [int(i) for i in indices]
-        return Garden(self.settings, self.labels[indices], [self.keys[i] for i in indices], name=self.name)
+        return self._taking(indices, keys=[self.keys[i] for i in indices])
 
     def _draw(self, index: int, size: int) -> np.ndarray:
-        parent, mark = divmod(int(self.labels[index]), self.settings.sub_classes)
-        return draw(parent, mark, self.keys[index], **self.settings.knobs, size=size)
-
-
-class Individuals(_Drawn):
-    """Many images of each of some individual flowers, mushrooms and birds (see :func:`individuals`).
-
-    `bodies` are the body plan, the mark and the seed of the body's stream of each individual, `labels` the
-    individual of each image, `keys` the seeds of their scenes.
-    """
-
-    def __init__(
-        self,
-        settings: GardenSettings,
-        bodies: Sequence[tuple[int, int, tuple[int, ...]]],
-        labels: Iterable[int],
-        keys: Sequence[tuple[int, ...]],
-    ) -> None:
-        plans = list(settings.hierarchy.groups.items())
-        names = [f"{plans[parent][1][mark]} {k}" for k, (parent, mark, _) in enumerate(bodies)]
-        groups: dict[str, list[str]] = {}
-        for name, (parent, _, _) in zip(names, bodies, strict=True):
-            groups.setdefault(plans[parent][0], []).append(name)
-        super().__init__("individuals", names, labels, Hierarchy(groups, "the body plans of the individuals"))
-        self.settings, self.bodies, self.keys = settings, tuple(bodies), [tuple(key) for key in keys]
-
-    def subset(self, indices: Sequence[int]) -> Individuals:
-        indices = [int(i) for i in indices]
-        return Individuals(self.settings, self.bodies, self.labels[indices], [self.keys[i] for i in indices])
-
-    def _draw(self, index: int, size: int) -> np.ndarray:
-        parent, mark, body = self.bodies[int(self.labels[index])]
-        return draw(parent, mark, self.keys[index], **self.settings.knobs, size=size, body=body)
+        _check("size", size, 8, LARGEST_SIDE)
+        s, (parent, mark, body) = self.settings, self.bodies[self.labels[index]]
+        knobs = {"shared": s.shared, "contrast": s.contrast, "scene": s.scene}
+        return draw(parent, mark, self.keys[index], **knobs, size=size, body=body)
 
 
 def plant(settings: GardenSettings = GardenSettings(), *, seed: int = 0) -> Splits:
@@ -232,13 +196,22 @@ def more(settings: GardenSettings, counts: Mapping[str, int], *, seed: int) -> G
     for name, count in counts.items():
         if name not in known:
             raise ValueError(f"counts names the class {name!r}; this garden has {', '.join(known)}")
-        _check(f"counts[{name!r}]", count, 0, whole=True)
+        _check(f"counts[{name!r}]", count, 0)
     return _sow(settings, {name: int(counts.get(name, 0)) for name in known}, "more", seed)
+
+
+def _sow(settings: GardenSettings, counts: Mapping[str, int], split: str, seed: int) -> Garden:
+    _check("seed", seed, 0)
+    keys = [(int(seed), _STREAMS[split], c, k) for c, n in enumerate(counts.values()) for k in range(n)]
+    knobs = settings.shared, settings.contrast
+    known = {(one.shared, one.contrast): name for name, one in (FIRST_GARDENS | GARDENS).items()}
+    title = known.get(knobs, f"garden with shared {knobs[0]:g}, contrast {knobs[1]:g}")
+    return Garden(settings, [key[2] for key in keys], keys, name=f"{title}, {split}")
 
 
 def individuals(
     n: int, *, per_identity: int, seed: int = 0, shared: float = 0.25, contrast: float = 1.0, scene: int = 0
-) -> Individuals:
+) -> Garden:
     """Images of `n` individuals, each in many poses, lights and places: what recognition needs.
 
     An individual's body plan, colours, mark and small variations come from its own stream and stay
@@ -256,26 +229,14 @@ def individuals(
     shared, contrast, scene : float, float, int
         As in :class:`GardenSettings`.
     """
-    _check("n", n, 1, whole=True)
-    _check("per_identity", per_identity, 1, whole=True)
-    _check("seed", seed, 0, whole=True)
-    settings = GardenSettings(shared=shared, contrast=contrast, scene=scene)
-    streams = [(int(seed), _STREAMS["bodies"], k) for k in range(n)]
-    marks = [int(np.random.default_rng(stream).integers(settings.sub_classes)) for stream in streams]
-    bodies = [(k % settings.super_classes, marks[k], streams[k]) for k in range(n)]
-    labels = np.repeat(np.arange(n), per_identity)
+    _check("n", n, 1)
+    _check("per_identity", per_identity, 1)
+    _check("seed", seed, 0)
+    settings, bodies = GardenSettings(shared=shared, contrast=contrast, scene=scene), {}
+    plans = list(settings.hierarchy.groups.values())
+    for k in range(n):
+        parent, stream = k % settings.super_classes, (int(seed), _STREAMS["bodies"], k)
+        mark = int(np.random.default_rng(stream).integers(settings.sub_classes))
+        bodies[f"{plans[parent][mark]} {k}"] = parent, mark, stream
     keys = [(int(seed), _STREAMS["scenes"], k, i) for k in range(n) for i in range(per_identity)]
-    return Individuals(settings, bodies, labels, keys)
-
-
-def _sow(settings: GardenSettings, counts: Mapping[str, int], split: str, seed: int) -> Garden:
-    _check("seed", seed, 0, whole=True)
-    labels = [label for label, count in enumerate(counts.values()) for _ in range(count)]
-    stream = (int(seed), _STREAMS[split])
-    keys = [(*stream, label, k) for label, n in enumerate(counts.values()) for k in range(n)]
-    knobs = settings.shared, settings.contrast
-    known = [
-        name for name, other in (GARDENS | FIRST_GARDENS).items() if (other.shared, other.contrast) == knobs
-    ]
-    title = known[0] if known else f"garden with shared {settings.shared:g}, contrast {settings.contrast:g}"
-    return Garden(settings, labels, keys, name=f"{title}, {split}")
+    return Garden(settings, [key[2] for key in keys], keys, name="individuals", bodies=bodies)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +39,18 @@ def describe(counts: Mapping[str, int]) -> dict[str, float]:
     }
 
 
-def across(counts: Iterable[int]) -> float:
-    """Share of the pairs of different images, of classes of these sizes, that join two classes.
-
-    NaN where there is no pair. The metric averages over pairs inside a super-class (Eq. 3); the
-    other pairs compare a sub-class with itself.
-    """
-    n = np.array(list(counts), dtype=float)
-    pairs = n.sum() * (n.sum() - 1)
-    return float(1 - (n * (n - 1)).sum() / pairs) if pairs > 0 else float("nan")
-
-
 def pairs_across(hierarchy: Hierarchy, counts: Mapping[str, int]) -> dict[str, float]:
-    """:func:`across` of each super-class, by its name."""
-    return {name: across(counts[one] for one in members) for name, members in hierarchy.groups.items()}
+    """Share of the pairs of different images of each super-class that join two sub-classes.
+
+    The metric averages over all pairs inside a super-class (Eq. 3); the others compare a sub-class
+    with itself. NaN where there is no pair.
+    """
+    found = {}
+    for name, members in hierarchy.groups.items():
+        n = np.array([counts[one] for one in members], dtype=float)
+        pairs = n.sum() * (n.sum() - 1)
+        found[name] = float(1 - (n * (n - 1)).sum() / pairs) if pairs > 0 else float("nan")
+    return found
 
 
 def exponential_counts(classes: int, *, largest: int, imbalance: float) -> list[int]:
@@ -66,14 +64,19 @@ def exponential_counts(classes: int, *, largest: int, imbalance: float) -> list[
     return [round(largest * imbalance ** -(k / max(classes - 1, 1))) for k in range(classes)]
 
 
-def split(
-    images: ImageSet, fractions: Sequence[float], *, groups: Sequence[Any] | None = None, seed: int = 0
-) -> list[ImageSet]:
-    """Parts of an image set, class by class in the same proportions, each in the order of `images`.
+def split(images: ImageSet, fractions: Sequence[float], **options: Any) -> list[ImageSet]:
+    """Parts of an image set, each in the order of `images`; see :func:`split_rows`."""
+    return [images.subset(rows) for rows in split_rows(images.labels, fractions, **options)]
+
+
+def split_rows(
+    labels: Sequence[int], fractions: Sequence[float], *, groups: Sequence[Any] | None = None, seed: int = 0
+) -> list[np.ndarray]:
+    """Row numbers of parts, class by class in the same proportions.
 
     Parameters
     ----------
-    images : ImageSet
+    labels : sequence of int, shape (n,)
     fractions : sequence of float
         Share of each part; their sum is 1. Without groups each part has its exact share of each class,
         rounded, and at least one image where the class has enough for all.
@@ -82,20 +85,12 @@ def split(
         one part, and proportions are kept as well as that allows.
     seed : int
     """
-    return [images.subset(rows) for rows in split_rows(images.labels, fractions, groups=groups, seed=seed)]
-
-
-def split_rows(
-    labels: Sequence[int], fractions: Sequence[float], *, groups: Sequence[Any] | None = None, seed: int = 0
-) -> list[np.ndarray]:
-    """Row numbers of each part; see :func:`split`."""
     labels, shares = np.asarray(labels), np.asarray(fractions, dtype=float)
     if shares.ndim != 1 or not (shares > 0).all() or not np.isclose(shares.sum(), 1):
         raise ValueError(f"fractions={list(fractions)}; give positive numbers that add up to 1")
     if groups is not None and len(groups) != len(labels):
         raise ValueError(f"groups holds {len(groups)} names for {len(labels)} images; give one each")
-    rng = np.random.default_rng(seed)
-    names = labels.tolist()
+    rng, names = np.random.default_rng(seed), labels.tolist()
     wanted = {name: _quotas(n, shares, rng) for name, n in sorted(Counter(names).items())}
     together: dict[Any, list[int]] = {}
     for row in rng.permutation(len(labels)).tolist():
@@ -125,20 +120,11 @@ def _quotas(n: int, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return counts
 
 
-def groups_from_csv(
-    images: ImageSet, path: str | os.PathLike[str], *, column: str, file_column: str = "file"
-) -> np.ndarray:
-    """The group of each image of a folder, from a table beside it, for :func:`split`.
+def groups_from_csv(images: ImageSet, path: str | os.PathLike[str], *, column: str) -> np.ndarray:
+    """The group of each image of a folder, for :func:`split_rows`, from a table.
 
-    Parameters
-    ----------
-    images : Folder
-    path : path
-        A CSV with a row for each file.
-    column : str
-        Which names the group: ``"lesion_id"``, ``"patient"``.
-    file_column : str
-        Which names the file, alone or with the folders above it.
+    The CSV has the columns ``file``, a name alone or with the folders above it, and `column`, which
+    names the group: ``"lesion_id"``, ``"patient"``. ``ValueError`` if it misses an image or names two groups.
     """
     paths = getattr(images, "paths", None)
     if paths is None:
@@ -146,13 +132,13 @@ def groups_from_csv(
     shown, found = printable(path), {}
     with Path(path).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         reader = csv.DictReader(file)
-        missing = {column, file_column} - set(reader.fieldnames or ())
+        missing = {column, "file"} - set(reader.fieldnames or ())
         if missing:
             raise ValueError(f"{shown}: no column {', '.join(sorted(missing))}; add it or name another")
         for row in reader:
-            parts = Path(row[file_column] or "").parts
+            parts = Path(row["file"] or "").parts
             if found.setdefault(parts, row[column]) != row[column]:
-                raise ValueError(f"{shown}: {printable(row[file_column])} stands in two groups; keep one")
+                raise ValueError(f"{shown}: {printable(row['file'])} stands in two groups; keep one")
     depths = sorted({len(parts) for parts in found}, reverse=True)
     groups = [next((g for d in depths if (g := found.get(one.parts[-d:]))), None) for one in paths]
     if None in groups:
