@@ -8,7 +8,7 @@ from gmaug.runs import PACKAGE
 
 # Each room may import those in the lines above it and those in its own line.
 ORDER = (
-    ("runs", "progress", "backend", "published"),
+    ("runs", "progress", "backend", "published", "statistics"),
     ("hierarchy",),
     ("datasets",),
     ("ssim", "ssim_kernel"),

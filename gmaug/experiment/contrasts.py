@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import optimize, stats
 
+from gmaug.statistics import holm
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -148,16 +150,6 @@ def verdict(low: float, high: float, *, margin: float = MARGIN) -> str:
     if high < 0:
         return "loss"
     return "no difference" if -margin < low and high < margin else "inconclusive"
-
-
-def holm(p: Sequence[float]) -> np.ndarray:
-    """Holm's correction: p-values that bound the chance of even one false finding among them."""
-    p = np.asarray(p, dtype=float)
-    order, known = np.argsort(p), np.isfinite(p).sum()
-    raised = p[order] * np.maximum(known - np.arange(len(p)), 1)
-    out = np.empty(len(p))
-    out[order] = np.minimum(np.maximum.accumulate(raised), 1)  # NaN sorts last
-    return out
 
 
 def power(n: int, *, sd: float, difference: float = MARGIN, level: float = 0.95) -> float:

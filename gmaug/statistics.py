@@ -1,0 +1,20 @@
+"""Statistics that several rooms use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Holm's step-down correction: p-values that bound the chance of even one false finding among them.
+
+    NaN, a test that was not made, stays NaN and is not counted.
+    """
+    p = np.asarray(p, dtype=float)
+    order, known = np.argsort(p), np.isfinite(p).sum()
+    raised = p[order] * np.maximum(known - np.arange(len(p)), 1)
+    out = np.empty(len(p))
+    out[order] = np.minimum(np.maximum.accumulate(raised), 1)  # NaN sorts last
+    return out
