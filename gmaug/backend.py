@@ -46,6 +46,22 @@ def torchvision() -> ModuleType:
     return importlib.import_module("torchvision")
 
 
+def autocast(device: torch.device, wanted: bool) -> torch.autocast:
+    """bfloat16 on CUDA where it is wanted; a context that changes nothing elsewhere."""
+    import torch
+
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and device.type == "cuda")
+
+
+def placed(net: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    """The network on the device; channels last on CUDA, which gains nothing for a classifier on a CPU."""
+    import torch
+
+    if device.type == "cuda":
+        return net.to(device, memory_format=torch.channels_last)
+    return net.to(device)
+
+
 def device(name: str = "auto") -> torch.device:
     """The device of a name that torch knows; ``ValueError`` if it asks for CUDA or MPS and there is none.
 

@@ -34,6 +34,9 @@ ARMS = {
 }
 """Columns of Tables 3 and 4."""
 
+RESNET18 = replace(PAPER, mixed_precision=True)
+VIT = replace(PAPER_MAE, mixed_precision=True)
+
 SUSTAINED = 60.0  # TFLOP/s: an assumption, a fifth of an A100's peak in bfloat16
 GIB = 2**30
 
@@ -54,8 +57,8 @@ class Sizes:
 
     cgan: TransitionalCGANSettings = PROFILES["cgan"]["paper"]
     diffusion: GuidedDiffusionSettings = PROFILES["diffusion"]["paper"]
-    resnet18: ResNet18Settings = PAPER
-    mae: MAESettings = PAPER_MAE  # with `weights`, the folder of the published ViT-H/14
+    resnet18: ResNet18Settings = RESNET18
+    mae: MAESettings = VIT  # to be given `weights`, the folder of the published ViT-H/14
     size: int = 256  # side of the classifiers' images, of which they see 224 pixels
     rounds: int = 2  # of GM-augCls
     budget: float = 5.0  # candidates that may be drawn per image wanted and round
@@ -240,7 +243,7 @@ def _classifier_work(sizes: Sizes, classes: int) -> dict[str, Work]:
         side = sizes.mae.crop_size or sizes.size
         nets = {
             "resnet18": resnet18(classes, sizes.resnet18),
-            "mae": vit_classifier(sizes.mae, side=side, classes=classes, bias=0.0),
+            "mae": vit_classifier(sizes.mae, side=side, classes=classes),
         }
         pixels = {
             name: torch.zeros(2, 3, *2 * [getattr(sizes, name).crop_size or sizes.size]) for name in nets
@@ -320,12 +323,12 @@ def plan(
         add("diffusion, candidates", "sampling", levels, batch=32, mixed=s.mixed_precision, host=0, disk=0)
         for classifier, arms in ARMS.items():
             s = getattr(sizes, classifier)
+            about = {"batch": s.batch, "mixed": s.mixed_precision, "disk": found[classifier].state / 3}
             for arm in arms:
                 size = filled if "-aug" in arm else real
                 trainings = 1 + sizes.rounds if arm.endswith("augcls") else 1
                 shown = s.epochs * (size * min(trainings, sizes.rounds) + (real if trainings > 1 else 0))
-                about = {"host": size * 3 * sizes.size**2, "disk": found[classifier].state / 3}
-                add(f"{classifier}, {arm}", classifier, shown, batch=s.batch, mixed=False, **about)
+                add(f"{classifier}, {arm}", classifier, shown, host=size * 3 * sizes.size**2, **about)
     return pd.DataFrame(rows)
 
 
@@ -375,7 +378,7 @@ def _paper(options: argparse.Namespace) -> int:
     if not options.json:
         _print_plan(plan([title], sustained=options.tflops), options)
     target = int(published.training_sets().set_index("dataset").loc[title, "target_per_class"])
-    mae = replace(PAPER_MAE, weights=None if options.weights is None else str(options.weights))
+    mae = replace(VIT, weights=None if options.weights is None else str(options.weights))
     table = run(
         images, options.out, target=target, sizes=Sizes(mae=mae), seed=options.seed, device=options.device,
         say=print,

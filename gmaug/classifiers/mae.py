@@ -96,7 +96,8 @@ class MAE(TorchClassifier):
 
         def loss_of(index: torch.Tensor) -> tuple[torch.Tensor, None]:
             noise = torch.rand(len(index), (side // s.patch) ** 2, generator=random).to(self._device)
-            return net(self._normalised(views.draw(index, random)), noise=noise).loss, None
+            with backend.autocast(self._device, s.mixed_precision):
+                return net(self._normalised(views.draw(index, random)), noise=noise).loss.float(), None
 
         groups = decay_groups(net, s.pretraining_weight_decay)
         # 0.95: the method's own; the loss changes less from batch to batch than a classifier's

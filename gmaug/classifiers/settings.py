@@ -48,6 +48,7 @@ class TrainingSettings:
     steps: int | None = None  # whatever the size of the set
     epochs: int | None = 100  # each as many images as the set holds, as the paper has it
     validations: int | None = None  # of a run, at equal distances; None: each epoch, or 8 with steps
+    mixed_precision: bool = False  # bfloat16 autocast on CUDA; nothing elsewhere (slower on a CPU)
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):

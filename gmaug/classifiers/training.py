@@ -154,8 +154,10 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             pixels = self._normalised(views.draw(index, random))
             index = index.to(device)
             pixels, goal, shares = mixer(pixels, target[index], random)
-            with lent(random, device) if self.stochastic else nullcontext():
+            lending = lent(random, device) if self.stochastic else nullcontext()
+            with lending, backend.autocast(device, self.settings.mixed_precision):
                 logits = net(pixels)
+            logits = logits.float()
             main = goal if shares is None else goal[:, 0]  # of a mixed image, the larger share's label
             weights = None if counting is None else counting[index]
             value = self.loss_.value(logits, goal, counts=self.counts_, shares=shares, weights=weights)
@@ -174,7 +176,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         self._device = backend.device(self.device)
         with torch.random.fork_rng(devices=[]):  # leave the caller's random state as it was
             torch.default_generator.manual_seed(self.seed_)
-            self.net_ = self._network(len(self.classes_)).to(self._device)
+            self.net_ = backend.placed(self._network(len(self.classes_)), self._device)
 
     def validated(self) -> dict[str, float]:
         """Scores on the validation images of the fit in progress; empty without them."""
