@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import record as study
 from small_generators import tiny
 
 from gmaug import backend, runs
@@ -16,7 +17,6 @@ from gmaug.generators.quality import (
     manifold,
     pixels,
     quality,
-    record_generator,
     train_extractor,
 )
 
@@ -223,7 +223,7 @@ def test_a_generator_is_recorded_with_its_snapshots(tmp_path):
     data = images.astype(np.uint8), labels
     parts = dict.fromkeys(("train", "validation", "test", "judges", "watchers"), data)
     model = TransitionalCGAN(tiny(kimg=0.16))
-    written = record_generator(
+    written = study.trained_and_judged(
         "toy-cgan", model, **parts, checkpoints=tmp_path / "runs", snapshots=[0.08], folder=tmp_path
     )
     assert [path.stem for path in written] == ["toy-cgan@0.08", "toy-cgan"]
@@ -233,6 +233,8 @@ def test_a_generator_is_recorded_with_its_snapshots(tmp_path):
     assert record["content"]["distances"]["frechet"]["n_fake"] == 24
     assert record["data"]["name"] == "toy"
     assert len(record["content"]["history"]) == 2
-    again = record_generator("toy-cgan", model, **parts, checkpoints=tmp_path / "runs", folder=tmp_path)
+    again = study.trained_and_judged(
+        "toy-cgan", model, **parts, checkpoints=tmp_path / "runs", folder=tmp_path
+    )
     assert runs.read_record("generators", "toy-cgan", folder=tmp_path)["content"] == record["content"]
     assert len(again) == 1

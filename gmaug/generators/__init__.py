@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gmaug.generators.training import TrainedGenerator
 
 _WHERE = {
-    "BankGenerator": "adapters", "FunctionGenerator": "adapters", "from_pipeline": "adapters",
+    "BankGenerator": "adapters", "FunctionGenerator": "adapters",
     "TransitionalCGAN": "cgan", "GuidedDiffusion": "diffusion", "Diverged": "training",
     "TransitionalCGANSettings": "settings", "GuidedDiffusionSettings": "settings", "PROFILES": "settings",
     "settings_for": "settings",

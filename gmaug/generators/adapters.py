@@ -1,8 +1,8 @@
-"""What a user brings as a generator: a function, images made elsewhere, a ``diffusers`` pipeline."""
+"""What a user brings as a generator: a function, or images made elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +13,14 @@ from gmaug.generators.base import check_labels, check_training, require_linear
 
 class FunctionGenerator:
     """A user's function as a generator: ``function(labels, rng) -> uint8 (n, h, w, 3)``.
+
+    A ``diffusers`` pipeline, for one, whose class numbers or prompts stand in ``names``:
+
+    >>> def draw(labels, rng):
+    ...     random = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    ...     images = pipeline([names[label] for label in labels], generator=random).images
+    ...     return np.stack([np.asarray(image.resize((32, 32))) for image in images])
+    >>> generator = FunctionGenerator(draw)
 
     Parameters
     ----------
@@ -94,52 +102,3 @@ class BankGenerator(FunctionGenerator):
             rounds = -(-len(places) // len(have))
             rows[places] = np.concatenate([rng.permutation(have) for _ in range(rounds)])[: len(places)]
         return self.images[rows]
-
-
-def from_pipeline(
-    pipeline: Any,
-    *,
-    size: int,
-    classes: Mapping[int, int] | None = None,
-    prompts: Mapping[int, str] | None = None,
-    batch: int = 16,
-    **options: Any,
-) -> FunctionGenerator:
-    """A ``diffusers`` pipeline as a generator, whether it takes classes or prompts.
-
-    Parameters
-    ----------
-    pipeline : diffusers.DiffusionPipeline
-        Loaded and on its device.
-    size : int
-        Side in pixels to which its square images are resized.
-    classes : mapping of int to int, optional
-        From our labels to its ``class_labels`` (as ``DiTPipeline`` takes them).
-    prompts : mapping of int to str, optional
-        From our labels to prompts: this or `classes`.
-    batch : int
-        Images asked for at once.
-    **options
-        Passed on with each call, such as ``num_inference_steps``.
-    """
-    import torch
-    from PIL import Image
-
-    if (classes is None) == (prompts is None):
-        raise ValueError("give classes= or prompts=, whichever the pipeline takes, and not both")
-    argument, names = ("class_labels", classes) if prompts is None else ("prompt", prompts)
-
-    def draw(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if missing := set(labels.tolist()) - set(names):
-            raise ValueError(f"{argument}: nothing given for the classes {sorted(missing)}")
-        images = np.empty((len(labels), size, size, 3), dtype=np.uint8)
-        streams = rng.integers(2**63, size=len(labels))  # an image has its own, whatever else is asked for
-        for start in range(0, len(labels), batch):
-            part = slice(start, start + batch)
-            asked = {argument: [names[label] for label in labels[part].tolist()]}
-            random = [torch.Generator().manual_seed(int(stream)) for stream in streams[part]]
-            found = pipeline(**asked, generator=random, output_type="pil", **options).images
-            images[part] = [x.resize((size, size), Image.Resampling.BICUBIC) for x in found]
-        return images
-
-    return FunctionGenerator(draw, name=type(pipeline).__name__)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,15 +17,8 @@ import torch.nn.functional as F
 from scipy.spatial.distance import pdist
 from torch import nn
 
-from gmaug import runs
 from gmaug.generators.base import check_training, threads as using
 from gmaug.progress import bar
-
-if TYPE_CHECKING:
-    from gmaug.generators.training import TrainedGenerator
-
-Arrays = tuple[np.ndarray, np.ndarray]
-"""Images, uint8 (n, h, w, 3), and labels, int (n,)."""
 
 
 @dataclass(frozen=True)
@@ -331,66 +323,3 @@ def quality(
         ]
     found |= {"recognised": recognised(made, wanted), "recognised_real": recognised(images[even], wanted)}
     return found | {"spread": list(diversity(real, wanted, fake, wanted).values())}
-
-
-def record_generator(
-    title: str,
-    generator: TrainedGenerator,
-    *,
-    train: Arrays,
-    validation: Arrays,
-    test: Arrays,
-    judges: Arrays,
-    watchers: Arrays,
-    checkpoints: Path,
-    snapshots: Sequence[float] = (),
-    folder: Path | None = None,
-) -> list[Path]:
-    """Train a generator, and record its weights, its curve and what its samples are worth.
-
-    Parameters
-    ----------
-    title : str
-        ``<set>-cgan`` or ``<set>-diffusion``; a snapshot's ends in ``@<kimg>``.
-    train, validation, test : (images, labels)
-        What the untrained `generator` is trained on, watched on and judged on.
-    judges, watchers : (images, labels)
-        Real images that none of `validation` and `test` holds, for the net that judges samples and
-        for the net that watches the training. The latter are not in `train` either: a net that
-        knows the training images by heart takes images which resemble them for something else.
-    checkpoints : Path
-        Where the run is kept while it goes on; a killed one goes on there.
-    snapshots : sequence of float
-        Thousands of images after which the weights of that moment are recorded as well.
-    folder : Path, optional
-        Of the records, whose paths are returned; ``notebooks/recorded`` by default.
-    """
-    threads = generator.settings.threads
-    judge = train_extractor(*judges, seed=0, threads=threads)
-    watcher = train_extractor(*watchers, seed=1, threads=threads)
-    data = {"name": title.rpartition("-")[0], "images": len(train[0]), "hash": runs.digest(*train)}
-    written: list[Path] = []
-
-    def record(name: str) -> None:
-        weights = runs.record_path("generators", name, ".safetensors", folder=folder)
-        generator.save(weights)
-        # what is measured is what a reader loads: half-precision weights, not those in memory
-        loaded = type(generator).load(weights, threads=threads)
-        content = {"history": generator.history_, "kept_kimg": generator.kimg_}
-        content["distances"] = quality(*test, loaded, judge)
-        path = runs.write_record(
-            "generators", name, content, settings=generator.settings.to_dict(), data=data,
-            seconds=generator.history_[-1]["seconds"], files=[weights.name], folder=folder,
-        )  # fmt: skip
-        written.append(path)
-
-    def snapshot(_: Any, row: dict[str, Any]) -> None:
-        for kimg in snapshots:
-            name = f"{title}@{kimg:g}"
-            if row["kimg"] >= kimg and not runs.record_path("generators", name, folder=folder).is_file():
-                record(name)
-
-    options = {"validation": validation, "callback": snapshot, "extractor": watcher}
-    generator.fit(*train, checkpoint=checkpoints / title, **options)
-    record(title)
-    return written

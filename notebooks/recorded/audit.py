@@ -79,7 +79,7 @@ def generators(data: Path) -> Iterator[Check]:
     train = first_garden("garden-1").train
     model = TransitionalCGAN(TransitionalCGANSettings.from_dict(record["settings"]))
     then = record["content"]["history"][0]
-    model.fit(train.arrays(size=32), train.labels, until=then["kimg"])
+    model.fit(train.arrays(size=32), train.labels, callback=lambda *_: True)  # to the first report
     for name in ("loss_g", "loss_d"):
         yield f"garden-1-cgan {name}", then[name], model.history_[0][name], 0.05 * then[name], "a twentieth"
 
@@ -92,7 +92,7 @@ def ablation(data: Path) -> Iterator[Check]:
     train, held = ((part.arrays(size=16), part.labels) for part in parts)
     watcher = quality.train_extractor(*fresh("garden-1", 200, 5, size=16), seed=1, threads=1)
     model = TransitionalCGAN(TransitionalCGANSettings.from_dict(records[0]["settings"]))
-    model.fit(*train, validation=held, extractor=watcher, until=first[0]["kimg"])
+    model.fit(*train, validation=held, extractor=watcher, callback=lambda *_: True)
     for name in ("distance", "spread"):
         scatter = 3 * stdev(row[name] for row in first)
         now = model.history_[0][name]

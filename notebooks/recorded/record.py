@@ -231,11 +231,61 @@ def record_generator(name: str, kind: str, *, repetition: int, data: Path, check
         judges = watchers = source.train
     title = title_of(base, repetition, kind)
     about = {"seed": repetition, "threads": 1, "n_classes": len(source.classes)}
-    return quality.record_generator(
+    return trained_and_judged(
         title, make_generator(kind, shape=source.train[0].shape[1:3], profile="converged", **about),
         train=source.train, validation=source.validation, test=source.test, judges=judges, watchers=watchers,
         checkpoints=checkpoints, snapshots=SNAPSHOTS if title in LADDERS else (),
     )  # fmt: skip
+
+
+def trained_and_judged(
+    title: str,
+    generator: Any,
+    *,
+    train: Arrays,
+    validation: Arrays,
+    test: Arrays,
+    judges: Arrays,
+    watchers: Arrays,
+    checkpoints: Path,
+    snapshots: Iterable[float] = (),
+    folder: Path | None = None,
+) -> list[Path]:
+    """Train a generator, and record its weights, its curve and what its samples are worth.
+
+    `judges` and `watchers` are real images for the net that judges samples and for the one that watches
+    the training. The latter are not in `train`: a net that knows the training images by heart takes
+    images which resemble them for something else. The weights of `snapshots`, in thousands of images,
+    are recorded as well, as ``<title>@<kimg>``.
+    """
+    threads = generator.settings.threads
+    judge = quality.train_extractor(*judges, seed=0, threads=threads)
+    watcher = quality.train_extractor(*watchers, seed=1, threads=threads)
+    data = {"name": title.rpartition("-")[0], "images": len(train[0]), "hash": runs.digest(*train)}
+    written: list[Path] = []
+
+    def write(name: str) -> None:
+        weights = runs.record_path("generators", name, ".safetensors", folder=folder)
+        generator.save(weights)
+        # what is measured is what a reader loads: half-precision weights, not those in memory
+        loaded = type(generator).load(weights, threads=threads)
+        content = {"history": generator.history_, "kept_kimg": generator.kimg_}
+        content["distances"] = quality.quality(*test, loaded, judge)
+        written.append(runs.write_record(
+            "generators", name, content, settings=generator.settings.to_dict(), data=data,
+            seconds=generator.history_[-1]["seconds"], files=[weights.name], folder=folder,
+        ))  # fmt: skip
+
+    def snapshot(_: Any, row: dict[str, Any]) -> None:
+        for kimg in snapshots:
+            name = f"{title}@{kimg:g}"
+            if row["kimg"] >= kimg and not runs.record_path("generators", name, folder=folder).is_file():
+                write(name)
+
+    about = {"validation": validation, "callback": snapshot, "extractor": watcher}
+    generator.fit(*train, checkpoint=checkpoints / title, **about)
+    write(title)
+    return written
 
 
 # Cells of the experiment (notebooks 05 and 08)
