@@ -16,10 +16,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +37,9 @@ NOTEBOOKS = {
     path.stem: AFTER.get(path.stem, ())
     for path in sorted((runs.root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 }
+"""Every notebook, in order, and what it waits for."""
 if "00_start_here" in NOTEBOOKS:  # it reads what all the others found
     NOTEBOOKS["00_start_here"] = tuple(NOTEBOOKS)[1:]
-"""Every notebook, in order, and what it waits for."""
 
 PARAMETERS = {"PROFILE": "default", "SEED": 0, "DATA": None}
 """The literals of every notebook's parameters cell."""
@@ -62,6 +61,24 @@ class Run:
         chosen = {"PROFILE": self.profile, "SEED": self.seed, "DATA": self.data}
         return {name: value for name, value in chosen.items() if value != PARAMETERS[name]}
 
+    def progress(self, name: str) -> Path:
+        """Where the bars of a notebook go."""
+        return self.folder / "progress" / f"{name}.txt"
+
+    def key(self, name: str) -> dict[str, Any]:
+        """What the executed copy of a notebook depends on."""
+        cells = json.loads((self.notebooks / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+        data = None
+        if self.data is not None:  # names and sizes: cheap, and it sees files come and go
+            files = (path for path in Path(self.data).rglob("*") if path.is_file())
+            data = digest(sorted((p.relative_to(self.data).as_posix(), p.stat().st_size) for p in files))
+        recorded = sorted(path for path in runs.RECORDED.rglob("*") if path.is_file())
+        return {
+            "parameters": {"profile": self.profile, "seed": self.seed, "data": data},
+            "notebook": digest(["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]),
+            "inputs": {"recorded runs": files_hash(recorded)},
+        }
+
 
 class NotebookFailed(RuntimeError):
     """A cell raised; the message names the notebook, the cell and the executed copy."""
@@ -72,57 +89,35 @@ def execute(name: str, run: Run, *, threads: int) -> float:
 
     Where a cell raises, so does this, and the executed copy stays, with the error.
     """
-    progress = progress_file(run, name)
-    os.environ[FILE_VARIABLE] = str(progress)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
     # the kernel, which starts in notebooks/, imports this package and no other that is installed
     paths = [str(runs.PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    # tqdm.auto, which diffusers and transformers import, misses ipywidgets aloud; nothing here needs them
-    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
+    os.environ |= {
+        FILE_VARIABLE: str(run.progress(name)),
+        "OMP_NUM_THREADS": str(threads),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        # tqdm.auto, which diffusers and transformers import, misses ipywidgets aloud
+        "PYTHONWARNINGS": "ignore:IProgress not found",
+    }
     os.environ.pop(notebook.PROFILE_VARIABLE, None)  # the parameter counts here
     import papermill
     from papermill.exceptions import PapermillExecutionError
-
-    source = run.notebooks / f"{name}.ipynb"
-    target = run.folder / "notebooks" / f"{name}.ipynb"
-    runs.write_text(progress, "")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    start = time.perf_counter()
-    try:
-        with _transport() as kernel:
-            papermill.execute_notebook(
-                str(source),
-                str(target),
-                parameters=run.parameters,
-                kernel_name="python3",
-                cwd=str(source.parent),
-                progress_bar=False,
-                **kernel,
-            )
-    except PapermillExecutionError as error:
-        raise NotebookFailed(
-            f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}; see {os.path.relpath(target)}"
-        ) from None
-    return time.perf_counter() - start
-
-
-@contextmanager
-def _transport() -> Iterator[dict[str, Any]]:
-    """Options with which a kernel talks over socket files, so that several cannot clash on ports."""
     from traitlets.config import Config
 
-    if os.name == "nt":  # TCP is all there is
-        yield {}
-        return
-    # A folder of its own under the system's short temporary path: socket names hold 107 characters.
-    with tempfile.TemporaryDirectory(prefix="gmaug-") as folder:
-        yield {"config": Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})}
-
-
-def progress_file(run: Run, name: str) -> Path:
-    """Where the bars of a notebook go during a headless run."""
-    return run.folder / "progress" / f"{name}.txt"
+    source, target = (folder / f"{name}.ipynb" for folder in (run.notebooks, run.folder / "notebooks"))
+    runs.write_text(run.progress(name), "")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    # Kernels talk over socket files, so that several cannot clash on ports; in a folder of their own under
+    # the system's short temporary path, as socket names hold 107 characters.
+    with tempfile.TemporaryDirectory(prefix="gmaug-") as sockets:
+        config = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})
+        about = {"kernel_name": "python3", "cwd": str(source.parent), "progress_bar": False, "config": config}
+        try:
+            papermill.execute_notebook(str(source), str(target), parameters=run.parameters, **about)
+        except PapermillExecutionError as error:
+            where = f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}"
+            raise NotebookFailed(f"{where}; see {os.path.relpath(target)}") from None
+    return time.perf_counter() - start
 
 
 def end_with_parent() -> None:
@@ -138,25 +133,6 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def key_of(name: str, run: Run) -> dict[str, Any]:
-    """What the executed copy of a notebook depends on."""
-    cells = json.loads((run.notebooks / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-    recorded = sorted(p for p in runs.RECORDED.rglob("*") if p.is_file())
-    return {
-        "parameters": {"profile": run.profile, "seed": run.seed, "data": _data_key(run.data)},
-        "notebook": digest(["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]),
-        "inputs": {"recorded runs": files_hash(recorded)},
-    }
-
-
-def _data_key(data: str | None) -> str | None:
-    """Names and sizes of the files in the data folder: cheap, and it sees files come and go."""
-    if data is None:
-        return None
-    files = (p for p in Path(data).rglob("*") if p.is_file())
-    return digest(sorted((p.relative_to(data).as_posix(), p.stat().st_size) for p in files))
-
-
 def reproduce(run: Run, *, notebooks: Mapping[str, tuple[str, ...]] = NOTEBOOKS, jobs: int = 1) -> int:
     """Run the notebooks that need it, refresh ``figures/``, print the claims; 0, or 1 if one failed.
 
@@ -169,9 +145,8 @@ def reproduce(run: Run, *, notebooks: Mapping[str, tuple[str, ...]] = NOTEBOOKS,
     notebooks : mapping of str to tuple of str
         Notebooks to run, each with those it waits for.
     """
-    kept = Stages(run.folder / "stages" / "notebooks")
-    waiting: dict[str, tuple[str, ...]] = {}
-    keys = {name: key_of(name, run) for name in notebooks}
+    kept, waiting = Stages(run.folder / "stages" / "notebooks"), {}
+    keys = {name: run.key(name) for name in notebooks}
     for name in notebooks:
         reason = kept.reason(name, keys[name])
         if reason is None and not (run.folder / "notebooks" / f"{name}.ipynb").is_file():
@@ -181,7 +156,7 @@ def reproduce(run: Run, *, notebooks: Mapping[str, tuple[str, ...]] = NOTEBOOKS,
         else:
             print(f"  run   {name}: {reason}", flush=True)
             waiting[name] = notebooks[name]
-    failures = _execute_all(waiting, run, jobs=jobs, kept=kept, keys=keys)
+    failures = _execute_all(waiting, run, jobs=jobs, kept=kept, keys=keys) if waiting else []
     for failure in failures:
         print(f"gmaug: {failure}", file=sys.stderr, flush=True)
     if failures:
@@ -196,17 +171,13 @@ def _execute_all(
     """Run what waits, each after those it reads; a failure stops new starts."""
     from tqdm import tqdm
 
-    if not waiting:
-        return []
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    order = list(waiting)
-    failures: list[str] = []
-    running: dict[Future[float], str] = {}
+    order, failures, running = list(waiting), [], {}
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=end_with_parent)
     with pool, tqdm(total=len(order), desc="notebooks", unit="notebook") as shown:
         while (order and not failures) or running:
             busy = {*order, *running.values()}
-            ready = [n for n in order if not busy & set(waiting[n])] if not failures else []
+            ready = [name for name in order if not failures and not busy & set(waiting[name])]
             for name in ready[: jobs - len(running)]:
                 order.remove(name)
                 running[pool.submit(execute, name, run, threads=threads)] = name
@@ -224,7 +195,7 @@ def _execute_all(
                 except (OSError, BrokenProcessPool) as failure:  # disk full, out of memory
                     failures.append(f"{name}: {type(failure).__name__}: {failure}")
                 shown.update()
-            states = (f"{name[:2]} {last_line(progress_file(run, name))[:70]}" for name in running.values())
+            states = (f"{name[:2]} {last_line(run.progress(name))[:70]}" for name in running.values())
             shown.set_postfix_str(" | ".join(states))
     return failures
 
@@ -237,9 +208,8 @@ def _conclude(run: Run, kept: Stages, *, partial: bool) -> None:
     elif not partial:
         report.refresh(figures, figures := runs.root() / "figures")
     print(f"figures and tables{note}: {os.path.relpath(figures)}")
-    seconds = {
-        name: kept.read(name)["seconds"] for name in NOTEBOOKS if (kept.folder / f"{name}.json").is_file()
-    }
+    done = [name for name in NOTEBOOKS if (kept.folder / f"{name}.json").is_file()]
+    seconds = {name: kept.read(name)["seconds"] for name in done}
     about = {"profile": run.profile, "seed": run.seed, "data": run.data and Path(run.data).name}
     page = report.write_page(run.folder, seconds=seconds, parameters=about)
     print(f"report: {os.path.relpath(page)}\n")
@@ -251,7 +221,6 @@ def write_back(run: Run) -> None:
     import nbformat
 
     for name in NOTEBOOKS:
-        path = run.notebooks / f"{name}.ipynb"
         executed = nbformat.read(run.folder / "notebooks" / f"{name}.ipynb", as_version=4)
         for cell in executed.cells:
             cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
@@ -259,7 +228,7 @@ def write_back(run: Run) -> None:
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
         }
-        runs.write_text(path, nbformat.writes(executed) + "\n")
+        runs.write_text(run.notebooks / f"{name}.ipynb", nbformat.writes(executed) + "\n")
     report.write_verdicts(run.folder / "verdicts", runs.root() / "README.md")
 
 
@@ -268,12 +237,13 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "reproduce", help="run every notebook headless and regenerate figures/", description=__doc__
     )
-    parser.add_argument("--profile", default="default", help=f"one of {', '.join(PROFILES)}")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
-    parser.add_argument("--data", default=None, help="folder that holds flowers/, scene/, ...")
-    parser.add_argument("--jobs", type=int, default=1, help="notebooks at once (default 1)")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NN", help="numbers of the notebooks to run")
-    parser.add_argument("--write-back", action="store_true", help="store the outputs in notebooks/")
+    add = parser.add_argument
+    add("--profile", default="default", help=f"one of {', '.join(PROFILES)}")
+    add("--seed", type=int, default=0, help="seed of everything random (default 0)")
+    add("--data", help="folder that holds flowers/, scene/, ...")
+    add("--jobs", type=int, default=1, help="notebooks at once (default 1)")
+    add("--only", nargs="+", default=[], metavar="NN", help="numbers of the notebooks to run")
+    add("--write-back", action="store_true", help="store the outputs in notebooks/")
     parser.set_defaults(function=_main)
 
 
@@ -281,11 +251,13 @@ def _main(options: argparse.Namespace) -> int:
     profile_named(options.profile)
     if options.jobs < 1:
         raise ValueError(f"JOBS={options.jobs}: at least 1")
-    chosen = {_full_name(number) for number in options.only} or set(NOTEBOOKS)
-    if options.data is not None:
-        options.data = str(notebook.data_folder(options.data))
+    names = {number: name for name in NOTEBOOKS for number in (name, name.split("_")[0])}
+    if unknown := [number for number in options.only if number not in names]:
+        raise ValueError(f"--only {unknown[0]}: no such notebook; there are {', '.join(NOTEBOOKS)}")
+    chosen = {names[number] for number in options.only or NOTEBOOKS}
+    data = None if options.data is None else str(notebook.data_folder(options.data))
     folder = notebook.run_folder(options.profile, seed=options.seed)
-    run = Run(options.profile, folder, runs.root() / "notebooks", options.seed, options.data)
+    run = Run(options.profile, folder, runs.root() / "notebooks", options.seed, data)
     if options.write_back and (run.parameters or len(chosen) < len(NOTEBOOKS)):
         raise ValueError("--write-back: only a whole run with the default parameters is committed")
     start = time.perf_counter()
@@ -295,10 +267,3 @@ def _main(options: argparse.Namespace) -> int:
         write_back(run)
     print(f"{(time.perf_counter() - start) / 60:.1f} minutes")
     return status
-
-
-def _full_name(number: str) -> str:
-    for name in NOTEBOOKS:
-        if number in (name, name.split("_")[0]):
-            return name
-    raise ValueError(f"--only {number}: no such notebook; there are {', '.join(NOTEBOOKS)}")
