@@ -102,13 +102,6 @@ def test_killed_at_five_moments_it_ends_the_same(folder, tmp_path):
     assert files[0] == files[1]
 
 
-def test_a_file_that_is_no_image_is_left_out_and_said(folder, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "photos")
-    (copy / "c0" / "broken.png").write_bytes(b"no image")
-    result = module.compare(copy, tmp_path / "out", **TINY | {"arms": []})
-    assert any("broken.png" in one for one in result.warnings)
-
-
 def test_torchvisions_folder_is_taken_too(folder):
     from gmaug import backend
 
