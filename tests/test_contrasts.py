@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gmaug.experiment import contrasts, detectable, holm, pooled, power, summary, to_settle, verdict
+from gmaug.experiment import contrasts, pooled, power, summary, to_settle, verdict
 
 
 def cells(gains, *, sets=("one",), noise=1.0, seeds=6, shared=20.0):
@@ -82,14 +82,6 @@ def test_verdicts():
     assert verdict(float("nan"), float("nan")) == "inconclusive"
 
 
-def test_holm_is_statsmodels():
-    multitest = pytest.importorskip("statsmodels.stats.multitest")
-    p = [0.01, 0.04, 0.03, 0.005, 0.6]
-    assert holm(p).tolist() == pytest.approx(multitest.multipletests(p, method="holm")[1].tolist())
-    assert np.isnan(holm([0.01, np.nan])[1])
-    assert holm([0.01, np.nan])[0] == pytest.approx(0.01)
-
-
 def test_power_is_statsmodels():
     module = pytest.importorskip("statsmodels.stats.power")
     for n, sd in ((3, 2.0), (6, 3.6), (22, 3.6)):
@@ -104,9 +96,6 @@ def test_what_would_settle_it():
     assert 22 <= to_settle(d) <= 30  # some 22 seeds for two points at 3.6, as one project found
     assert to_settle(0.1 * d) == 3
     assert np.isnan(to_settle([1.0]))
-    for n in (3, 6):
-        assert power(n, sd=2.0, difference=detectable(n, sd=2.0)) == pytest.approx(0.8, abs=1e-2)
-    assert detectable(6, sd=4.0) == pytest.approx(2 * detectable(6, sd=2.0), rel=1e-2)
 
 
 def test_summary():

@@ -21,7 +21,6 @@ from gmaug.experiment import (
     Outcome,
     Trial,
     arm,
-    arms,
     cell_of,
     find,
     frame,
@@ -151,10 +150,13 @@ def test_generated_images_may_weigh_less(monkeypatch):
     assert weights[68:].tolist() == [0.3] * 52
 
 
-def test_the_best_of_each_class_are_kept():
-    cost = np.array([3.0, 1.0, 2.0, 5.0, 4.0, 4.0])
-    labels = np.array([0, 0, 0, 1, 1, 1])
-    assert arms._best(cost, labels, np.array([2, 1])).tolist() == [1, 2, 4]
+def test_the_best_of_each_class_are_kept(monkeypatch):
+    monkeypatch.setattr(Trial, "untrained", lambda self, images, **views: Spy())
+    monkeypatch.setattr(Trial, "selector_recall", None)
+    trial = Trial(TRAIN[0][:3], np.array([0, 0, 1]), HELD, 2, replace(SETTINGS, target=3), 0)
+    cost, labels = np.array([3.0, 1.0, 2.0, 5.0, 4.0, 4.0]), np.array([0, 0, 0, 1, 1, 1])
+    spy = trial.filled_with_best(TRAIN[0][10:16], labels, cost).classifier  # one and two images are wanted
+    assert np.array_equal(spy.images[3:], TRAIN[0][[11, 14, 15]])
 
 
 def test_validated_size_takes_the_least_balanced_loss(records):
@@ -288,9 +290,10 @@ def test_a_setting_that_is_new_has_its_default_in_old_records(tmp_path, monkeypa
     path = tmp_path / "cells" / "blobs" / "original_0.json"
     record = json.loads(path.read_text())
     del record["settings"]["settings"]["pool"]
+    record["settings"]["settings"]["tau"] = 1.0  # a constant today
     path.write_text(json.dumps(record))
     assert recorded(cell(), folder=tmp_path)
-    record["settings"]["settings"]["magic"] = 1
+    record["settings"]["settings"]["tau"] = 0.5
     path.write_text(json.dumps(record))
     with pytest.raises(ValueError, match="another experiment"):
         recorded(cell(), folder=tmp_path)

@@ -83,7 +83,7 @@ def test_a_cell_that_another_process_runs_is_left_to_it(tmp_path):
     [task] = [
         workers.Task(cell, ARMS["original"], {"blobs": MATERIAL}, tmp_path) for cell in cells("original")
     ]
-    with FileLock(workers.lock_of(task)), pytest.raises(CellsFailed, match="another process is running it"):
+    with FileLock(task.lock), pytest.raises(CellsFailed, match="another process is running it"):
         run(cells("original", "cb-loss"), tmp_path)
     assert arms_in(tmp_path) == {"cb-loss"}
     assert len(run(cells("original", "cb-loss"), tmp_path)) == 2
@@ -99,7 +99,7 @@ def test_a_full_disk_stops_at_once_and_keeps_what_is_there(tmp_path, monkeypatch
         real(path, value)
 
     monkeypatch.setattr(runs, "write_json", full)
-    with pytest.raises(OSError, match=r"No space left.*blobs cb-loss seed 0.*free some.*run again") as e:
+    with pytest.raises(OSError, match=r"No space left.*cb-loss_0") as e:
         run(cells(*THREE), tmp_path)
     assert e.value.errno == errno.ENOSPC
     assert str(tmp_path) in str(e.value)

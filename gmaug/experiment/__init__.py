@@ -3,7 +3,7 @@
 It knows no data set of its own: it is given arrays, trained generators and a folder.
 """
 
-from gmaug.experiment.arms import ARMS, GENERATED, Arm, CellSettings, Outcome, Trial, arm, find, generated
+from gmaug.experiment.arms import ARMS, GENERATED, Arm, CellSettings, Outcome, Trial, arm, find
 from gmaug.experiment.cells import (
     Cell,
     CellsFailed,
@@ -15,19 +15,10 @@ from gmaug.experiment.cells import (
     run_cell,
     run_cells,
 )
-from gmaug.experiment.contrasts import (
-    contrasts,
-    detectable,
-    holm,
-    pooled,
-    power,
-    summary,
-    to_settle,
-    verdict,
-)
+from gmaug.experiment.contrasts import contrasts, pooled, power, summary, to_settle, verdict
 
 __all__ = [
     "ARMS", "GENERATED", "Arm", "Cell", "CellSettings", "CellsFailed", "Material", "Outcome", "Trial", "arm",
-    "cell_of", "contrasts", "detectable", "find", "frame", "generated", "holm", "load_cells", "pooled",
-    "power", "recorded", "run_cell", "run_cells", "summary", "to_settle", "verdict",
+    "cell_of", "contrasts", "find", "frame", "load_cells", "pooled", "power", "recorded", "run_cell",
+    "run_cells", "summary", "to_settle", "verdict",
 ]  # fmt: skip

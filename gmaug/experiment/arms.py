@@ -1,13 +1,8 @@
 """Arms of the experiment: ways to train a classifier on one imbalanced set (section 4 and its controls).
 
 The paper compares `original`, `cb-loss`, `cgan-aug` and `cgan-augcls` at a fixed number of *epochs*, so that
-a filled set also takes more gradient steps. Here all arms take the same number of *steps*, enough for each to
-reach its plateau; what an arm has beyond `oversample` is then due to its images, or to its loss. The paper's
-own comparison is had with ``steps=None`` and a training that counts epochs.
-
-A generated arm is named by its generator and by what is done with the images: ``cgan-augcls``,
-``diffusion-band``, or ``mine-aug`` where the material holds a generator called ``mine``. A new arm is one
-function with :func:`arm` (or :func:`generated`) above it.
+a filled set also takes more gradient steps. Here all arms take the same *steps*, enough for a plateau; what
+an arm has beyond `oversample` is then due to its images, or to its loss.
 """
 
 from __future__ import annotations
@@ -19,78 +14,52 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from imblearn.over_sampling import SMOTE
+from scipy.spatial.distance import cdist
 
-from gmaug import classifiers
+from gmaug import classifiers, mixing
+from gmaug.augcls import GMAugCls, QuotaNotMet, quotas
 from gmaug.classifiers.losses import Loss, balancing_weights
 from gmaug.classifiers.settings import TrainingSettings
 
-__all__ = ["ARMS", "GENERATED", "Arm", "CellSettings", "Outcome", "Trial", "arm", "find", "generated"]
-
 AT_ONCE = 1024  # candidates drawn at a time: bounds memory
+NEIGHBOURS = 5  # of SMOTE, its own default; a class of fewer images takes as many as there are
+MIX_GRID = (0.5, 0.7, 0.9, 1.1)  # of alpha and beta: weaker ones give every pair the same images
+
+Arrays = tuple[np.ndarray, np.ndarray]
+"""Images, uint8 (n, h, w, 3), and labels, int64 (n,)."""
 
 
 @dataclass(frozen=True)
 class CellSettings:
-    """What a cell does besides its arm.
+    """What a cell does besides its arm."""
 
-    Parameters
-    ----------
-    size : int
-        Side of the images, in pixels.
-    classifier : {"resnet18", "mae"}
-    training : ResNet18Settings or MAESettings, optional
-        Of the classifier; those that suit images of this size by default.
-    steps : int or None
-        Gradient steps of every training of every arm. None leaves the length to `training`; where that
-        counts *epochs*, as the paper does, an arm takes as many steps as its own set needs.
-    target : str or int
-        Counts to fill the classes to, as :class:`gmaug.augcls.GMAugCls` takes them. Where the filled set is
-        not balanced (an integer below the largest class) its images are drawn class by class in equal
-        shares, as `oversample` draws the originals.
-    beta : float
-        Of the class-balanced loss; 0.999 suits classes of fifty to some hundred images.
-    tau : float
-        Of logit adjustment.
-    randaugment : (int, int)
-        Operations and magnitude; torchvision's own default.
-    neighbours : int
-        Of SMOTE, its own default; a class of fewer images takes as many as there are.
-    image_weight : float
-        Loss weight of a generated image in the ``weighted`` arms (DiffuLT's 0.3).
-    alpha, epsilon, rounds, budget
-        Of the selection, as :class:`gmaug.augcls.GMAugCls` takes them.
-    pool : float
-        Candidates drawn per image wanted in the ``band`` and ``confident`` arms.
-    band : (float, float)
-        Feature distances to the nearest training image that count as approximately in distribution, in units
-        of the median distance of real held-out images of the class.
-    shares : tuple of float
-        Target counts that ``vtss`` tries, as shares of the planned filling; 0 adds no image.
-    """
-
-    size: int = 32
-    classifier: str = "resnet18"
-    training: TrainingSettings | None = None
-    steps: int | None = 1500
-    target: str | int = "not majority"
-    beta: float = 0.999
-    tau: float = 1.0
-    randaugment: tuple[int, int] = (2, 9)
-    neighbours: int = 5
-    image_weight: float = 0.3
-    alpha: float = 0.5
-    epsilon: float = 0.0
+    size: int = 32  # side of the images, in pixels
+    classifier: str = "resnet18"  # or "mae"
+    training: TrainingSettings | None = None  # None: what suits images of this size
+    steps: int | None = (
+        1500  # of every training of every arm; None: as `training` says, as many as its set needs
+    )
+    target: str | int = "not majority"  # counts to fill classes to, as GMAugCls takes them
+    beta: float = 0.999  # of the class-balanced loss; suits classes of fifty to some hundred images
+    randaugment: tuple[int, int] = (2, 9)  # operations and magnitude; torchvision's own default
+    image_weight: float = 0.3  # loss weight of a generated image in the `weighted` arms; DiffuLT's
+    alpha: float = 0.5  # of GMAugCls, as the next two are
     rounds: int = 2
     budget: float = 5.0
-    pool: float = 3.0
-    band: tuple[float, float] = (0.75, 1.5)
-    shares: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0)
+    pool: float = 3.0  # candidates drawn per image wanted in the `band` and `confident` arms
+    band: tuple[float, float] = (
+        0.75,
+        1.5,
+    )  # feature distances, in real held-out images' median, that `band` takes
+    shares: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0)  # of the planned filling, that `vtss` tries
 
     def __post_init__(self) -> None:
+        kind = classifiers.settings_class(self.classifier)
         training = self.training or classifiers.settings_for(self.classifier, shape=(self.size, self.size))
         if isinstance(training, dict):  # from JSON
-            training = classifiers.settings_class(self.classifier)(**training)
-        if not isinstance(training, kind := classifiers.settings_class(self.classifier)):
+            training = kind(**training)
+        if not isinstance(training, kind):
             raise ValueError(
                 f"training is {type(training).__name__}; classifier={self.classifier!r} needs {kind.__name__}"
             )
@@ -100,39 +69,19 @@ class CellSettings:
         for name in ("randaugment", "band", "shares"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
-    @property
-    def counts_epochs(self) -> bool:
-        """Whether a larger set is trained on for more steps."""
-        return self.steps is None and self.training.steps is None
-
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """All that an arm may use: the training and validation images, never the test images.
+    """All that an arm may use: the training and validation images, never the test images."""
 
-    Parameters
-    ----------
-    images, labels : ndarray of uint8 (n, h, w, 3), ndarray of int64 (n,)
-        The imbalanced training set.
-    validation : (images, labels)
-    classes : int
-        C; labels are 0 to C - 1.
-    settings : CellSettings
-    seed : int
-    generators : dict of str to object
-        Trained ones, by the name an arm asks for.
-    reserve : callable, optional
-        ``reserve(counts, seed)``: further real images and their labels, at most `counts` (C,) of each class.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    validation: tuple[np.ndarray, np.ndarray]
-    classes: int
+    images: np.ndarray  # uint8 (n, h, w, 3), the imbalanced training set
+    labels: np.ndarray  # int64 (n,), 0 to C - 1
+    validation: Arrays
+    classes: int  # C
     settings: CellSettings
     seed: int
-    generators: dict[str, Any] = field(default_factory=dict)
-    reserve: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]] | None = None
+    generators: dict[str, Any] = field(default_factory=dict)  # trained ones, by the name an arm asks for
+    reserve: Callable[[np.ndarray, int], Arrays] | None = None  # as `Material` has it
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -142,53 +91,21 @@ class Trial:
     @cached_property
     def wanted(self) -> np.ndarray:
         """Images that each class lacks to its target, int64, shape (C,)."""
-        from gmaug.augcls import quotas
-
         wanted = np.zeros(self.classes, dtype=np.int64)
         wanted[np.unique(self.labels)] = quotas(self.labels, self.settings.target)
         return wanted
 
     @cached_property
     def selector(self) -> Any:
-        """A classifier of the originals that judges candidates: with logit adjustment, so that it knows the
-        tail."""
+        """A classifier of the originals that judges candidates; adjusted, so that it knows the tail."""
         return self.train(loss=Loss(tau=1.0))
 
-    @property
+    @cached_property
     def selector_recall(self) -> list[float | None]:
         """Its share of right answers on the validation images of each class."""
         images, truth = self.validation
         right = self.selector.predict(images) == truth
         return [float(right[truth == c].mean()) if (truth == c).any() else None for c in range(self.classes)]
-
-    def train(
-        self,
-        *,
-        added: tuple[np.ndarray, np.ndarray] | None = None,
-        loss: Loss | None = None,
-        balanced: bool = False,
-        image_weights: np.ndarray | None = None,
-        extra: int = 0,
-        **views: Any,
-    ) -> Any:
-        """A classifier trained on the originals and the images and labels `added` to them.
-
-        `balanced` draws every class equally often; `extra` classes among those added are learned and their
-        outputs dropped; `views` change the training's settings.
-        """
-        images, labels = self.images, self.labels
-        if added is not None:
-            images, labels = np.concatenate([images, added[0]]), np.concatenate([labels, added[1]])
-        model = self.untrained(len(labels), **views)
-        if extra:
-            from gmaug.mixing import dropped
-
-            model = dropped(model, self.classes)
-        return model.fit(
-            images, labels, validation=self.validation, classes=np.arange(self.classes + extra),
-            seed=self.seed, steps=self.steps(len(labels)), loss=loss,
-            sampling_weights=balancing_weights(labels) if balanced else None, image_weights=image_weights,
-        )  # fmt: skip
 
     def steps(self, images: int) -> int:
         """Gradient steps of a training on so many images."""
@@ -206,7 +123,46 @@ class Trial:
             training = replace(training, pretraining_epochs=max(1, epochs))
         return classifiers.make_classifier(self.settings.classifier, training)
 
-    def draw(self, generator: str, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def train(
+        self,
+        *,
+        added: Arrays | None = None,
+        loss: Loss | None = None,
+        balanced: bool = False,
+        image_weights: np.ndarray | None = None,
+        extra: int = 0,
+        **views: Any,
+    ) -> Any:
+        """A classifier trained on the originals and the images and labels `added` to them.
+
+        `balanced` draws every class equally often; `extra` classes among those added are learned and their
+        outputs dropped; `views` change the training's settings.
+        """
+        images, labels = self.images, self.labels
+        if added is not None:
+            images, labels = np.concatenate([images, added[0]]), np.concatenate([labels, added[1]])
+        model = self.untrained(len(labels), **views)
+        if extra:
+            model = mixing.dropped(model, self.classes)
+        return model.fit(
+            images, labels, validation=self.validation, classes=np.arange(self.classes + extra),
+            seed=self.seed, steps=self.steps(len(labels)), loss=loss,
+            sampling_weights=balancing_weights(labels) if balanced else None, image_weights=image_weights,
+        )  # fmt: skip
+
+    def uneven(self, labels: np.ndarray) -> bool:
+        """Whether a set with these labels is to be drawn class by class: its classes are not of one size, and
+        its size does not say how long it is trained on."""
+        by_epochs = self.settings.steps is None and self.settings.training.steps is None
+        return not by_epochs and len(set(np.bincount(labels).tolist()) - {0}) > 1
+
+    def filled(self, added: Arrays, details: dict[str, Any] | None = None, **options: Any) -> Outcome:
+        """The outcome of training on the set with these images in it."""
+        balanced = self.uneven(np.concatenate([self.labels, added[1]]))
+        counts = np.bincount(added[1], minlength=self.classes)
+        return Outcome(self.train(added=added, balanced=balanced, **options), counts, details or {})
+
+    def draw(self, generator: str, counts: np.ndarray) -> Arrays:
         """So many images of each class (C,) from a generator, and their labels, class by class."""
         labels = np.repeat(np.arange(self.classes), counts)
         model, parts = self.generators[generator], [self.images[:0]]
@@ -215,15 +171,18 @@ class Trial:
             parts.append(model.sample(labels[start : start + AT_ONCE], seed=int(state[0] >> 1)))
         return np.concatenate(parts), labels
 
-    def uneven(self, labels: np.ndarray) -> bool:
-        """Whether a set with these labels is to be drawn class by class: its classes are not of one size."""
-        return not self.settings.counts_epochs and len(set(np.bincount(labels).tolist()) - {0}) > 1
+    def candidates(self, generator: str) -> Arrays:
+        """Some more images of each class than are wanted, to choose from."""
+        return self.draw(generator, np.ceil(self.wanted * self.settings.pool).astype(np.int64))
 
-    def filled(self, added: tuple[np.ndarray, np.ndarray], **options: Any) -> Outcome:
-        """The outcome of training on the set with these images in it."""
-        balanced = self.uneven(np.concatenate([self.labels, added[1]]))
-        counts = np.bincount(added[1], minlength=self.classes)
-        return Outcome(self.train(added=added, balanced=balanced, **options), counts)
+    def filled_with_best(
+        self, images: np.ndarray, labels: np.ndarray, cost: np.ndarray, **details: Any
+    ) -> Outcome:
+        """As :meth:`filled`, with those that cost least of each class; the first drawn among equals."""
+        order = np.lexsort((np.arange(len(cost)), cost, labels))
+        rank = np.arange(len(cost)) - np.searchsorted(labels[order], labels[order])
+        kept = np.sort(order[rank < self.wanted[labels[order]]])
+        return self.filled((images[kept], labels[kept]), {"selector_recall": self.selector_recall, **details})
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +197,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Arm:
-    """A named `function` from :class:`Trial` to :class:`Outcome`; the `generator` it needs, if any."""
+    """A named `function` from :class:`Trial` to :class:`Outcome`, the `generator` it needs, if any, and
+    whether it needs images in `reserve`."""
 
     name: str
     function: Callable[[Trial], Outcome]
@@ -248,9 +208,6 @@ class Arm:
 
 ARMS: dict[str, Arm] = {}
 """The arms that need no generator."""
-
-GENERATED: dict[str, Callable[[Trial, str], Outcome]] = {}
-"""What is done with a generator's images, by the second half of an arm's name."""
 
 
 def arm(name: str, *, reserve: bool = False) -> Callable[..., Callable[[Trial], Outcome]]:
@@ -263,23 +220,10 @@ def arm(name: str, *, reserve: bool = False) -> Callable[..., Callable[[Trial], 
     return register
 
 
-def generated(name: str) -> Callable[..., Callable[[Trial, str], Outcome]]:
-    """Register the function below, of a trial and a generator's name, as a use of generated images."""
-
-    def register(function: Callable[[Trial, str], Outcome]) -> Callable[[Trial, str], Outcome]:
-        GENERATED[name] = function
-        return function
-
-    return register
-
-
 def find(name: str) -> Arm:
-    """An arm by name, such as ``oversample`` or ``cgan-augcls``.
+    """An arm by name, such as ``oversample``, or ``cgan-augcls``: a generator and a use of :data:`GENERATED`.
 
-    Raises
-    ------
-    ValueError
-        If there is none.
+    The generator is one of the material's. ``ValueError`` if there is no such arm.
     """
     if name in ARMS:
         return ARMS[name]
@@ -321,7 +265,7 @@ def duplicates(trial: Trial) -> Outcome:
 @arm("logit-adjusted")
 def logit_adjusted(trial: Trial) -> Outcome:
     """Logit adjustment (Menon et al., 2021)."""
-    return Outcome(trial.train(loss=Loss(tau=trial.settings.tau)))
+    return Outcome(trial.train(loss=Loss(tau=1.0)))
 
 
 @arm("cb-loss")
@@ -342,14 +286,12 @@ def smote(trial: Trial) -> Outcome:
 
     A class of one image has no neighbour, and stays as it is.
     """
-    from imblearn.over_sampling import SMOTE
-
     pixels = trial.images.reshape(len(trial.images), -1).astype(np.float32)
     images, labels = [trial.images[:0]], [trial.labels[:0]]
     for c in np.flatnonzero((trial.wanted > 0) & (trial.counts > 1)):
         sampler = SMOTE(
             sampling_strategy={int(c): int(trial.counts[c] + trial.wanted[c])}, random_state=trial.seed,
-            k_neighbors=min(trial.settings.neighbours, int(trial.counts[c]) - 1),
+            k_neighbors=min(NEIGHBOURS, int(trial.counts[c]) - 1),
         )  # fmt: skip
         made, of = (part[len(pixels) :] for part in sampler.fit_resample(pixels, trial.labels))
         images.append(made.round().clip(0, 255).astype(np.uint8).reshape(-1, *trial.images.shape[1:]))
@@ -363,13 +305,11 @@ def more_real(trial: Trial) -> Outcome:
     return trial.filled(trial.reserve(trial.wanted, trial.seed))
 
 
-@generated("aug")
 def every_image(trial: Trial, generator: str) -> Outcome:
     """Filled with every image the generator draws."""
     return trial.filled(trial.draw(generator, trial.wanted))
 
 
-@generated("weighted")
 def weighted(trial: Trial, generator: str) -> Outcome:
     """The same, each generated image with a smaller weight in the loss (DiffuLT, 2024)."""
     added = trial.draw(generator, trial.wanted)
@@ -378,17 +318,13 @@ def weighted(trial: Trial, generator: str) -> Outcome:
     return trial.filled(added, image_weights=weights)
 
 
-@generated("augcls")
 def augcls(trial: Trial, generator: str) -> Outcome:
     """Filled with those the classifier stands by, in at most `rounds` rounds (section 3.4)."""
-    from gmaug.augcls import GMAugCls, QuotaNotMet
-
     s = trial.settings
     count = int((trial.counts + trial.wanted).sum())
     sampler = GMAugCls(
-        trial.generators[generator], trial.untrained(count),
-        sampling_strategy=s.target, alpha=s.alpha, epsilon=s.epsilon, rounds=s.rounds,
-        budget=s.budget, prefit=True, steps=trial.steps(count), seed=trial.seed,
+        trial.generators[generator], trial.untrained(count), sampling_strategy=s.target, alpha=s.alpha,
+        rounds=s.rounds, budget=s.budget, prefit=True, steps=trial.steps(count), seed=trial.seed,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", QuotaNotMet)  # the record holds what was missing
@@ -401,150 +337,105 @@ def augcls(trial: Trial, generator: str) -> Outcome:
     }  # fmt: skip
     details: dict[str, Any] = {k: [v.get(c, 0) for c in range(trial.classes)] for k, v in fitted.items()}
     details |= {"best_round": sampler.best_round_, "improved": sampler.improved_}
-    details["selector_recall"] = trial.selector_recall
-    details["rounds"] = [one.to_dict() for one in sampler.rounds_]
+    details |= {
+        "selector_recall": trial.selector_recall,
+        "rounds": [one.to_dict() for one in sampler.rounds_],
+    }
     if trial.uneven(labels):  # a target below the largest class
-        added = sampler.is_synthetic_
-        return replace(trial.filled((images[added], labels[added])), details=details)
-    after = np.bincount(labels, minlength=trial.classes)
-    return Outcome(sampler.classifier_, after - trial.counts, details)
+        return trial.filled((images[sampler.is_synthetic_], labels[sampler.is_synthetic_]), details)
+    return Outcome(sampler.classifier_, np.bincount(labels, minlength=trial.classes) - trial.counts, details)
 
 
-@generated("confident")
 def most_confident(trial: Trial, generator: str) -> Outcome:
     """Of `pool` candidates for each image wanted, those whose class the selector is surest of."""
-    images, labels = trial.draw(generator, _ceil(trial.wanted * trial.settings.pool))
+    images, labels = trial.candidates(generator)
     sure = trial.selector.predict_proba(images)[np.arange(len(labels)), labels]
-    kept = _best(-sure, labels, trial.wanted)
-    outcome = trial.filled((images[kept], labels[kept]))
-    return replace(outcome, details={"selector_recall": trial.selector_recall})
+    return trial.filled_with_best(images, labels, -sure)
 
 
-@generated("band")
 def band(trial: Trial, generator: str) -> Outcome:
     """Of as many candidates, those about as far from the training images as real held-out ones are.
 
     The distance is that of the selector's features to the nearest training image of the class. Candidates
-    inside the band come first, in the order drawn; then those that miss it least.
+    inside the band come first, in the order drawn; then those that miss it least (DiffuLT, 2024).
     """
-    images, labels = trial.draw(generator, _ceil(trial.wanted * trial.settings.pool))
-    features = [trial.selector.features(part) for part in (trial.images, trial.validation[0], images)]
+    images, labels = trial.candidates(generator)
+    train, held, made = (
+        trial.selector.features(part) for part in (trial.images, trial.validation[0], images)
+    )
     low, high = trial.settings.band
     missed, inside = np.zeros(len(labels)), np.zeros(trial.classes)
     for c in np.unique(labels):
-        mine = labels == c
-        known = features[0][trial.labels == c]
-        real = np.median(_nearest(features[1][trial.validation[1] == c], known))
-        ratio = _nearest(features[2][mine], known) / max(float(real), 1e-12)
+        mine, known, real = labels == c, train[trial.labels == c], held[trial.validation[1] == c]
+        usual = np.median(cdist(real, known).min(axis=1)) if len(real) else np.nan
+        ratio = cdist(made[mine], known).min(axis=1) / max(float(usual), 1e-12)
         missed[mine] = np.maximum(np.log(low / np.maximum(ratio, 1e-12)), np.log(ratio / high)).clip(0)
         inside[c] = float(np.mean(missed[mine] == 0))
-    kept = _best(missed, labels, trial.wanted)
-    outcome = trial.filled((images[kept], labels[kept]))
-    return replace(
-        outcome, details={"selector_recall": trial.selector_recall, "inside_band": inside.tolist()}
-    )
+    return trial.filled_with_best(images, labels, missed, inside_band=inside.tolist())
 
 
-@generated("vtss")
 def validated_size(trial: Trial, generator: str) -> Outcome:
     """Every image, and as many of them as the balanced validation loss asks for (Ma and Zhang, 2026)."""
     images, labels = trial.draw(generator, trial.wanted)
     rank = np.concatenate([np.arange(count) for count in trial.wanted])
-    best: tuple[float, float, Outcome] | None = None
-    losses = {}
+    held, truth = trial.validation
+    tried, losses = [], []
     for share in trial.settings.shares:
         kept = rank < np.round(share * trial.wanted)[labels]
-        outcome = trial.filled((images[kept], labels[kept]))
-        losses[share] = _balanced_loss(outcome.classifier, *trial.validation)
-        if best is None or losses[share] < best[0]:
-            best = losses[share], share, outcome
-    return replace(best[2], details={"share": best[1], "validation_losses": list(losses.values())})
-
-
-MIX_GRID = (0.5, 0.7, 0.9, 1.1)  # of alpha and beta: weaker ones give every pair the same images
+        tried.append(trial.filled((images[kept], labels[kept])))
+        chance = tried[-1].classifier.predict_proba(held)[np.arange(len(truth)), truth]
+        loss = -np.log(np.maximum(chance, 1e-12))
+        losses.append(float(np.mean([loss[truth == c].mean() for c in np.unique(truth)])))
+    best = int(np.argmin(losses))
+    details = {"share": trial.settings.shares[best], "validation_losses": losses}
+    return replace(tried[best], details=details)
 
 
 @arm("pixel-mixed")
 def pixel_mixed(trial: Trial) -> Outcome:
     """Means of an image of either class, for each of C pairs a new class that is dropped at test: as many as
     filling adds, every class drawn equally often. The control of the mixes below."""
-    from gmaug.mixing import pixel_mixes
-
-    pairs, each = _mixes(trial)
-    added = pixel_mixes(trial.images, trial.labels, pairs, count=each, seed=trial.seed)
+    pairs, each = _pairs(trial)
+    added = mixing.pixel_mixes(trial.images, trial.labels, pairs, count=each, seed=trial.seed)
     return _with_mixes(trial, pairs, added)
 
 
-@generated("mixed")
 def mixed(trial: Trial, generator: str, how: str = "random") -> Outcome:
     """The same with images under mixed conditions, at the (alpha, beta) of the highest m_total in the
     selector's features (AugGen, 2025)."""
-    from gmaug.mixing import choose_pairs, draw, search
-
-    model, classes = trial.generators[generator], trial.classes
-    pairs, each = _mixes(trial, how)
-    tried = choose_pairs(min(12, classes * (classes - 1) // 2), classes=classes, seed=trial.seed)
-    options = {"grid": MIX_GRID, "samples": 4, "seed": trial.seed}
-    best = search(model, trial.selector, tried, classes=classes, **options).best
-    about = {name: best[name] for name in ("alpha", "beta")}
-    images = draw(model, pairs, **about, images=each, classes=classes, seed=trial.seed)
+    model, about = trial.generators[generator], {"classes": trial.classes, "seed": trial.seed}
+    pairs, each = _pairs(trial, how)
+    tried = mixing.choose_pairs(min(12, trial.classes * (trial.classes - 1) // 2), **about)
+    best = mixing.search(model, trial.selector, tried, grid=MIX_GRID, samples=4, **about).best
+    images = mixing.draw(model, pairs, best["alpha"], best["beta"], images=each, **about)
     return _with_mixes(trial, pairs, images, **best)
 
 
-GENERATED["mixnear"] = partial(mixed, how="near")
-GENERATED["mixdistant"] = partial(mixed, how="distant")
-
-
-@generated("scoremix")
 def scoremix(trial: Trial, generator: str) -> Outcome:
     """The same with mixed scores of distant pairs, one to one (ScoreMix, 2025)."""
-    from gmaug.mixing import draw
-
-    pairs, each = _mixes(trial, "distant")
+    pairs, each = _pairs(trial, "distant")
     about = {"images": each, "classes": trial.classes, "seed": trial.seed, "scores": True}
-    return _with_mixes(trial, pairs, draw(trial.generators[generator], pairs, 0.5, 0.5, **about))
+    return _with_mixes(trial, pairs, mixing.draw(trial.generators[generator], pairs, 0.5, 0.5, **about))
 
 
-def _mixes(trial: Trial, how: str = "random") -> tuple[np.ndarray, int]:
+def _pairs(trial: Trial, how: str = "random") -> tuple[np.ndarray, int]:
     """C pairs to mix, or as many as there are, and the images of each."""
-    from gmaug.mixing import centres, choose_pairs
-
-    classes = trial.classes
+    classes, directions = trial.classes, None
     count = min(classes, classes * (classes - 1) // 2)
-    directions = None
     if how != "random":
-        directions = centres(trial.selector.features(trial.images), trial.labels, classes=classes)
-    pairs = choose_pairs(count, how=how, classes=classes, embedding=directions, seed=trial.seed)
+        directions = mixing.centres(trial.selector.features(trial.images), trial.labels, classes=classes)
+    pairs = mixing.choose_pairs(count, how=how, classes=classes, embedding=directions, seed=trial.seed)
     return pairs, max(1, round(int(trial.wanted.sum()) / count))
 
 
-def _with_mixes(
-    trial: Trial, pairs: np.ndarray, added: tuple[np.ndarray, np.ndarray], **details: Any
-) -> Outcome:
+def _with_mixes(trial: Trial, pairs: np.ndarray, added: Arrays, **details: Any) -> Outcome:
     model = trial.train(added=added, balanced=True, extra=len(pairs))
     return Outcome(model, details={"pairs": pairs, "mixed_images": len(added[1]), **details})
 
 
-def _ceil(counts: np.ndarray) -> np.ndarray:
-    return np.ceil(counts).astype(np.int64)
-
-
-def _best(cost: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Rows of the `wanted` (C,) images of each class that cost least; the first drawn among equals."""
-    order = np.lexsort((np.arange(len(cost)), cost, labels))
-    rank = np.arange(len(cost)) - np.searchsorted(labels[order], labels[order])
-    return np.sort(order[rank < wanted[labels[order]]])
-
-
-def _nearest(points: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Euclidean distance of each point (n, d) to the nearest of the `known` (k, d), shape (n,)."""
-    from scipy.spatial.distance import cdist
-
-    return cdist(points, known).min(axis=1) if len(points) else np.full(1, np.nan)
-
-
-def _balanced_loss(classifier: Any, images: np.ndarray, truth: np.ndarray) -> float:
-    """Cross-entropy, the mean over classes of their means."""
-    chance = classifier.predict_proba(images)[np.arange(len(truth)), truth]
-    loss = -np.log(np.maximum(chance, 1e-12))
-    return float(np.mean([loss[truth == c].mean() for c in np.unique(truth)]))
+GENERATED: dict[str, Callable[..., Outcome]] = {
+    "aug": every_image, "weighted": weighted, "augcls": augcls, "confident": most_confident, "band": band,
+    "vtss": validated_size, "mixed": mixed, "mixnear": partial(mixed, how="near"),
+    "mixdistant": partial(mixed, how="distant"), "scoremix": scoremix,
+}  # fmt: skip
+"""What is done with a generator's images, by the second half of an arm's name."""

@@ -13,41 +13,28 @@ import numpy as np
 from gmaug import progress, runs
 from gmaug.datasets.base import Splits
 from gmaug.experiment import workers
-from gmaug.experiment.arms import Arm, CellSettings, Outcome, Trial, find
+from gmaug.experiment.arms import Arm, Arrays, CellSettings, Outcome, Trial, find
 
 if TYPE_CHECKING:
     import pandas as pd
 
 GROUPS = ("head", "middle", "tail")
-RETIRED = {"gamma": 2.0, "mixup": 0.2, "cutmix": 1.0, "score": "softmax"}
-"""Settings that older records hold, of no meaning today, each with the value it always had."""
-
-Arrays = tuple[np.ndarray, np.ndarray]
-"""Images, uint8 (n, size, size, 3), and labels, int64 (n,)."""
+RETIRED = {
+    "gamma": 2.0, "tau": 1.0, "mixup": 0.2, "cutmix": 1.0, "neighbours": 5,
+    "score": "softmax", "epsilon": 0.0,
+}  # fmt: skip
+"""Settings that older records hold, each with the only value it had: constants today, or of no meaning."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training to judge.
+    """One training to judge; ``ValueError`` if there is no such arm."""
 
-    Parameters
-    ----------
-    dataset : str
-        Name of its :class:`Material`.
-    arm : str
-        As :func:`gmaug.experiment.arms.find` knows it.
-    seed : int
-        Of the classifier's weights and order and of the candidates; which repetition it is.
-    settings : CellSettings
-    variant : str
-        Tells its record from others of the same arm and seed, such as ``"steps400"``.
-    """
-
-    dataset: str
-    arm: str
-    seed: int
+    dataset: str  # name of its material
+    arm: str  # as `find` knows it
+    seed: int  # of the classifier's weights and order and of the candidates; which repetition it is
     settings: CellSettings = field(default_factory=CellSettings)
-    variant: str = ""
+    variant: str = ""  # tells its record from others of the same arm and seed, such as "steps400"
 
     def __post_init__(self) -> None:
         find(self.arm)
@@ -63,27 +50,16 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """A data set as arrays, and the generators trained on its training images.
-
-    Parameters
-    ----------
-    name : str
-    classes : tuple of str
-    train, validation, test : (images, labels)
-        uint8 (n, h, w, 3) and int64 (n,).
-    generators : dict of str to (object, str)
-        A trained generator and the digest of what it is, by the first half of an arm's name.
-    reserve : callable, optional
-        ``reserve(counts, seed)``: further real images and labels, at most `counts` (C,) of each class.
-    """
+    """A data set as arrays, and the generators trained on its training images."""
 
     name: str
     classes: tuple[str, ...]
     train: Arrays
     validation: Arrays
     test: Arrays
-    generators: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    generators: Mapping[str, tuple[Any, str]] = field(default_factory=dict)  # a trained one and its digest
     reserve: Callable[[np.ndarray, int], Arrays] | None = field(default=None, repr=False)
+    """From counts (C,) and a seed to further real images, at most so many of each class."""
 
     @classmethod
     def of(cls, splits: Splits, *, size: int, name: str | None = None, **others: Any) -> Material:
@@ -201,11 +177,10 @@ def run_cells(
     again: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """Run the cells that have no record yet; read the others.
+    """Run the cells that have no record yet, read the others; the records, in the order of `cells`.
 
-    Cells run in this process, in several processes of this machine (`jobs`), or on the machines of a Dask
-    cluster (`scheduler`). Each record is written whole as soon as its cell is done, and a cell that another
-    process is running is left to it.
+    Each record is written whole as soon as its cell is done, and a cell that another process is running is
+    left to it.
 
     Parameters
     ----------
@@ -216,7 +191,7 @@ def run_cells(
     folder : Path, optional
         Records go to ``<folder>/cells/<dataset>/<arm>_<seed>.json``; ``notebooks/recorded`` by default.
     jobs : int
-        Processes.
+        Processes of this machine.
     threads : int, optional
         Torch threads of each; the cores shared out among several, torch's own choice for one. Results are
         the same bytes only for the same number.
@@ -227,11 +202,6 @@ def run_cells(
         Run cells that have a record, too.
     say : callable, optional
         Told of each cell as it ends.
-
-    Returns
-    -------
-    list of dict
-        The records, in the order of `cells`.
 
     Raises
     ------
@@ -244,7 +214,7 @@ def run_cells(
     ImportError, TimeoutError
         If Dask is asked for and not installed, or its scheduler does not answer.
     """
-    cells, folder = list(dict.fromkeys(cells)), folder or runs.RECORDED
+    cells, folder, failures = list(dict.fromkeys(cells)), folder or runs.RECORDED, []
     if not callable(materials):
         for cell in cells:
             if cell.dataset not in materials:
@@ -252,7 +222,6 @@ def run_cells(
                 raise ValueError(f"{cell}: materials hold no {cell.dataset!r}, only {there}")
             materials[cell.dataset].about(find(cell.arm))
     waiting = [cell for cell in cells if again or not recorded(cell, materials, folder=folder)]
-    failures = []
     with progress.bar(desc="cells", total=len(cells), initial=len(cells) - len(waiting), unit="cell") as bar:
         tasks = [workers.Task(cell, find(cell.arm), materials, folder, again) for cell in waiting]
         for cell, reason in workers.run(tasks, jobs=jobs, threads=threads, scheduler=scheduler):
@@ -275,8 +244,9 @@ def recorded(cell: Cell, materials: Materials | None = None, *, folder: Path | N
         If there is one of other settings, or of other images than `materials` (where it is a dict) holds:
         two experiments would be mixed.
     """
+    place = f"cells/{cell.dataset}", cell.name
     try:
-        record = runs.read_record(f"cells/{cell.dataset}", cell.name, folder=folder)
+        record = runs.read_record(*place, folder=folder)
     except runs.NotRecorded:
         return False
     reason = None
@@ -288,7 +258,7 @@ def recorded(cell: Cell, materials: Materials | None = None, *, folder: Path | N
     if reason is None and isinstance(materials, Mapping):
         reason = runs.difference(record["data"], materials[cell.dataset].about(find(cell.arm)))
     if reason is not None:
-        path = runs.record_path(f"cells/{cell.dataset}", cell.name, folder=folder)
+        path = runs.record_path(*place, folder=folder)
         raise ValueError(
             f"{path} is a record of another experiment ({reason}); move it away, or run it again"
         )
@@ -304,14 +274,11 @@ def cell_of(record: Mapping[str, Any]) -> Cell:
 
 def load_cells(*, folder: Path | None = None, datasets: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """Records of cells of these data sets, or of all, by data set and name."""
-    above = (folder or runs.RECORDED) / "cells"
-    found = sorted(path.name for path in above.iterdir() if path.is_dir()) if above.is_dir() else []
-    kinds = [f"cells/{name}" for name in (found if datasets is None else datasets)]
-    return [
-        runs.read_record(kind, name, folder=folder)
-        for kind in kinds
-        for name in runs.record_names(kind, folder=folder)
-    ]
+    folder = folder or runs.RECORDED
+    if datasets is None:
+        datasets = sorted(path.name for path in folder.glob("cells/*") if path.is_dir())
+    kinds = [f"cells/{name}" for name in datasets]
+    return [runs.read_record(k, n, folder=folder) for k in kinds for n in runs.record_names(k, folder=folder)]
 
 
 def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -40,14 +40,29 @@ class Task:
         return f"cells/{self.cell.dataset}", self.cell.name
 
     @property
-    def path(self) -> Path:
-        """File of its record."""
-        return runs.record_path(*self.place, folder=self.folder)
+    def lock(self) -> Path:
+        """Held while it runs. Beside the records it would stay behind as litter."""
+        path = runs.record_path(*self.place, folder=self.folder).absolute()
+        return Path(tempfile.gettempdir()) / f"gmaug-{runs.digest(path)}.lock"
 
     def material(self) -> Material:
         """Its data set."""
         known = self.materials
         return known(self.cell.dataset, self.cell.seed) if callable(known) else known[self.cell.dataset]
+
+    def there(self) -> bool:
+        """Whether its record was written whole, though its process may not have lived to say so."""
+        try:
+            return bool(runs.read_record(*self.place, folder=self.folder))
+        except runs.NotRecorded:
+            return False
+
+    def need_room(self) -> None:
+        """Stop before hours are spent on a record that could not be written."""
+        path = runs.record_path(*self.place, folder=self.folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(path.parent).free < ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def run(tasks: Sequence[Task], *, jobs: int, threads: int | None, scheduler: str | None) -> Iterator[Told]:
@@ -56,18 +71,16 @@ def run(tasks: Sequence[Task], *, jobs: int, threads: int | None, scheduler: str
     Yields each cell as it is done, and what went wrong with it, or None. OSError if a record cannot be
     written, or there is no room left for one.
     """
-    if not tasks:
-        return
     if jobs > 1 and threads is None:  # more threads than cores slow each other down fivefold
         threads = max(1, (os.cpu_count() or 1) // jobs)
-    if scheduler is not None:
+    if tasks and scheduler is not None:
         with _client(scheduler) as client:
             yield from _on_a_cluster(tasks, client, threads)
-    elif jobs == 1:
+    elif jobs > 1:
+        yield from _in_processes(tasks, jobs, threads)
+    else:
         for task in tasks:
             yield _work(task, threads, quiet=False)
-    else:
-        yield from _in_processes(tasks, jobs, threads)
 
 
 def _in_processes(tasks: Sequence[Task], jobs: int, threads: int | None) -> Iterator[Told]:
@@ -82,16 +95,16 @@ def _in_processes(tasks: Sequence[Task], jobs: int, threads: int | None) -> Iter
             done.add(cell)
             yield cell, reason
     except RuntimeError as error:  # joblib's TerminatedWorkerError is one; it ends all of the pool
-        for task in tasks:
-            if task.cell not in done and not _there(task):
-                yield task.cell, _ended(error)
+        yield from (
+            (task.cell, _ended(error)) for task in tasks if task.cell not in done and not task.there()
+        )
 
 
 def _on_a_cluster(tasks: Sequence[Task], client: Any, threads: int | None) -> Iterator[Told]:
     """By Dask's own client: joblib's Dask backend waits for ever where workers die of a task (1.6)."""
     from distributed import KilledWorker, as_completed
 
-    _need_room(tasks[0])
+    tasks[0].need_room()
     client.wait_for_workers(1, timeout=WAIT)
     # images travel with each cell: what is scattered once is lost with the worker that holds it
     futures = {
@@ -107,18 +120,9 @@ def _on_a_cluster(tasks: Sequence[Task], client: Any, threads: int | None) -> It
             # a lost or cancelled future has no exception: its worker is gone and nobody can say more
             error = future.exception() if future.status == "error" else None
             gone = error is None or isinstance(error, KilledWorker)
-            yield task.cell, _ended(error) if gone else _told(error)
+            yield task.cell, _ended(error) if gone else f"{type(error).__name__}: {error}"
     finally:  # the disk is full, or the run was interrupted: nobody waits for the rest
         client.cancel(list(futures))
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _ended(error: BaseException | None) -> str:
-    kind = "it was lost" if error is None else type(error).__name__
-    return f"a worker process ended ({kind}): killed, or out of memory"
 
 
 def _client(scheduler: str) -> Any:
@@ -134,23 +138,23 @@ def _client(scheduler: str) -> Any:
         ) from None
 
 
+def _ended(error: BaseException | None) -> str:
+    kind = "it was lost" if error is None else type(error).__name__
+    return f"a worker process ended ({kind}): killed, or out of memory"
+
+
 def _work(task: Task, threads: int | None, *, quiet: bool = True) -> Told:
     """Run a cell, unless another process has done so or is about it, and write its record."""
     from filelock import FileLock, Timeout
 
-    _need_room(task)
+    task.need_room()
     try:
-        with FileLock(lock_of(task), timeout=0):
-            if not task.again and _there(task):
+        with FileLock(task.lock, timeout=0):
+            if not task.again and task.there():
                 return task.cell, None
             return task.cell, _keep(task, _compute(task.cell, task.arm, task.material, threads, quiet=quiet))
     except Timeout:
         return task.cell, "another process is running it"
-
-
-def lock_of(task: Task) -> Path:
-    """Held while a cell runs. Beside the records it would stay behind as litter."""
-    return Path(tempfile.gettempdir()) / f"gmaug-{runs.digest(task.path.absolute())}.lock"
 
 
 def _compute(
@@ -171,7 +175,7 @@ def _compute(
         content = run_cell(cell, material, arm=arm)
         seconds = time.perf_counter() - start
     except Exception as error:
-        return _told(error)
+        return f"{type(error).__name__}: {error}"
     count = torch.get_num_threads()
     device = f"{runs.environment()['device']}, {count} thread{'s' if count > 1 else ''}"
     return {"content": content, "data": material.about(arm), "seconds": seconds, "device": device}
@@ -181,32 +185,5 @@ def _keep(task: Task, found: dict[str, Any] | str) -> str | None:
     """Write a record; or pass on what went wrong."""
     if isinstance(found, str):
         return found
-    try:
-        runs.write_record(*task.place, settings=runs.plain(task.cell), folder=task.folder, **found)
-    except OSError as error:
-        raise _unwritten(error.errno or errno.EIO, error.strerror or str(error), task) from error
+    runs.write_record(*task.place, settings=runs.plain(task.cell), folder=task.folder, **found)
     return None
-
-
-def _there(task: Task) -> bool:
-    """Whether a record was written whole, though its process may not have lived to say so."""
-    try:
-        runs.read_record(*task.place, folder=task.folder)
-    except runs.NotRecorded:
-        return False
-    return True
-
-
-def _need_room(task: Task) -> None:
-    """Stop before hours are spent on a record that could not be written."""
-    task.path.parent.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(task.path.parent).free < ROOM:
-        raise _unwritten(errno.ENOSPC, os.strerror(errno.ENOSPC), task)
-
-
-def _unwritten(number: int, reason: str, task: Task) -> OSError:
-    return OSError(
-        number,
-        f"{reason}: no record of {task.cell} at {task.path}; free some space (a record takes 6 kB) or take "
-        "another folder, and run again: the records that are there stay, and only the others are run",
-    )
