@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from gmaug.experiment import contrasts, pooled, power, summary, to_settle, verdict
+from gmaug.statistics import holm
 
 
 def cells(gains, *, sets=("one",), noise=1.0, seeds=6, shared=20.0):
@@ -80,6 +81,11 @@ def test_verdicts():
     assert verdict(-1, 1.5) == "no difference"
     assert verdict(-1, 2.5) == "inconclusive"
     assert verdict(float("nan"), float("nan")) == "inconclusive"
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.01, np.nan]).tolist() == pytest.approx([0.01, np.nan], nan_ok=True)
 
 
 def test_power_is_statsmodels():
