@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 
 def by_model(found):
-    return {f.model: f for f in found}
+    return {f.model: f for f in found.itertuples()}
 
 
 def test_forecasts_at_a_published_point():
@@ -67,19 +67,21 @@ def test_an_uncertain_metric_widens_the_forecast():
 
 def test_accuracy_adds_a_rival_and_no_gain_goes_beyond_all_right():
     given = advise(images((20, 8)), accuracy=90.0, progress=False)
-    assert any("original accuracy" in f.model for f in given.forecasts)
-    assert max(f.high for f in given.forecasts) <= 100 * 10 / 90 + 1e-9
+    assert given.forecasts["model"].str.contains("original accuracy").any()
+    assert given.forecasts["high"].max() <= 100 * 10 / 90 + 1e-9
     tight = advise(images((20, 8)), accuracy=99.9, progress=False)
-    assert all("cut to what is possible" in f.note for f in tight.forecasts if f.expected == f.low)
-    assert any("no more than 0.1 %" in warning for warning in tight.warnings)
+    assert all(
+        "cut to what is possible" in f.note for f in tight.forecasts.itertuples() if f.expected == f.low
+    )
+    assert any("no more than 0.1 %" in warning for warning in tight.words["warnings"])
     unknown = advise(images((20, 8)), progress=False)  # two classes: guessing is right on half
-    assert max(f.high for f in unknown.forecasts) <= 100
+    assert unknown.forecasts["high"].max() <= 100
     assert unknown.to_dict()["most_gain_percent"] == 100
 
 
 def test_outside_the_published_range_is_said():
     found = advice.forecasts(estimate(0.6), merge=estimate(0.5), enlargement=40.0)
-    assert all("outside" in f.note for f in found)
+    assert found["note"].str.contains("outside").all()
 
 
 @pytest.mark.parametrize(
@@ -114,17 +116,17 @@ def test_advice_adds_up():
     assert given.enlargement == pytest.approx(40 / 28)
     more = advise(images((20, 8)), target=50, progress=False)
     assert more.to_generate == 72
-    assert any("validation" in step for step in given.next_steps)
+    assert any("validation" in step for step in given.words["next_steps"])
 
 
 def test_balanced_or_tiny_images_are_not_advised_on():
     balanced = advise(images((12, 12)), progress=False)
     assert balanced.verdict == advice.UNKNOWN
-    assert "balanced" in balanced.recommendation
+    assert "balanced" in balanced.words["recommendation"][0]
     assert balanced.to_generate == 0
     tiny = advise(images((20, 8), side=32), progress=False)
     assert tiny.verdict == advice.UNKNOWN
-    assert any("smoother" in warning for warning in tiny.warnings)
+    assert any("smoother" in warning for warning in tiny.words["warnings"])
 
 
 def test_command_prints_one_json_object(folder, capsys, tmp_path):
@@ -210,7 +212,7 @@ def test_a_verdict_outside_the_published_range_says_so():
 @pytest.mark.parametrize("accuracy", [50.0, 99.0, 99.9, 99.99])
 def test_images_to_see_stay_a_number_one_can_read(accuracy):
     given = advise(images((20, 8)), accuracy=accuracy, progress=False)
-    digits = [word for word in given.next_steps[0].replace(",", "").split() if word.isdigit()]
+    digits = [word for word in given.words["next_steps"][0].replace(",", "").split() if word.isdigit()]
     assert digits
     assert all(len(word) < 8 for word in digits)
 
@@ -230,14 +232,16 @@ def test_files_that_are_no_images_are_not_counted(folder, tmp_path):
 
 def test_small_classes_are_warned_of():
     given = advise(images((60, 20)), progress=False)
-    assert any("under 50" in warning and "1 20" in warning for warning in given.warnings)
-    assert not any("under 50" in warning for warning in advise(images((60, 50)), progress=False).warnings)
+    assert any("under 50" in warning and "1 20" in warning for warning in given.words["warnings"])
+    assert not any(
+        "under 50" in warning for warning in advise(images((60, 50)), progress=False).words["warnings"]
+    )
 
 
 def test_what_costs_nothing_comes_first():
     given = advise(images((60, 20)), progress=False)
-    assert given.recommendation.startswith("try first what costs nothing, oversampling")
-    steps = list(given.next_steps)
+    assert given.words["recommendation"][0].startswith("try first what costs nothing, oversampling")
+    steps = list(given.words["next_steps"])
     free, compare = (next(k for k, s in enumerate(steps) if word in s) for word in ("logit", "compare"))
     assert free < compare < len(steps) - 1
 
@@ -280,7 +284,7 @@ def test_recorded_experiments_are_quoted_nearest_first(monkeypatch):
     assert found["set"].tolist() == ["near", "near", "next"]
     given = advise(images((20, 8)), progress=False)
     assert "cgan-augcls -2.0 (-4.0 to +0.1)" in str(given)
-    assert "-2.0 to +0.5 points against oversampling; 0 of 2 intervals" in given.recommendation
+    assert "-2.0 to +0.5 points against oversampling; 0 of 2 intervals" in given.words["recommendation"][0]
     rows = json.loads(json.dumps(given.to_dict(), allow_nan=False))["recorded"]
     assert rows[2]["low"] is None
 
