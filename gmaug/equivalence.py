@@ -70,11 +70,11 @@ def cells(
     steps : int
         Gradient steps on the base alone.
     amounts : mapping of {"steps", "epochs"} to sequence of float
-        Images to add under each schedule, as multiples of the base; of real ones at most what the task
-        has. ``"steps"``: every cell trains for `steps`. ``"epochs"``: every image is seen as often, so that a
-        set twice as large trains twice as long, and a gain may be a gain of training.
+        Images to add, as multiples of the base; of real ones at most what the task has. ``"steps"``: every
+        cell trains for `steps`. ``"epochs"``: a set twice as large trains twice as long, and a gain may be a
+        gain of training.
     done : collection of (kind, amount, schedule)
-        Cells that are not run again.
+        Cells that are left out.
 
     Yields
     ------
@@ -109,36 +109,25 @@ def cells(
 
 @dataclass(frozen=True)
 class Curve:
-    """Accuracy against the number of images that were added to a base, over seeds.
+    """Accuracy against the number of images that were added to a base, over seeds."""
 
-    Parameters
-    ----------
-    base : int
-        Images of the base, at least 1.
-    amounts : array_like, shape (k,)
-        Images added: 0 first (the base alone), rising.
-    accuracies : array_like, shape (seeds, k)
-        One row a seed; any score that should rise, in any unit. ValueError if one is missing.
-    """
-
-    base: int
-    amounts: np.ndarray
-    accuracies: np.ndarray
+    base: int  # images, at least 1
+    amounts: np.ndarray  # images added (k,): 0 first (the base alone), then rising
+    accuracies: np.ndarray  # (seeds, k): any score that should rise, in any unit; none may be missing
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "amounts", np.asarray(self.amounts, dtype=float))
-        object.__setattr__(self, "accuracies", np.atleast_2d(np.asarray(self.accuracies, dtype=float)))
+        amounts, accuracies = np.asarray(self.amounts, dtype=float), np.asarray(self.accuracies, dtype=float)
+        object.__setattr__(self, "amounts", amounts)
+        object.__setattr__(self, "accuracies", np.atleast_2d(accuracies))
         if self.base < 1:
             raise ValueError(f"base={self.base}: give the number of its images, at least 1")
-        if self.amounts.ndim != 1 or len(self.amounts) < 2 or self.accuracies.shape[1] != len(self.amounts):
+        if amounts.ndim != 1 or len(amounts) < 2 or self.accuracies.shape[1] != len(amounts):
             raise ValueError(
-                f"{self.amounts.shape} amounts and accuracies of shape {self.accuracies.shape}; "
-                "give k amounts, at least two, and a row of k accuracies for each seed"
+                f"{amounts.shape} amounts and accuracies of shape {self.accuracies.shape}; give k amounts, "
+                "at least two, and a row of k accuracies for each seed"
             )
-        if self.amounts[0] != 0 or np.any(np.diff(self.amounts) <= 0):
-            raise ValueError(
-                f"amounts are {self.amounts.tolist()}; give 0 first (the base alone), then rising"
-            )
+        if amounts[0] != 0 or np.any(np.diff(amounts) <= 0):
+            raise ValueError(f"amounts are {amounts.tolist()}; give 0 first (the base alone), then rising")
         if not np.isfinite(self.accuracies).all():
             raise ValueError("accuracies hold nan or infinity; leave out seeds that are not complete")
 
@@ -204,10 +193,9 @@ def equivalents(
     seed, draws : int
         Of the bootstrap.
     bootstrap : {"residuals", "seeds"}
-        What is drawn anew. ``"seeds"``: whole seeds. With three of them only ten different samples
-        exist, and the intervals are too narrow. ``"residuals"``: what is left of each cell when its mean
-        over seeds and the common shift of its seed are taken out, scaled to the degrees of freedom; the
-        shift moves both curves alike and cancels. It assumes that all cells scatter alike.
+        What is drawn anew: whole seeds, of which few give too narrow intervals; or what is left of each cell
+        when its mean over seeds and the common shift of its seed are taken out, scaled to the degrees of
+        freedom. The shift moves both curves alike and cancels; all cells are taken to scatter alike.
 
     Returns
     -------
@@ -219,11 +207,6 @@ def equivalents(
         (the largest amount tried), ``reached`` (share of the draws that get there) and ``outcome``:
         ``"found"``; ``"never reached"``, where the truth is above ``most``, or there is no such number;
         ``"no gain"``, where the real images raise nothing, so that there is nothing to equal.
-
-    Raises
-    ------
-    ValueError
-        If there is only one seed, the curves are of different bases or seeds, or `at` is out of range.
     """
     if real.base != synthetic.base:
         raise ValueError(f"the curves have bases of {real.base} and {synthetic.base} images; give one base")
@@ -455,15 +438,8 @@ def fit_law(points: pd.DataFrame) -> Law:
 def told_apart(real: np.ndarray, fake: np.ndarray, *, seed: int, steps: int = 120) -> dict[str, Any]:
     """How well a classifier tells real from generated, on images that it was not trained on.
 
-    Parameters
-    ----------
-    real, fake : ndarray
-        Images, uint8 (n, h, w, 3): a small convolutional net in two folds. Or features, (n, d): a linear
-        classifier in five folds. The larger side is cut to the other's number.
-    seed : int
-        Of the cut, the folds and the net.
-    steps : int
-        Gradient steps of the net, about.
+    Of images, uint8 (n, h, w, 3), it is a small convolutional net in two folds of about so many `steps`; of
+    features (n, d) a linear one in five folds. The larger side is cut to the other's number.
 
     Returns
     -------
@@ -497,13 +473,8 @@ def told_apart(real: np.ndarray, fake: np.ndarray, *, seed: int, steps: int = 12
 def memorisation(train: np.ndarray, held_out: np.ndarray, fake: np.ndarray, *, seed: int) -> dict[str, Any]:
     """Whether generated images lie nearer to the training images than to real ones never seen.
 
-    Parameters
-    ----------
-    train, held_out, fake : ndarray, shapes (n, ...), (k, ...) and (m, ...)
-        Features or images; rows are flattened. `train` and `held_out`, of one distribution, are cut to
-        equal number.
-    seed : int
-        Of the cut, and of 200 random divisions of the two, which say what chance gives.
+    All are features or images, whose rows are flattened. `train` and `held_out`, of one distribution, are cut
+    to equal number; random divisions of the two say what chance gives.
 
     Returns
     -------

@@ -1,17 +1,13 @@
 """Mixed classes: new classes between two that a generator knows, as augmentation (AugGen, ScoreMix).
 
-A conditional generator embeds a one-hot row of the classes linearly, so it can also be asked for
-``c* = alpha c_i + beta c_j``. AugGen (arXiv 2503.11544) searches alpha and beta on a grid for images that lie
-far from both sources and agree among themselves, draws images under many such conditions, and trains the
-recogniser again with *each mix as a new class*. ScoreMix (arXiv 2506.10226) mixes the two classes' scores
-along a diffusion model's sampling instead, with weights of sum one.
-
-By our reading of the abstracts and of summaries of both papers, whose full texts were not at hand.
+AugGen (arXiv 2503.11544) asks a generator, whose conditions enter linearly, for ``alpha c_i + beta c_j``, and
+trains the recogniser again with each mix as a new class. ScoreMix (arXiv 2506.10226) mixes the two classes'
+scores along a diffusion model's sampling. By our reading of abstracts and summaries, full texts not at hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,43 +23,30 @@ GRID = tuple(round(0.1 * k, 1) for k in range(1, 12))
 """alpha and beta from 0.1 to 1.1, the published range; the step is ours."""
 
 CHOICES = ("random", "near", "distant")
-SHARE = 0.25  # of all pairs, that near and distant ones are drawn from
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
-# Conditions
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """Rows (..., d) of length one, float64; a row of zeros stays."""
+    features = np.asarray(features, dtype=np.float64)
+    return features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-12)
 
 
 def conditions(pairs: Any, alpha: float, beta: float, *, classes: int) -> np.ndarray:
-    """The rows ``alpha c_i + beta c_j``.
+    """The rows ``alpha c_i + beta c_j``, float32, shape (n, C).
 
-    Parameters
-    ----------
-    pairs : array of int, shape (n, 2)
-        Two different classes each, from 0 to ``classes - 1``.
-    alpha, beta : float
-        From 0.1 to 1.1; or 0, which leaves the class out: ``alpha=1, beta=0`` is the first class itself.
-    classes : int
-        C.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, C)
-
-    Raises
-    ------
-    ValueError
-        If a pair is one class with itself or names no class, or alpha or beta is out of range.
+    `pairs`, shape (n, 2), hold two different classes each, from 0 to ``classes - 1``; `alpha` and `beta` are
+    from 0.1 to 1.1, or 0, which leaves the class out. ValueError for anything else.
     """
     pairs = np.asarray(pairs)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not np.issubdtype(pairs.dtype, np.integer):
         raise ValueError(f"pairs are {pairs.dtype} of shape {pairs.shape}; give integers of shape (n, 2)")
     if pairs.size and not 0 <= pairs.min() <= pairs.max() < classes:
         raise ValueError(f"pairs hold {pairs.min()} to {pairs.max()}; classes are 0 to {classes - 1}")
-    alone = np.flatnonzero(pairs[:, 0] == pairs[:, 1])
-    if len(alone):
-        one = int(pairs[alone[0], 0])
-        raise ValueError(f"pair ({one}, {one}) mixes a class with itself; give two different classes")
+    for one, other in pairs.tolist():
+        if one == other:
+            raise ValueError(f"pair ({one}, {one}) mixes a class with itself; give two different classes")
     for name, value in (("alpha", alpha), ("beta", beta)):
         if value != 0 and not LOW <= value <= HIGH:
             raise ValueError(f"{name}={value}: give {LOW} to {HIGH}, or 0 to leave the class out")
@@ -115,7 +98,7 @@ class Search:
     nearer : bool
         Whether the separation that counts is that from the nearer source, or the mean over both. The text
         at hand says "from both" and leaves it open. The mean has a flaw: an image of one source alone is far
-        from the other, and scores as high as a mix. ``dataclasses.replace(found, nearer=False)`` reads it so.
+        from the other, and scores as high as a mix.
     """
 
     grid: tuple[float, ...]
@@ -136,7 +119,8 @@ class Search:
         import pandas as pd
 
         total = self.separation + self.consistency
-        behind, root = total[self._place] - total, np.sqrt(total.shape[2])
+        highest = np.unravel_index(int(total.mean(axis=2).argmax()), total.shape[:2])
+        behind, root = total[highest] - total, np.sqrt(total.shape[2])
         alpha, beta = np.meshgrid(self.grid, self.grid, indexing="ij")
         columns = {
             "alpha": alpha, "beta": beta, "separation": self.separation.mean(axis=2),
@@ -147,15 +131,16 @@ class Search:
         return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 
     @property
-    def _place(self) -> tuple[int, int]:
-        total = (self.separation + self.consistency).mean(axis=2)
-        return np.unravel_index(int(total.argmax()), total.shape)
-
-    @property
     def best(self) -> dict[str, float]:
         """The highest point, a row of the table."""
-        row, column = self._place
-        return self.table.iloc[row * len(self.grid) + column].to_dict()
+        table = self.table
+        return table.loc[table["m_total"].idxmax()].to_dict()
+
+    @property
+    def level(self) -> pd.DataFrame:
+        """Points that these samples do not tell from the highest: behind by at most two standard errors."""
+        table = self.table
+        return table[table["behind"] <= 2 * table["behind_se"]]
 
     def among(self, least: float) -> Search:
         """The part of the map with alpha and beta of at least `least`.
@@ -170,12 +155,6 @@ class Search:
         grid, part = tuple(self.grid[k] for k in rows), np.ix_(rows, rows)
         return Search(grid, self.separations[part], self.consistency[part], self.nearer)
 
-    @property
-    def level(self) -> pd.DataFrame:
-        """Points that these samples do not tell from the highest: behind by at most two standard errors."""
-        table = self.table
-        return table[table["behind"] <= 2 * table["behind_se"]]
-
 
 def search(
     generator: Any,
@@ -186,7 +165,6 @@ def search(
     seed: int,
     grid: Sequence[float] = GRID,
     samples: int = 6,
-    track: Callable[[Any], Any] = lambda rows: rows,
 ) -> Search:
     """Try every alpha with every beta on the same pairs and the same noise.
 
@@ -204,14 +182,6 @@ def search(
         Rising, from 0.1 to 1.1.
     samples : int
         Images of each mix and of each source, at least two.
-    track : callable, optional
-        Wraps the loop over alpha, for a progress bar.
-
-    Raises
-    ------
-    ValueError
-        If the generator has no linear conditions, the grid leaves the range, or there are too few pairs or
-        samples.
     """
     require_linear(generator)
     pairs, grid = np.asarray(pairs), tuple(float(value) for value in grid)
@@ -227,15 +197,9 @@ def search(
         return features.reshape(len(pairs), samples, -1)
 
     first, second = seen(1, 0), seen(0, 1)
-    found = [[m_total(seen(a, b), first, second) for b in grid] for a in track(grid)]
+    found = [[m_total(seen(a, b), first, second) for b in grid] for a in grid]
     separations, consistency = (np.array([[point[k] for point in row] for row in found]) for k in (0, 1))
     return Search(grid, separations, consistency)
-
-
-def unit(features: np.ndarray) -> np.ndarray:
-    """Rows (..., d) of length one, float64; a row of zeros stays."""
-    features = np.asarray(features, dtype=np.float64)
-    return features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-12)
 
 
 # Pairs and the augmentation set
@@ -249,7 +213,7 @@ def centres(features: np.ndarray, labels: np.ndarray, *, classes: int) -> np.nda
 def choose_pairs(
     count: int, *, how: str = "random", classes: int | None = None, embedding: Any = None, seed: int
 ) -> np.ndarray:
-    """Pairs of classes to mix, each once.
+    """Pairs of classes to mix, each once: int64, shape (count, 2).
 
     Parameters
     ----------
@@ -263,31 +227,21 @@ def choose_pairs(
     embedding : ndarray, shape (C, d), optional
         A direction of each class, as :func:`centres` gives it; near and distant ones need it.
     seed : int
-
-    Returns
-    -------
-    ndarray of int64, shape (count, 2)
-
-    Raises
-    ------
-    ValueError
-        If there are not so many pairs, or `how` is unknown or lacks the embedding.
     """
     if how not in CHOICES:
         raise ValueError(f"how={how!r} is unknown; use one of {', '.join(CHOICES)}")
     if embedding is None and (how != "random" or classes is None):
         raise ValueError(f"how={how!r} needs embedding=, a direction of each class; random needs classes=")
     classes = len(embedding) if embedding is not None else classes
-    every = np.column_stack(np.triu_indices(classes, k=1))
-    if not 1 <= count <= len(every):
-        raise ValueError(f"count={count}: {classes} classes make {len(every)} pairs")
-    rng, pool = np.random.default_rng(seed), every
+    pool = np.column_stack(np.triu_indices(classes, k=1))
+    if not 1 <= count <= len(pool):
+        raise ValueError(f"count={count}: {classes} classes make {len(pool)} pairs")
     if how != "random":
         directions = unit(embedding)
-        closeness = (directions[every[:, 0]] * directions[every[:, 1]]).sum(axis=1)
+        closeness = (directions[pool[:, 0]] * directions[pool[:, 1]]).sum(axis=1)
         order = np.argsort(-closeness if how == "near" else closeness, kind="stable")
-        pool = every[order[: max(count, int(np.ceil(SHARE * len(every))))]]
-    return pool[rng.permutation(len(pool))[:count]]
+        pool = pool[order[: max(count, int(np.ceil(0.25 * len(pool))))]]
+    return pool[np.random.default_rng(seed).permutation(len(pool))[:count]]
 
 
 def draw(
@@ -301,28 +255,15 @@ def draw(
     seed: int,
     scores: bool = False,
 ) -> Arrays:
-    """An augmentation set: each mix is a new class, labelled on after those there are.
+    """An augmentation set, uint8 (n, h, w, 3), of `images` of each mix, and its labels (n,).
 
-    Parameters
-    ----------
-    generator : object with linear conditions
-    pairs, alpha, beta, classes
-        As :func:`conditions` has them.
-    images : int
-        Of each mix.
-    seed : int
-    scores : bool
-        Mix scores along sampling (ScoreMix), with weights alpha and beta over their sum; a diffusion model
-        alone can.
-
-    Returns
-    -------
-    (ndarray of uint8 (n, h, w, 3), ndarray of int64 (n,))
-        Labels from `classes` on, in the order of the pairs.
+    Each mix is a new class: labels count from `classes` on, in the order of the pairs. Other arguments are as
+    :func:`conditions` has them. With `scores` a diffusion model mixes scores along sampling (ScoreMix), with
+    weights alpha and beta over their sum.
     """
     require_linear(generator)
     wanted = np.repeat(conditions(pairs, alpha, beta, classes=classes), images, axis=0)
-    labels = classes + np.repeat(np.arange(len(wanted) // max(images, 1)), images)
+    labels = classes + np.repeat(np.arange(len(pairs)), images)
     if not scores:
         return generator.sample(conditions=wanted, seed=seed), labels
     if not getattr(generator, "mixes_scores", False):
@@ -336,11 +277,10 @@ def pixel_mixes(images: np.ndarray, labels: np.ndarray, pairs: Any, *, count: in
     Labels count on after the highest of `labels`.
     """
     rng, made = np.random.default_rng(seed), []
-    pairs = np.asarray(pairs)
     for pair in pairs:
         one, other = (images[rng.choice(np.flatnonzero(labels == c), count)].astype(np.uint16) for c in pair)
         made.append(((one + other + 1) // 2).astype(np.uint8))
-    return np.concatenate(made), int(labels.max()) + 1 + np.repeat(np.arange(len(pairs)), count)
+    return np.concatenate(made), int(labels.max()) + 1 + np.repeat(np.arange(len(made)), count)
 
 
 def dropped(model: Any, classes: int) -> Any:

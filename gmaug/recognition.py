@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,32 +44,17 @@ class Recogniser(ResNet18):
     """ResNet18 with a linear embedding and a cosine head, trained with CosFace's margin.
 
     Wang et al., *CosFace: Large Margin Cosine Loss for Deep Face Recognition* (CVPR 2018): in training the
-    cosine of the true class has to win by `margin`. AugGen's own recogniser is far larger and its margin
+    cosine of the true class has to win by a margin. AugGen's own recogniser is far larger and its margin
     AdaFace's, as summaries of it say.
-
-    Parameters
-    ----------
-    settings : ResNet18Settings
-    margin : float
-        In cosine, in [0, 1).
-    scale : float
-        Of the cosines before the softmax. The method's 64 is for thousands of classes; 16 suits tens of them.
-    device : str
-        As :func:`gmaug.backend.device` takes it.
     """
 
-    def __init__(
-        self,
-        settings: ResNet18Settings = SMALL,
-        *,
-        margin: float = 0.2,
-        scale: float = 16.0,
-        device: str = "auto",
-    ) -> None:
+    margin: ClassVar[float] = 0.2  # in cosine
+    scale: ClassVar[float] = (
+        16.0  # of the cosines before the softmax; the method's 64 is for thousands of classes
+    )
+
+    def __init__(self, settings: ResNet18Settings = SMALL, *, device: str = "auto") -> None:
         super().__init__(settings, device=device)
-        if not 0 <= margin < 1 or not scale > 0:
-            raise ValueError(f"margin={margin}, scale={scale}: give a margin in [0, 1) and a scale above 0")
-        self.margin, self.scale = margin, scale
 
     def _network(self, classes: int) -> nn.Module:
         net = super()._network(classes)
@@ -106,22 +91,10 @@ TAILS = (1 - 0.95) / 2, (1 + 0.95) / 2
 
 
 class Verification:
-    """All pairs of held-out images, by the cosine of their features.
+    """All pairs of held-out images, by the cosine of their features (n, d); `identities` has shape (n,).
 
-    Parameters
-    ----------
-    features : ndarray, shape (n, d)
-    identities : ndarray of int, shape (n,)
-
-    Attributes
-    ----------
-    genuine, impostor : ndarray of float64
-        Cosines of the pairs of one identity, and of two; the latter fall.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two identities, or no identity has two images.
+    `genuine` and `impostor` are the cosines of the pairs of one identity, and of two; the latter fall.
+    ValueError if there are fewer than two identities, or no identity has two images.
     """
 
     def __init__(self, features: np.ndarray, identities: np.ndarray) -> None:
@@ -194,11 +167,6 @@ def gain(ours: Sequence[Tar], theirs: Sequence[Tar]) -> dict[str, float]:
         ``gain`` (a difference in [-1, 1]), ``low`` and ``high``, ``seeds``. Identities and, where there are
         several, training seeds are drawn anew; few seeds leave the interval too narrow, and one leaves the
         scatter of training out.
-
-    Raises
-    ------
-    ValueError
-        If the two sides have not as many seeds or draws.
     """
     if not len(ours) or len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} and {len(theirs)} trainings: give the same seeds of both, in order")
@@ -276,11 +244,6 @@ def additions(
     alpha, beta : float
         Of mixed conditions.
     seed : int
-
-    Raises
-    ------
-    ValueError
-        If the arm is unknown, or there are no further identities.
     """
     if arm not in ARMS:
         raise ValueError(f"arm={arm!r} is unknown; use one of {', '.join(ARMS)}")
