@@ -113,17 +113,10 @@ class Round:
 
 
 def collect(
-    generator: Generator,
-    quota: np.ndarray,
-    *,
-    names: np.ndarray,
-    score: Callable[[np.ndarray], np.ndarray] | None = None,
-    alpha: float = 0.5,
-    quantile: float | None = None,
-    budget: float = 5.0,
-    shortfall: str = "best",
-    seed: tuple[int, ...] = (0,),
-) -> Pool:
+    generator: Generator, quota: np.ndarray, *, names: np.ndarray,
+    score: Callable[[np.ndarray], np.ndarray] | None = None, alpha: float = 0.5,
+    quantile: float | None = None, budget: float = 5.0, shortfall: str = "best", seed: tuple[int, ...] = (0,),
+) -> Pool:  # fmt: skip
     """Draw candidates of each class, and keep as many of those that pass as are wanted.
 
     The candidates of a class are alike in distribution, so taking the first that pass drops the surplus at

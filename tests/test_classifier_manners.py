@@ -35,19 +35,9 @@ def fitted(request):
     return MADE[request.param]().fit(X, Y)
 
 
-def test_parameters_go_round(model):
-    parameters = model.get_params()
-    assert set(parameters) == {"settings", "device"}
-    other = type(model)().set_params(**parameters)
-    assert other.get_params() == parameters
-    assert clone(model).get_params() == parameters
-    assert model.set_params(device="auto").device == "auto"
-    with pytest.raises(ValueError, match="colour"):
-        model.set_params(colour="red")
-
-
-def test_the_constructor_does_nothing_but_store(model):
-    assert set(vars(model)) == {"settings", "device"}
+def test_the_constructor_does_nothing_but_store_and_can_be_cloned(model):
+    assert set(vars(model)) == set(model.get_params()) == {"settings", "device"}
+    assert clone(model).get_params() == model.get_params()
     assert is_classifier(model)
 
 
@@ -91,12 +81,6 @@ def test_labels_of_any_kind_are_given_back(model, names):
     assert model.predict_proba(X).shape == (len(X), len(model.classes_))
 
 
-def test_names_and_their_order_change_no_score(model):
-    plain = model.fit(X, Y).logits(X)
-    named = model.fit(X, np.array(["a", "b", "c"])[Y]).logits(X)
-    assert plain.tobytes() == named.tobytes()
-
-
 def test_classes_given_keep_their_order(model):
     model.fit(X, Y, classes=[2, 0, 1, 9])
     assert model.classes_.tolist() == [2, 0, 1, 9]
@@ -125,11 +109,6 @@ def test_one_image_is_judged_as_among_others(fitted):
     alone = np.concatenate([fitted.logits(image[None]) for image in X])
     assert alone == pytest.approx(together, abs=1e-4)
     assert fitted.predict(X[:0]).shape == (0,)
-
-
-def test_a_subset_and_another_order_change_nothing(fitted):
-    order = np.random.default_rng(0).permutation(len(X))
-    assert fitted.logits(X[order]) == pytest.approx(fitted.logits(X)[order], abs=1e-4)
 
 
 def test_score_is_the_share_of_right_answers(fitted):

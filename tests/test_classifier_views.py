@@ -142,10 +142,6 @@ def test_settings_refuse(wrong):
         replace(SMALL, **wrong)
 
 
-def test_settings_survive_json():
-    assert replace(SMALL, randaugment=[2, 9]) == replace(SMALL, randaugment=(2, 9))
-
-
 def test_a_crop_larger_than_the_images_is_refused():
     with pytest.raises(ValueError, match="crop_size=224"):
         ResNet18(replace(SMALL, crop_size=224), device="cpu").fit(*TRAIN)

@@ -68,14 +68,9 @@ class Loss:
                 raise ValueError(f"loss {name}={value} is outside [0, 1)")
 
     def value(
-        self,
-        logits: torch.Tensor,
-        labels: torch.Tensor,
-        *,
-        counts: np.ndarray,
-        shares: torch.Tensor | None = None,
-        weights: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        self, logits: torch.Tensor, labels: torch.Tensor, *, counts: np.ndarray,
+        shares: torch.Tensor | None = None, weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # fmt: skip
         """Mean loss of a batch: the weighted losses over the *number* of images.
 
         ``torch.nn.functional.cross_entropy(weight=w)`` divides by the summed weights instead, which would

@@ -28,8 +28,8 @@ FITTED = ("classes", "counts", "mean", "std", "side", "seed", "steps", "best_epo
 STATE = ("step", "best_epoch", "merit", "history")
 """What a checkpoint holds of a :class:`Run` besides tensors."""
 
-Kept = tuple[Path, dict[str, Any]]
-"""A checkpoint's folder, and JSON values that tell its training from others."""
+Kept = tuple[Path, str]
+"""A checkpoint's folder, and a digest that tells its training from others."""
 
 
 class TorchClassifier(ClassifierMixin, BaseEstimator):
@@ -132,13 +132,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("image_weights= say what one image counts; turn mixup and cutmix off")
         kept = None
         if checkpoint is not None:
-            about = {
-                "kind": type(self).__name__, "settings": plain(self.settings), "loss": plain(self.loss_),
-                "seed": seed, "steps": self.steps_, "classes": self.classes_.tolist(),
-                "images": digest(images, truth), "validation": digest(*(self._watch or ())),
-                "sampling_weights": digest(sampling_weights), "image_weights": digest(image_weights),
-            }  # fmt: skip
-            kept = Path(checkpoint), about
+            about = type(self).__name__, self.settings, self.loss_, seed, self.steps_, self.classes_.tolist()
+            data = images, truth, sampling_weights, image_weights, *(self._watch or ())
+            kept = Path(checkpoint), digest(*about, *data)
         self._build()
         self._prepare(images, kept)
         net, device = self.net_, self._device
@@ -301,15 +297,10 @@ class Run:
     best: dict[str, torch.Tensor] | None = None  # and its weights; None without validation images
 
     def descend(
-        self,
-        loss_of: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]],
-        total: int,
-        parts: int,
-        rate: Callable[[float], float],
-        *,
-        validate: Callable[[], dict[str, float]] = dict,
+        self, loss_of: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]], total: int,
+        parts: int, rate: Callable[[float], float], *, validate: Callable[[], dict[str, float]] = dict,
         desc: str,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Gradient steps on whatever `loss_of` measures; then back to the weights of the best validation.
 
         Parameters
@@ -388,12 +379,9 @@ class Run:
         if self.kept is None or not self._path().is_file():
             return
         tensors, about = backend.read_tensors(self._path())
-        other, own = about.get("run", {}), self.kept[1]
-        differ = [name for name in own if other.get(name) != own[name]]
-        if differ:
+        if about.get("run") != self.kept[1]:
             raise ValueError(
-                f"checkpoint {self._path()} is of another training (its {', '.join(differ)} differ); give "
-                "another folder, or delete the file to start afresh"
+                f"checkpoint {self._path()} is of another training: give another folder, or delete the file"
             )
         self.batches.random.set_state(tensors.pop("random"))
         self.batches.left = tensors.pop("left")

@@ -124,15 +124,9 @@ class Trial:
         return classifiers.make_classifier(self.settings.classifier, training)
 
     def train(
-        self,
-        *,
-        added: Arrays | None = None,
-        loss: Loss | None = None,
-        balanced: bool = False,
-        image_weights: np.ndarray | None = None,
-        extra: int = 0,
-        **views: Any,
-    ) -> Any:
+        self, *, added: Arrays | None = None, loss: Loss | None = None, balanced: bool = False,
+        image_weights: np.ndarray | None = None, extra: int = 0, **views: Any,
+    ) -> Any:  # fmt: skip
         """A classifier trained on the originals and the images and labels `added` to them.
 
         `balanced` draws every class equally often; `extra` classes among those added are learned and their

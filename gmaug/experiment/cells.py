@@ -79,13 +79,7 @@ class Material:
         return runs.digest(*self.train, *self.validation, *self.test, list(self.classes))
 
     def about(self, arm: Arm) -> dict[str, Any]:
-        """Name, count and digest of what an arm is given.
-
-        Raises
-        ------
-        ValueError
-            If the arm needs a generator, or images in reserve, that are not there.
-        """
+        """Name, count and digest of what an arm is given; ``ValueError`` if it needs more than there is."""
         if arm.generator and arm.generator not in self.generators:
             there = ", ".join(self.generators) or "none"
             raise ValueError(
@@ -114,14 +108,8 @@ class CellsFailed(RuntimeError):
 
 
 def run_cell(cell: Cell, material: Material, *, arm: Arm | None = None) -> dict[str, Any]:
-    """Train, choose on validation, judge on test.
-
-    Returns
-    -------
-    dict
-        JSON values: scores in [0, 1], counts by class, and what the `arm` (that of the cell's name by
-        default) tells of itself.
-    """
+    """Train, choose on validation, judge on test: JSON values, with scores in [0, 1], counts by class, and
+    what the `arm` (that of the cell's name by default) tells of itself."""
     arm, size = arm or find(cell.arm), material.train[0].shape[1]
     if size != cell.settings.size:
         raise ValueError(f"{material.name} is read at {size} pixels, the cell wants {cell.settings.size}")
@@ -167,16 +155,10 @@ def measured(outcome: Outcome, trial: Trial, material: Material) -> dict[str, An
 
 
 def run_cells(
-    cells: Iterable[Cell],
-    materials: Materials,
-    *,
-    folder: Path | None = None,
-    jobs: int = 1,
-    threads: int | None = None,
-    scheduler: str | None = None,
-    again: bool = False,
+    cells: Iterable[Cell], materials: Materials, *, folder: Path | None = None, jobs: int = 1,
+    threads: int | None = None, scheduler: str | None = None, again: bool = False,
     say: Callable[[str], None] = lambda line: None,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any]]:  # fmt: skip
     """Run the cells that have no record yet, read the others; the records, in the order of `cells`.
 
     Each record is written whole as soon as its cell is done, and a cell that another process is running is
@@ -186,15 +168,12 @@ def run_cells(
     ----------
     cells : iterable of Cell
     materials : dict or callable
-        From the name of a data set to its images and generators; or a function of its name and the seed,
-        called where the cell runs.
+        As :data:`Materials` has it; a function is called where the cell runs.
     folder : Path, optional
         Records go to ``<folder>/cells/<dataset>/<arm>_<seed>.json``; ``notebooks/recorded`` by default.
-    jobs : int
-        Processes of this machine.
-    threads : int, optional
-        Torch threads of each; the cores shared out among several, torch's own choice for one. Results are
-        the same bytes only for the same number.
+    jobs, threads : int, int or None
+        Processes of this machine and torch threads of each: by default the cores shared out among several,
+        torch's own choice for one. Results are the same bytes only for the same number of threads.
     scheduler : str, optional
         Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``; needs ``gmaug[dask]`` here and gmaug on
         its workers. They need no shared disk: images travel to them, records are written here.
@@ -207,12 +186,10 @@ def run_cells(
     ------
     CellsFailed
         At the end, if some failed.
-    OSError
-        At once, if a record cannot be written, as on a full disk; those written stay.
+    OSError, ImportError, TimeoutError
+        At once, if a record cannot be written, Dask is not installed, or its scheduler does not answer.
     ValueError
         Before anything is run: if a data set is missing, or a record has other settings than its cell.
-    ImportError, TimeoutError
-        If Dask is asked for and not installed, or its scheduler does not answer.
     """
     cells, folder, failures = list(dict.fromkeys(cells)), folder or runs.RECORDED, []
     if not callable(materials):
@@ -236,14 +213,8 @@ def run_cells(
 
 
 def recorded(cell: Cell, materials: Materials | None = None, *, folder: Path | None = None) -> bool:
-    """Whether the cell has a record.
-
-    Raises
-    ------
-    ValueError
-        If there is one of other settings, or of other images than `materials` (where it is a dict) holds:
-        two experiments would be mixed.
-    """
+    """Whether the cell has a record; ``ValueError`` if it is one of other settings, or of other images than
+    `materials` (where it is a dict) holds: two experiments would be mixed."""
     place = f"cells/{cell.dataset}", cell.name
     try:
         record = runs.read_record(*place, folder=folder)
