@@ -69,27 +69,23 @@ class Advice:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` prints: the keys of ``similarity`` and those of the advice."""
+        plan = {
+            "target_per_class": self.target, "images_to_generate": self.to_generate,
+            "enlargement": self.enlargement,
+        }  # fmt: skip
         predictions = [
             {
-                "model": f.model,
-                "expected_gain_percent": f.expected,
-                "interval": [f.low, f.high],
-                "interval_level": LEVEL,
-                "interval_guaranteed": round(GUARANTEED, 3),
-                "interval_method": "jackknife+",
-                "note": f.note,
+                "model": f.model, "expected_gain_percent": f.expected, "interval": [f.low, f.high],
+                "interval_level": LEVEL, "interval_guaranteed": round(GUARANTEED, 3),
+                "interval_method": "jackknife+", "note": f.note,
             }
             for f in self.forecasts.itertuples()
-        ]
+        ]  # fmt: skip
         return {
             **self.similarity.to_dict(),
             "class_counts": dict(self.class_counts),
             "imbalance": self.imbalance,
-            "plan": {
-                "target_per_class": self.target,
-                "images_to_generate": self.to_generate,
-                "enlargement": self.enlargement,
-            },
+            "plan": plan,
             "predictions": predictions,
             "most_gain_percent": self.most_gain,
             "recorded": json.loads(self.recorded.to_json(orient="records")),  # NaN becomes None
@@ -209,19 +205,9 @@ def advise(
         verdict=verdict, why=why, expected=found["expected"].tolist(), recorded=recorded,
         generated=generated_arms(recorded),
     )  # fmt: skip
-    return Advice(
-        similarity,
-        counts,
-        imbalance,
-        target,
-        to_generate,
-        enlargement,
-        ceiling,
-        found,
-        recorded,
-        verdict,
-        words,
-    )
+    plan = {"target": target, "to_generate": to_generate, "enlargement": enlargement}
+    about = {"forecasts": found, "recorded": recorded, "verdict": verdict, "words": words}
+    return Advice(similarity, counts, imbalance, **plan, most_gain=ceiling, **about)
 
 
 def _words(**facts: Any) -> dict[str, list[str]]:

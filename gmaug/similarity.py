@@ -351,11 +351,7 @@ class Similarity:
             "seed": self.seed,
         }
         if self.target_se is not None:
-            found["target_se"] = {
-                "target": self.target_se,
-                "met": not self.missed,
-                "missed": self.missed,
-            }
+            found["target_se"] = {"target": self.target_se, "met": not self.missed, "missed": self.missed}
         return found
 
     def __str__(self) -> str:
@@ -466,15 +462,15 @@ def measure(
     stays below 0.6 GiB, since prepared pixels beyond 0.25 GiB go to a scratch file in the temporary folder.
     """
     images = open_images(images, labels, hierarchy=hierarchy)
-    convention, (kind, per_image) = convention_named(convention), pair_sampling(pairs)
-    if target_se is not None and (kind != "random" or not target_se > 0):
+    convention, sampling = convention_named(convention), pair_sampling(pairs)
+    if target_se is not None and (sampling[0] != "random" or not target_se > 0):
         raise ValueError(
             f"target_se={target_se} with pairs={pairs!r}; it takes a positive number and random pairs"
         )
     if strict and (stop := next((one for one in images.skipped if not one.harmless), None)):
         raise ValueError(f"{stop.path}: {stop.reason}; mend it, or do without strict")
     order = np.arange(len(images))
-    if kind == "balanced":  # the ring is laid on a random order
+    if sampling[0] == "balanced":  # the ring is laid on a random order
         order = np.random.default_rng(seed).permutation(len(images))
     with tempfile.TemporaryFile(prefix="gmaug-pixels-") as scratch:
         options = {"strict": strict, "jobs": jobs, "progress": progress}
@@ -491,7 +487,7 @@ def measure(
 
         labels = images.labels[kept]
         members = {"": np.arange(len(labels)), **images.hierarchy.members(labels, images.classes)}
-        drawn, missed = _draw(members, kind, per_image, seed, target_se, score)
+        drawn, missed = _draw(members, sampling, seed, target_se, score)
     samples = {name: Sample(*drawn[name], labels[rows]) for name, rows in members.items()}
     estimates = {name: estimate(s.pairs, s.scores, len(s.labels)) for name, s in samples.items()}
     merged = estimates.pop("")
@@ -501,39 +497,28 @@ def measure(
     low, high = simultaneous_interval(usable)
     across = {}
     for name in estimates:
-        s = samples[name]
+        s, (first, second) = samples[name], samples[name].labels[samples[name].pairs].T
         if len(np.unique(s.labels)) > 1:
-            chosen = s.labels[s.pairs[:, 0]] != s.labels[s.pairs[:, 1]]
-            across[name] = estimate(s.pairs[chosen], s.scores[chosen], len(s.labels))
+            across[name] = estimate(s.pairs[first != second], s.scores[first != second], len(s.labels))
     return Similarity(
-        name=images.name,
-        ssim_merge_cls=merged,
-        ssim_sup_sub_cls=replace(usable[argmax], low=low, high=high),
-        argmax=argmax,
-        super_classes=estimates,
-        skipped=(*images.skipped, *sorted(bad, key=lambda one: one.path)),
-        convention=convention,
-        hierarchy=images.hierarchy,
-        pairs=pairs,
-        seed=seed,
-        target_se=target_se,
-        missed=missed,
-        samples=samples,
-        argmax_probability=argmax_probability(usable),
+        name=images.name, convention=convention, hierarchy=images.hierarchy,
+        ssim_merge_cls=merged, ssim_sup_sub_cls=replace(usable[argmax], low=low, high=high), argmax=argmax,
+        super_classes=estimates, cross_sub_class=across, argmax_probability=argmax_probability(usable),
         split_half=split_half({name: samples[name] for name in usable}, seed=seed),
-        cross_sub_class=across,
-    )
+        pairs=pairs, seed=seed, target_se=target_se, missed=missed, samples=samples,
+        skipped=(*images.skipped, *sorted(bad, key=lambda one: one.path)),
+    )  # fmt: skip
 
 
 def _draw(
     members: Mapping[str, np.ndarray],
-    kind: str,
-    per_image: int,
+    sampling: tuple[str, int],
     seed: int,
     target_se: float | None,
-    score: Callable[[list[np.ndarray]], list[np.ndarray]],
+    score: Callable,
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, str]]:
     """Pairs of each set of images with their values, and which sets missed the target."""
+    kind, per_image = sampling
     # A stream for each set: what one draws does not depend on how much another does.
     seeds = np.random.SeedSequence(seed).spawn(len(members))
     streams = {name: np.random.default_rng(one) for name, one in zip(members, seeds, strict=True)}

@@ -77,25 +77,18 @@ def training_sets() -> pd.DataFrame:
 
 
 EXPERIMENT_COLUMNS = (
-    "set",
-    "images",  # of the training part
-    "classes",
-    "imbalance",  # largest class over smallest
-    "ssim_sup_sub_cls",
-    "arm",
-    "gain_over_oversample",  # points of balanced accuracy on test images, mean over seeds, paired
-    "low",  # of the 95 % interval; NaN where one seed was run
-    "high",
-    "seeds",
-    "recorded",  # the date
-)
+    "set", "images", "classes", "imbalance", "ssim_sup_sub_cls", "arm",
+    "gain_over_oversample", "low", "high", "seeds", "recorded",
+)  # fmt: skip
 
 
 def experiments() -> pd.DataFrame:
-    """What our own recorded experiments measured, one row a set and arm: :data:`EXPERIMENT_COLUMNS`.
+    """What our own recorded experiments measured, one row a set and arm; no row if nothing is recorded.
 
-    ``notebooks/recorded/record.py summary`` writes the file from the records, so that an installed package
-    has it without them; notebook 05 shows it. No row if nothing is recorded.
+    ``images`` are those of the training part, ``imbalance`` is largest class over smallest.
+    ``gain_over_oversample`` is in points of balanced accuracy on test images, paired over ``seeds``, with its
+    95 % interval (NaN with one seed). ``notebooks/recorded/record.py summary`` writes the file from the records,
+    so that an installed package has it without them.
     """
     path = FOLDER / "experiments.csv"
     if not path.is_file():
