@@ -87,7 +87,7 @@ def experiments() -> pd.DataFrame:
 
     ``images`` are those of the training part, ``imbalance`` is largest class over smallest.
     ``gain_over_oversample`` is in points of balanced accuracy on test images, paired over ``seeds``, with its
-    95 % interval (NaN with one seed). ``notebooks/recorded/record.py summary`` writes the file from the records,
+    95 % interval (NaN with one seed). ``notebooks/recorded/record.py summary`` writes it from the records,
     so that an installed package has it without them.
     """
     path = FOLDER / "experiments.csv"
