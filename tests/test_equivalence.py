@@ -1,9 +1,9 @@
 """The number of generated images that equal real ones: planted truths, intervals, censoring, the runner."""
 
+import further
 import numpy as np
 import pandas as pd
 import pytest
-import record
 
 from gmaug import equivalence, runs
 from gmaug.datasets import garden
@@ -372,25 +372,25 @@ def test_every_beginning_of_an_interleaved_order_has_the_shares_of_the_whole():
 def test_a_garden_task_is_disjoint_and_differs_by_seed(monkeypatch):
     small = garden.GardenSettings(0.25, 0.5, test=2, validation=1, largest=4, imbalance=2)
     monkeypatch.setitem(garden.GARDENS, "middle", small)
-    one = record.open_task("middle", base=27, seed=0, most=1, size=8, open_set=True)
+    one = further.open_task("middle", base=27, seed=0, most=1, size=8, open_set=True)
     assert len(one.base[1]) == len(one.further[1]) == 27
     assert np.all(np.bincount(one.base[1]) == 3)
     both = np.concatenate([one.base[0], one.further[0]]).reshape(54, -1)
     assert len(np.unique(both, axis=0)) == 54
     assert one.extra[1].min() == 9
     assert len(one.extra[1]) == 4 * 27
-    other = record.open_task("middle", base=27, seed=1, most=1, size=8)
+    other = further.open_task("middle", base=27, seed=1, most=1, size=8)
     assert other.extra is None
     assert not np.array_equal(one.base[0], other.base[0])
     np.testing.assert_array_equal(one.test[0], other.test[0])
     with pytest.raises(ValueError, match="base=0"):
-        record.open_task("middle", base=0, seed=0, size=8)
+        further.open_task("middle", base=0, seed=0, size=8)
 
 
 def test_a_killed_run_goes_on_and_other_settings_are_refused(tmp_path, monkeypatch, task):
-    monkeypatch.setattr(record, "open_task", lambda *_, **__: task)
-    monkeypatch.setattr(record, "differences", lambda *_, **__: {"told_apart": 0.9})
-    monkeypatch.setattr(record, "fitted", lambda task, *_, **__: GaussianGenerator().fit(*task.base))
+    monkeypatch.setattr(further, "open_task", lambda *_, **__: task)
+    monkeypatch.setattr(further, "differences", lambda *_, **__: {"told_apart": 0.9})
+    monkeypatch.setattr(further, "fitted", lambda task, *_, **__: GaussianGenerator().fit(*task.base))
     calls = []
 
     def dies(*args, **options):
@@ -399,12 +399,12 @@ def test_a_killed_run_goes_on_and_other_settings_are_refused(tmp_path, monkeypat
             raise KeyboardInterrupt
         return nearest_mean(*args, **options)
 
-    monkeypatch.setattr(record, "resnet_score", dies)
+    monkeypatch.setattr(further, "resnet_score", dies)
     place = "equivalence", "blobs_40_cgan_closed_0"
 
     def run(**options):
         about = {"steps": 9, "amounts": BOTH, "folder": tmp_path}
-        record.record_equivalence("blobs", 40, "cgan", 0, **about | options)
+        further.record_equivalence("blobs", 40, "cgan", 0, **about | options)
         return runs.read_record(*place, folder=tmp_path)["content"]
 
     with pytest.raises(KeyboardInterrupt):
@@ -463,24 +463,24 @@ def test_photographs_are_opened_by_folder_and_the_other_classes_are_for_the_open
                 pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(tmp_path / "cifar10" / split / f"class{c}" / f"{k}.png")
     options = {"base": 10, "seed": 0, "size": 8, "root": tmp_path}
-    whole = record.open_task("cifar10", **options)
+    whole = further.open_task("cifar10", **options)
     assert [len(part[1]) for part in (whole.base, whole.further, whole.test)] == [10, 40, 20]
-    five = record.open_task("cifar10-five", open_set=True, **options)
+    five = further.open_task("cifar10-five", open_set=True, **options)
     assert sorted(set(five.base[1].tolist())) == [0, 1, 2, 3, 4]
     assert sorted(set(five.extra[1].tolist())) == [5, 6, 7, 8, 9]
     assert [len(part[1]) for part in (five.further, five.test, five.extra)] == [20, 10, 30]
     with pytest.raises(ValueError, match="no further images for an open set"):
-        record.open_task("cifar10", open_set=True, **options)
+        further.open_task("cifar10", open_set=True, **options)
     with pytest.raises(ValueError, match="base=60"):
-        record.open_task("cifar10", **(options | {"base": 60}))
+        further.open_task("cifar10", **(options | {"base": 60}))
 
 
 def test_a_tiny_run_gives_the_numbers_it_gave_when_the_records_were_planned(task):
     """Whoever changes what a record holds sees this fail, and decides whether to record again."""
-    model = record.fitted(task, "cgan", kimg=0.256, seed=0)
+    model = further.fitted(task, "cgan", kimg=0.256, seed=0)
     assert model.sample(np.arange(4).repeat(8), seed=0).mean() == pytest.approx(112.16, abs=0.5)
     rows = equivalence.cells(
-        task, model, record.resnet_score, seed=0, steps=12, amounts={"steps": (1,), "epochs": (1,)}
+        task, model, further.resnet_score, seed=0, steps=12, amounts={"steps": (1,), "epochs": (1,)}
     )
     found = {(row["kind"], row["steps"]): row["auroc"] for row in rows}
     before = {

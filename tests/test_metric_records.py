@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import record as study
+import record
 from pictures import textures, write_folder
 
 from gmaug import runs
@@ -22,8 +22,8 @@ def test_the_code_behind_a_record_gives_these_numbers(monkeypatch):
     """Whoever changes them has to measure the recorded photographs again (record.py metric)."""
     images = textures(24, 40)
     images[:9] = images[:9] // 4 + textures(1, 40, seed=7) // 2  # alike
-    monkeypatch.setattr(study, "METRIC", TINY)
-    found = study.metric_content(ArrayImages(images, np.repeat([0, 1, 2], [9, 8, 7])))
+    monkeypatch.setattr(record, "METRIC", TINY)
+    found = record.metric_content(ArrayImages(images, np.repeat([0, 1, 2], [9, 8, 7])))
     rows = {row["convention"]: row for row in found["by_convention"]}
     assert list(rows) == ["paper", "paper at 32 px", "wang2004", "global"]
     values = [row[column] for row in rows.values() for column in ("merge", "sup_sub")]
@@ -47,20 +47,20 @@ def test_a_record_says_what_was_measured():
 
 def test_a_folder_can_be_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "RECORDED", tmp_path / "recorded")
-    monkeypatch.setattr(study, "METRIC", TINY)
+    monkeypatch.setattr(record, "METRIC", TINY)
     write_folder(tmp_path / "data" / "flowers", {"daisy": 5, "rose": 6})
-    path = study.record_metric("flowers", tmp_path / "data")
+    path = record.record_metric("flowers", tmp_path / "data")
     assert path == tmp_path / "recorded" / "metric" / "flowers.json"
-    record = runs.read_record("metric", "flowers")
-    assert record["data"]["images"] == 11
-    now = measure(tmp_path / "data" / "flowers", seed=record["settings"]["seed"])
-    assert record["content"]["by_convention"][0] == pytest.approx(now.to_row())
+    kept = runs.read_record("metric", "flowers")
+    assert kept["data"]["images"] == 11
+    now = measure(tmp_path / "data" / "flowers", seed=kept["settings"]["seed"])
+    assert kept["content"]["by_convention"][0] == pytest.approx(now.to_row())
 
 
 def test_the_search_of_conventions_tries_each_once(monkeypatch):
     images = ArrayImages(textures(12, 40), np.repeat([0, 1], 6))
-    monkeypatch.setattr(study, "SEARCH", study.SEARCH | {"images": 10})
-    found = study.search_conventions({"toy": images})
+    monkeypatch.setattr(record, "SEARCH", record.SEARCH | {"images": 10})
+    found = record.search_conventions({"toy": images})
     assert len({(row["window"], row["size"], row["fit"]) for row in found}) == len(found) == 32
     nearest = next(row for row in found if (row["window"], row["size"], row["fit"]) == ("7x7", 224, "crop"))
     assert nearest["toy merge"] == pytest.approx(SEARCHED, abs=1e-6)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import further
 import numpy as np
 import pytest
 import record
@@ -135,7 +136,7 @@ def test_the_search_finds_its_highest_point_and_what_is_level_with_it():
         (lambda: mixing.choose_pairs(11, classes=5, seed=0), "5 classes make 10 pairs"),
         (lambda: mixing.choose_pairs(2, how="nearest", classes=5, seed=0), "random, near, distant"),
         (lambda: mixing.choose_pairs(2, how="near", classes=5, seed=0), "needs embedding="),
-        (lambda: record.open_identities("faces", seed=0), "individuals and lfw"),
+        (lambda: further.open_identities("faces", seed=0), "individuals and lfw"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_told_in_one_line(call, told):
@@ -280,11 +281,11 @@ def test_the_runner_records_every_arm_and_goes_on(tmp_path, monkeypatch):
         "persons": 6, "images": 4, "size": 16, "kimg": 0.05, "steps": 3, "profile": "smoke",
         "checkpoints": tmp_path / "generators", "folder": tmp_path,
     }  # fmt: skip
-    monkeypatch.setattr(record, "FARS", (0.1, 0.01))
-    path = record.record_recognition("individuals", seed=0, arms=("real", "random"), **options)
+    monkeypatch.setattr(further, "FARS", (0.1, 0.01))
+    path = further.record_recognition("individuals", seed=0, arms=("real", "random"), **options)
     first = json.loads(path.read_text())
     assert set(first["content"]["arms"]) == {"real", "random"}
-    record.record_recognition("individuals", seed=0, **options)
+    further.record_recognition("individuals", seed=0, **options)
     arms = runs.read_record("mixing", "individuals_0", folder=tmp_path)["content"]["arms"]
     assert set(arms) == set(recognition.ARMS)
     assert arms["random"] == first["content"]["arms"]["random"]
@@ -292,12 +293,12 @@ def test_the_runner_records_every_arm_and_goes_on(tmp_path, monkeypatch):
     # what guards the records: numbers of this run, at a FAR where they are many
     assert {name: told["tar"][0]["value"] for name, told in arms.items()} == pytest.approx(GUARD, abs=0.02)
     with pytest.raises(ValueError, match="recorded otherwise"):
-        record.record_recognition("individuals", seed=0, **options | {"steps": 4})
+        further.record_recognition("individuals", seed=0, **options | {"steps": 4})
 
 
 def test_the_command_lists_and_makes_the_records_of_recognition(tmp_path, monkeypatch, capsys):
     made = []
-    monkeypatch.setattr(record, "record_recognition", lambda name, **about: made.append((name, about)))
+    monkeypatch.setattr(further, "record_recognition", lambda name, **about: made.append((name, about)))
     assert record.main(["recognition", "--list", "--seeds", "0"]) == 0
     told = capsys.readouterr().out
     assert told.startswith("recognition: individuals seed 0\nrecognition: lfw seed 0\n")
@@ -309,7 +310,7 @@ def test_the_command_lists_and_makes_the_records_of_recognition(tmp_path, monkey
 
 def test_the_live_generator_is_recorded(tmp_path):
     about = {"persons": 4, "each": 3, "kimg": 0.05, "profile": "smoke"}
-    record.record_live_generator(**about, checkpoints=tmp_path, folder=tmp_path)
+    further.record_live_generator(**about, checkpoints=tmp_path, folder=tmp_path)
     found = runs.read_record("individuals", "cgan", folder=tmp_path)
     of = recognition.open_individuals(seed=0, persons=4, images=3, size=16)
     assert found["data"]["hash"] == runs.digest(*of.train)
@@ -325,12 +326,12 @@ def test_faces_are_divided_by_person(tmp_path):
         for k in range(3):
             Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / f"{k}.png")
     about = {"seed": 0, "size": 16, "root": tmp_path}
-    of = record.open_identities("lfw", persons=4, images=2, **about)
+    of = further.open_identities("lfw", persons=4, images=2, **about)
     assert (of.classes, len(of.train[1]), len(set(of.held[1].tolist())), of.more) == (4, 8, 58, None)
     known = {image.tobytes() for image in of.train[0]}
     assert not known & {image.tobytes() for image in of.held[0]}
     with pytest.raises(ValueError, match="4 are left"):
-        record.open_identities("lfw", persons=5, **about)
+        further.open_identities("lfw", persons=5, **about)
 
 
 def test_arms_of_mixes_drop_their_extra_outputs():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import record
+import study
 from PIL import Image
 
 from gmaug import published, runs
@@ -22,15 +23,15 @@ def data(tmp_path, monkeypatch):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
     added = {
-        "natural": record.Photographs("natural", None, validation=10, test=20, steps=2),
-        "made": record.Photographs("made", 12, imbalance=4.0, validation=3, test=4, steps=2),
-        "pair": record.Photographs("made", 12, imbalance=4.0, validation=3, test=4, classes=("two", "one")),
+        "natural": study.Photographs("natural", None, validation=10, test=20, steps=2),
+        "made": study.Photographs("made", 12, imbalance=4.0, validation=3, test=4, steps=2),
+        "pair": study.Photographs("made", 12, imbalance=4.0, validation=3, test=4, classes=("two", "one")),
     }
-    monkeypatch.setattr(record, "PHOTOGRAPHS", record.PHOTOGRAPHS | added)
-    monkeypatch.setattr(record, "SETS", (*added, *record.SETS))
-    record.material.cache_clear()
+    monkeypatch.setattr(study, "PHOTOGRAPHS", study.PHOTOGRAPHS | added)
+    monkeypatch.setattr(study, "SETS", (*added, *study.SETS))
+    study.material.cache_clear()
     yield tmp_path
-    record.material.cache_clear()
+    study.material.cache_clear()
 
 
 def parts_of(material):
@@ -48,7 +49,7 @@ def counts(part, classes):
 
 
 def test_a_natural_set_is_split_by_class_and_leaves_small_classes_out(data):
-    material = record.material("natural", 0, data, 8)
+    material = study.material("natural", 0, data, 8)
     assert material.classes == ("one", "three", "two")
     parts = parts_of(material)
     assert counts(parts["test"], material.classes) == [20, 10, 15]
@@ -58,7 +59,7 @@ def test_a_natural_set_is_split_by_class_and_leaves_small_classes_out(data):
 
 
 def test_a_made_tail_keeps_the_rest_in_reserve(data):
-    material = record.material("made", 0, data, 8)
+    material = study.material("made", 0, data, 8)
     parts = parts_of(material)
     assert counts(parts["train"], material.classes) == [12, 8, 5, 3]
     assert counts(parts["left"], material.classes) == [20 - 19, 120 - 15, 36 - 12, 60 - 10]
@@ -67,21 +68,21 @@ def test_a_made_tail_keeps_the_rest_in_reserve(data):
 
 
 def test_a_group_of_classes_is_one_super_class(data):
-    splits, _ = record.image_sets("pair", data=data)
+    splits, _ = study.image_sets("pair", data=data)
     assert splits.train.classes == ("two", "one")
     assert splits.train.class_counts == {"two": 12, "one": 3}
     assert list(splits.train.hierarchy.groups) == ["all"]
 
 
 def test_repetitions(data, monkeypatch):
-    same = [record.material("made", seed, data, 8).data_hash for seed in (0, 1)]
+    same = [study.material("made", seed, data, 8).data_hash for seed in (0, 1)]
     assert same[0] == same[1]
-    assert record.material("made.1", 0, data, 8).data_hash != same[0]
-    small = {"middle": record.GARDENS["middle"].__class__(largest=4, imbalance=2, validation=1, test=1)}
-    monkeypatch.setattr(record, "GARDENS", small)
-    fresh = [record.material("middle", seed, size=16) for seed in (0, 1)]
+    assert study.material("made.1", 0, data, 8).data_hash != same[0]
+    small = {"middle": study.GARDENS["middle"].__class__(largest=4, imbalance=2, validation=1, test=1)}
+    monkeypatch.setattr(study, "GARDENS", small)
+    fresh = [study.material("middle", seed, size=16) for seed in (0, 1)]
     assert fresh[0].data_hash != fresh[1].data_hash
-    held = record.material("middle.1", 5, size=16)
+    held = study.material("middle.1", 5, size=16)
     assert held.data_hash == fresh[1].data_hash
     wanted = np.array([2, 0, 1, 0, 0, 0, 0, 0, 3])
     images, labels = held.reserve(wanted, 5)
@@ -89,7 +90,7 @@ def test_repetitions(data, monkeypatch):
     assert not {i.tobytes() for i in images} & {i.tobytes() for i in held.train[0]}
     for bad in ("middle.x", "nowhere"):
         with pytest.raises(ValueError, match="unknown set"):
-            record.drawn(bad)
+            study.drawn(bad)
 
 
 def test_what_is_recorded():
@@ -99,7 +100,7 @@ def test_what_is_recorded():
         assert len(names) == len(set(names)), "two cells would have one record"
         assert [cell.seed for cell in found] == sorted(cell.seed for cell in found)
     controls = record.cells("controls")
-    assert {cell.dataset for cell in controls} == set(record.SETS)
+    assert {cell.dataset for cell in controls} == set(study.SETS)
     assert all(find(cell.arm).generator is None for cell in controls)
     repeated = {cell.seed for cell in controls if cell.dataset == "middle" and cell.arm == "oversample"}
     assert repeated == set(range(6))
@@ -115,7 +116,7 @@ def test_other_steps_are_a_variant():
     chosen = {"sets": ["middle"], "arms": ["original"], "seeds": [3]}
     [cell] = record.cells("controls", **chosen, steps=40)
     assert (cell.name, cell.settings.steps) == ("original-steps40_3", 40)
-    [cell] = record.cells("controls", **chosen, steps=record.GARDEN_STEPS)
+    [cell] = record.cells("controls", **chosen, steps=study.GARDEN_STEPS)
     assert cell.name == "original_3"
     names = {cell.name for cell in record.cells("steps", **chosen)}
     assert {"original_3", "original-steps400_3"} < names
@@ -141,9 +142,9 @@ def test_cells_wait_for_their_generator(monkeypatch, tmp_path):
         if "cgan" in title:  # the weights of the other are lost
             path.with_name(f"{title}.safetensors").write_text("")
     monkeypatch.setattr(runs, "RECORDED", tmp_path)
-    assert record.generator_titles("middle", 0) == {"cgan": "middle-cgan"}
-    assert record.generator_titles("middle", 1) == {"cgan@96": "middle.1-cgan@96"}
-    assert record.generator_titles("middle.1", 0) == {"cgan@96": "middle.1-cgan@96"}
+    assert study.generator_titles("middle", 0) == {"cgan": "middle-cgan"}
+    assert study.generator_titles("middle", 1) == {"cgan@96": "middle.1-cgan@96"}
+    assert study.generator_titles("middle.1", 0) == {"cgan@96": "middle.1-cgan@96"}
     listed = record.cells("gardens", sets=["middle"], arms=["cgan-aug"], seeds=[0, 1])
     there, missing = record.ready(listed)
     assert [cell.seed for cell in there] == [0]

@@ -14,7 +14,8 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
-import record as study
+import further
+import study
 
 from gmaug import experiment, runs
 from gmaug.classifiers import ResNet18, ResNet18Settings
@@ -133,9 +134,9 @@ def equivalence(data: Path) -> Iterator[Check]:
     name = next(iter(runs.record_names("equivalence")), "any")
     record = read_record("equivalence", name)
     about = {key: record["settings"][key] for key in ("base", "seed", "size")}
-    task = study.open_task(record["settings"]["name"], root=data, **about)
+    task = further.open_task(record["settings"]["name"], root=data, **about)
     options = {"steps": record["settings"]["steps"], "seed": about["seed"]}
-    for score, now in study.resnet_score(*task.base, task.test, **options).items():
+    for score, now in further.resnet_score(*task.base, task.test, **options).items():
         yield f"{name} base {score}", record["content"]["cells"][0][score], now, 0.05, "five points"
 
 
