@@ -116,25 +116,12 @@ class Balanced:
 
 
 def balance(
-    images: Any,
-    out: str | Path,
-    *,
-    labels: Any = None,
-    target: int | str = "majority",
-    select: bool = True,
-    alpha: float = 0.5,
-    size: int = 32,
-    generator: str = "cgan",
-    from_generator: str | Path | None = None,
-    kimg: float | None = None,
-    classifier: str = "resnet18",
-    steps: int | None = None,
-    rounds: int = 2,
-    device: str = "auto",
-    seed: int = 0,
-    command: str = "",
+    images: Any, out: str | Path, *, labels: Any = None, target: int | str = "majority", select: bool = True,
+    alpha: float = 0.5, rounds: int = 2, size: int = 32, generator: str = "cgan",
+    from_generator: str | Path | None = None, kimg: float | None = None, classifier: str = "resnet18",
+    steps: int | None = None, device: str = "auto", seed: int = 0, command: str = "",
     say: Callable[[str], None] = lambda line: None,
-) -> Balanced:
+) -> Balanced:  # fmt: skip
     """Fill the small classes of a folder with generated images, as GM-augCls does.
 
     Parameters
@@ -150,14 +137,11 @@ def balance(
     size : int
         Side of the generated images in pixels, a power of two.
     generator : {"cgan", "diffusion"}
-        Trained here, on the images that are not held out.
+        Trained here, on the images that are not held out, with `kimg` thousand images.
     from_generator : path, optional
         One that is trained: OUT of ``compare`` or ``balance``, or ``folder/class/*`` of other origin.
-    kimg : float, optional
-        Length of the generator's training, thousands of images.
     classifier : {"resnet18", "mae"}
-    steps : int, optional
-        Gradient steps of every training of the classifier; its own length by default.
+        Trained for so many gradient `steps` each time, its own length by default.
     device, seed
         Where to compute; of the held-out images, the generator and the draws.
     command, say

@@ -8,6 +8,7 @@ goes on; differences are paired by seed and have their intervals.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ FRACTIONS = (0.6, 0.2, 0.2)  # trained on; weights, rounds and generators chosen
 SCORES = ("balanced_accuracy", "top1", "tail", "auroc")
 SCORE = "balanced_accuracy"
 BASES = ("oversample", "original")
+BY_NAME = ("cgan", "diffusion")  # generators that are trained here
 NAME = "images"  # of the cells' folder: a folder's own name may be anything
 TRIES = 50  # to find a split of groups that leaves no part without a class
 LEAST = 3  # images of a class: one for each part
@@ -164,26 +166,13 @@ def _between(value: float, low: float, high: float) -> str:
 
 
 def compare(
-    images: Any,
-    out: str | Path,
-    *,
-    labels: Any = None,
-    arms: Sequence[str] | None = None,
-    seeds: int = 3,
-    size: int = 32,
-    steps: int | None = None,
-    classifier: str = "resnet18",
-    groups: str | Path | Sequence[Any] | None = None,
-    generator: str | Path = "cgan",
-    kimg: float | None = None,
-    budget: float | None = None,
-    device: str = "auto",
-    jobs: int = 1,
-    scheduler: str | None = None,
-    seed: int = 0,
-    command: str = "",
+    images: Any, out: str | Path, *, labels: Any = None, arms: Sequence[str] | None = None, seeds: int = 3,
+    size: int = 32, steps: int | None = None, classifier: str = "resnet18",
+    groups: str | Path | Sequence[Any] | None = None, generator: str | Path = "cgan",
+    kimg: float | None = None, budget: float | None = None, device: str = "auto", jobs: int = 1,
+    scheduler: str | None = None, seed: int = 0, command: str = "",
     say: Callable[[str], None] = lambda line: None,
-) -> Comparison:
+) -> Comparison:  # fmt: skip
     """Train the arms of the experiment on a folder's images, and say which helps, by how much.
 
     Parameters
@@ -230,19 +219,19 @@ def compare(
     photos = workspace.photographs(images, labels, size=size, least=LEAST)
     together, said = _groups(groups, photos)
     parts = [(photos.images[rows], photos.labels[rows]) for rows in _split(photos, together, seed)]
-    kind = str(generator) if str(generator) in ("cgan", "diffusion") else "mine"
+    kind = str(generator) if str(generator) in BY_NAME else "mine"
     arms = _arms(arms, kind)
     settings = CellSettings(size=size, classifier=classifier)
     settings = replace(settings, steps=steps or settings.steps)
     about = {"size": size, "classes": len(photos.classes), "seed": seed, "kimg": kimg, "device": device}
     models: dict[str, Any] = {}  # yet to be trained, but for one's own
     for one in _generators(arms):
-        if one not in (("mine",) if kind == "mine" else ("cgan", "diffusion")):
-            raise ValueError(f"arms need the generator {one!r}; --generator gives {generator}")
-        if one == "mine":
+        if one == kind == "mine":
             models[one] = workspace.given(generator, photos.classes, size=size)
-        else:
+        elif one in BY_NAME and kind != "mine":
             models[one] = workspace.generator_named(one, **about)
+        else:
+            raise ValueError(f"arms need the generator {one!r}; --generator gives {generator}")
     key = {
         "images": runs.digest(*(array for part in parts for array in part)), "classes": photos.classes,
         "settings": settings, "seed": seed, "kimg": kimg, "generator": "mine" if kind == "mine" else None,
@@ -295,10 +284,8 @@ def _groups(groups: Any, photos: Photographs) -> tuple[np.ndarray | None, tuple[
     if groups is None:
         return None, ()
     if not isinstance(groups, (str, Path)):
-        if len(groups) != len(photos.source):
-            raise ValueError(
-                f"groups holds {len(groups)} names for {len(photos.source)} images; give one each"
-            )
+        if len(groups) != (n := len(photos.source)):
+            raise ValueError(f"groups holds {len(groups)} names for {n} images; give one each")
         return np.asarray(groups)[photos.rows], ()
     path, options = Path(groups), {"encoding": "utf-8-sig", "encoding_errors": "backslashreplace"}
     table = pd.read_csv(path, dtype=str, keep_default_na=False, **options)
@@ -492,16 +479,11 @@ def _keep_classifier(
 
 def seconds_of(text: str) -> float:
     """Seconds of ``90s``, ``30m``, ``2h`` or ``1d``; a number alone is minutes."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    text = text.strip().lower()
-    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 60)
-    try:
-        value = float(number) * unit
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
+    units = {"s": 1, "m": 60, "": 60, "h": 3600, "d": 86400}
+    found = re.fullmatch(r"(\d+\.?\d*) *([smhd]?)", text.strip().lower())
+    if not found or not float(found[1]):
         raise ValueError(f"--budget {text!r}: give a time such as 30m or 2h")
-    return value
+    return float(found[1]) * units[found[2]]
 
 
 def add_parser(subparsers: Any) -> None:

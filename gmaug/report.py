@@ -70,11 +70,10 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def refresh(source: Path, target: Path) -> list[str]:
-    """Replace the paper's figures and tables in `target` by those in `source`; names that left or came.
+def refresh(source: Path, target: Path) -> None:
+    """Replace the paper's figures and tables in `target` by those in `source`; its other files stay.
 
-    Other files of `target` stay. Figures named ``extra_...`` belong to the companion alone: they stand in
-    the notebooks and stay with the run.
+    Figures named ``extra_...`` belong to the companion alone: they stay with the run.
     """
     target.mkdir(parents=True, exist_ok=True)
     new, old = ({p.name for p in folder.iterdir() if OURS.match(p.name)} for folder in (source, target))
@@ -84,7 +83,6 @@ def refresh(source: Path, target: Path) -> list[str]:
         scratch.replace(target / name)
     for name in old - new:
         (target / name).unlink()
-    return sorted(old ^ new)
 
 
 # Claims and their verdicts
@@ -120,16 +118,12 @@ def judge(
     holds : bool, optional
         Whether the claim holds, where `ours` is text or a number without a tolerance.
     se : float, optional
-        Standard error of `ours`. Where its 95 % interval reaches across the tolerance, so that both
-        answers are possible, the verdict is inconclusive.
+        Standard error of `ours`: inconclusive where its 95 % interval reaches across the tolerance.
     p : float, optional
-        p-value of the test against the claim: above 5 % the claim is not refuted, and what would
-        differ is inconclusive.
-    itself : bool
-        The paper's own numbers contradict the claim.
-    inconclusive : bool
-        The interval holds both answers, or the comparison lacks power; `why` should say how many
-        seeds or images would settle it.
+        p-value of the test against the claim: above 5 % what would differ is inconclusive.
+    itself, inconclusive : bool
+        The paper's own numbers contradict the claim; the interval holds both answers, or the comparison
+        lacks power (`why` should say how many seeds or images would settle it).
     why : str
         The reason, in a line.
 
@@ -194,11 +188,8 @@ def _ours(ours: Any, se: float | None) -> str:
 def table(verdicts: Iterable[Mapping[str, str]] = ()) -> pd.DataFrame:
     """Every claim, as :func:`gmaug.published.claims` has them, with ``ours``, ``verdict`` and ``why``."""
     given, frame = {one["id"]: one for one in verdicts}, published.claims()
-    for column, otherwise in (("ours", ""), ("verdict", NOT_RUN)):
-        frame[column] = [given.get(name, {}).get(column, otherwise) for name in frame["id"]]
-    frame["why"] = [
-        given.get(i, {}).get("why", test) for i, test in zip(frame["id"], frame["test"], strict=True)
-    ]
+    for column, otherwise in (("ours", ""), ("verdict", NOT_RUN), ("why", frame["test"])):
+        frame[column] = frame["id"].map({name: one[column] for name, one in given.items()}).fillna(otherwise)
     return frame
 
 

@@ -29,20 +29,16 @@ from gmaug.progress import FILE_VARIABLE, last_line
 from gmaug.runs import Stages, digest, files_hash
 
 # Those whose kept results a notebook reads: with several jobs it starts after them.
-AFTER: dict[str, tuple[str, ...]] = {
+AFTER = {
     "05_experiments": ("03_similarity_metric", "04_gm_augcls"),
     "06_curve_fit": ("05_experiments",),
 }
-NOTEBOOKS = {
-    path.stem: AFTER.get(path.stem, ())
-    for path in sorted((runs.root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-}
+_NAMES = sorted(path.stem for path in (runs.root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS: dict[str, tuple[str, ...]] = {name: AFTER.get(name, ()) for name in _NAMES}
 """Every notebook, in order, and what it waits for."""
 if "00_start_here" in NOTEBOOKS:  # it reads what all the others found
-    NOTEBOOKS["00_start_here"] = tuple(NOTEBOOKS)[1:]
-
-PARAMETERS = {"PROFILE": "default", "SEED": 0, "DATA": None}
-"""The literals of every notebook's parameters cell."""
+    NOTEBOOKS["00_start_here"] = tuple(_NAMES[1:])
+PARAMETERS = {"PROFILE": "default", "SEED": 0, "DATA": None}  # the literals of every parameters cell
 
 
 @dataclass(frozen=True)
@@ -122,13 +118,11 @@ def execute(name: str, run: Run, *, threads: int) -> float:
 
 def end_with_parent() -> None:
     """Have a worker, and with it its kernel, end at once when the run that started it ends."""
-    parent = multiprocessing.parent_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
 
     def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
+        multiprocessing.parent_process().join()
+        os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
@@ -136,14 +130,8 @@ def end_with_parent() -> None:
 def reproduce(run: Run, *, notebooks: Mapping[str, tuple[str, ...]] = NOTEBOOKS, jobs: int = 1) -> int:
     """Run the notebooks that need it, refresh ``figures/``, print the claims; 0, or 1 if one failed.
 
-    Parameters
-    ----------
-    run : Run
-    jobs : int
-        Notebooks at once. With more than one each gets its share of the cores, and numbers
-        that depend on the thread count may differ in the last digits.
-    notebooks : mapping of str to tuple of str
-        Notebooks to run, each with those it waits for.
+    `notebooks` says what each waits for. With several `jobs` each gets its share of the cores, and numbers
+    that depend on the thread count may differ in the last digits.
     """
     kept, waiting = Stages(run.folder / "stages" / "notebooks"), {}
     keys = {name: run.key(name) for name in notebooks}
