@@ -187,9 +187,10 @@ def _ours(ours: Any, se: float | None) -> str:
 
 def table(verdicts: Iterable[Mapping[str, str]] = ()) -> pd.DataFrame:
     """Every claim, as :func:`gmaug.published.claims` has them, with ``ours``, ``verdict`` and ``why``."""
-    given, frame = {one["id"]: one for one in verdicts}, published.claims()
+    verdicts, frame = list(verdicts), published.claims()
     for column, otherwise in (("ours", ""), ("verdict", NOT_RUN), ("why", frame["test"])):
-        frame[column] = frame["id"].map({name: one[column] for name, one in given.items()}).fillna(otherwise)
+        found = {one["id"]: one[column] for one in verdicts}
+        frame[column] = frame["id"].map(found).astype(object).fillna(otherwise)
     return frame
 
 

@@ -341,7 +341,7 @@ def open_folder(path: str | os.PathLike[str], *, name: str | None = None) -> Fol
         raise ValueError(f"{shown}: no image in it; {SHAPE}")
     names = _names(root, list(dict.fromkeys(keys)))
     if table.is_file():
-        hierarchy = Hierarchy.from_csv(table)
+        hierarchy = Hierarchy.of(table)
         skipped = [one for one in skipped if one.path != printable(table)]
     else:
         groups: dict[str, list[str]] = {}
