@@ -31,7 +31,6 @@ from gmaug.generators.cgan import (
     r1_penalty,
     second_moment_norm,
 )
-from gmaug.generators.training import Watch
 
 
 @pytest.fixture(scope="module")
@@ -339,11 +338,6 @@ def test_patience_stops_a_run_that_no_longer_improves(data, monkeypatch):
     assert model.kimg_ == 0.16
 
 
-def test_watch_needs_images_of_the_right_size(data):
-    with pytest.raises(ValueError, match="resolution"):
-        Watch(data, None, tiny(resolution=16, channels=(8, 8, 8)))
-
-
 # ---- several processes --------------------------------------------------------------------
 
 
@@ -460,11 +454,12 @@ def test_bad_input_is_one_clear_line(data, fitted, tmp_path):
         (lambda: model.fit(images.astype(float), labels), "uint8"),
         (lambda: model.fit(images[:, :4, :4], labels), "resolution"),
         (lambda: model.fit(images, labels[:-1]), "label"),
-        (lambda: model.fit(images, labels - 1), "count from 0"),
-        (lambda: TransitionalCGAN(tiny(n_classes=2)).fit(images, labels), "known classes"),
+        (lambda: model.fit(images, labels, validation=(images[:, :4, :4], labels)), "resolution"),
+        (lambda: model.fit(images, labels - 1), "a label is -1"),
+        (lambda: TransitionalCGAN(tiny(n_classes=2)).fit(images, labels), "give 0 to 1"),
         (lambda: model.sample([0], seed=0), "not fitted"),
-        (lambda: fitted.sample([3], seed=0), "known classes"),
-        (lambda: fitted.sample([0.5], seed=0), "integers"),
+        (lambda: fitted.sample([3], seed=0), "give 0 to 2"),
+        (lambda: fitted.sample([0.5], seed=0), "whole number"),
         (lambda: tiny(channels=(8,)), "channels"),
         (lambda: tiny(resolution=12), "power of two"),
         (lambda: tiny(ts=0.6, te=0.5), "ts"),

@@ -9,14 +9,11 @@ from gmaug.datasets import open_images
 from gmaug.datasets.base import ArrayImages, as_images, labelled
 from gmaug.datasets.garden import GardenSettings
 from gmaug.datasets.imbalance import (
-    describe,
     exponential_counts,
     groups_from_csv,
-    pairs_across,
     split,
     split_rows,
 )
-from gmaug.hierarchy import Hierarchy
 
 PIXELS = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3)
 
@@ -221,26 +218,6 @@ def test_splits_and_subsets_of_image_sets(tmp_path):
     (tmp_path / "meta.csv").write_text("file,patient\na/0.png,p\n")
     with pytest.raises(ValueError, match=r"meta\.csv: no patient for 1\.png; add a row"):
         groups_from_csv(images, tmp_path / "meta.csv", column="patient")
-
-
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=6))
-def test_the_share_of_pairs_across_classes_is_what_counting_gives(counts):
-    labels = np.repeat(np.arange(len(counts)), counts)
-    pairs = [(a, b) for k, a in enumerate(labels) for b in labels[:k]] if len(labels) < 60 else []
-    if pairs:
-        named = dict(zip("abcdef", counts, strict=False))
-        shares = pairs_across(Hierarchy({"all": tuple(named)}, "a test"), named)
-        assert shares["all"] == pytest.approx(np.mean([a != b for a, b in pairs]))
-    assert exponential_counts(len(counts), largest=100, imbalance=10)[0] == 100
-
-
-def test_counts_in_a_few_numbers():
-    even = describe({"a": 7, "b": 7, "c": 7, "d": 7, "e": 7})
-    assert even["effective"] == pytest.approx(5)
-    assert even["head"] == pytest.approx(0.2)
-    assert describe({"a": 40, "b": 10, "c": 10})["ratio"] == 4
-    with pytest.raises(ValueError, match="positive"):
-        describe({"a": 0})
 
 
 def test_exponential_counts_are_the_gardens():

@@ -25,7 +25,7 @@ SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff",
     ".webp", ".ppm", ".pgm", ".pbm", ".pnm",
 })  # fmt: skip
-MOST_CLASSES = 2**20  # of an array whose classes have no names: a larger label is a slip
+MOST_CLASSES = 2**20  # where it is not said how many there are: a larger label is a slip
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, undecodable bytes, line ends
 _JOINERS = "\u200c\u200d"  # of the Cf, those that words and emoji are spelt with
 
@@ -107,7 +107,7 @@ class ImageSet(ABC):
     ) -> None:
         self.name, self.hierarchy = name, hierarchy
         self.classes = tuple(map(str, classes))
-        self.labels = _whole(labels, len(self.classes), name)
+        self.labels = class_numbers(labels, len(self.classes), name=name)
         if len(set(self.classes)) < len(self.classes):
             twice = Counter(self.classes).most_common(1)[0][0]
             raise ValueError(f"{name}: classes name {twice!r} twice; give each class a name of its own")
@@ -198,8 +198,8 @@ class ImageSet(ABC):
         return (out[good] if skipped else out), indices[good], tuple(skipped)
 
 
-def _whole(labels: Iterable[int], classes: int, name: str) -> np.ndarray:
-    """Labels as int64, or ValueError if one is no class's number."""
+def class_numbers(labels: Iterable[int], classes: int = MOST_CLASSES, *, name: str = "labels") -> np.ndarray:
+    """Labels as int64 (n,), or ValueError if one is no class's number, 0 to `classes` - 1."""
     found = np.asarray(labels if isinstance(labels, np.ndarray) else list(labels))
     if found.size == 0:
         return np.empty(0, np.int64)
@@ -324,7 +324,7 @@ class ArrayImages(ImageSet):
             place = {one: k for k, one in enumerate(classes)}
             labels = np.array([place[one] for one in names], dtype=np.int64)
         elif classes is None:
-            numbers = _whole(labels, MOST_CLASSES, name)
+            numbers = class_numbers(labels, name=name)
             classes = [str(k) for k in range(numbers.max() + 1 if len(numbers) else 0)]
         super().__init__(name, classes, labels, Hierarchy.flat(classes) if hierarchy is None else hierarchy)
 

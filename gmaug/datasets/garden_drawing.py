@@ -75,18 +75,9 @@ class Canvas:
     ) -> None:
         """An ellipse with half-axes `a` and `b`, the first turned by `angle` radians clockwise.
 
-        Parameters
-        ----------
-        round_ : float
-            Strength of the light on it as if it were a solid, 0 flat.
-        base : float
-            Brightness at the start of the first axis (1 at its end): a petal that darkens inwards.
-        taper : float
-            Narrows the start of the first axis, 0 to 1: a petal's or a leaf's shape.
-        soft, opacity : float
-            Width of a blurred edge, and how much of what lies beneath is hidden.
-        above, below : float
-            Keep only what lies above (below) this offset along the second axis, in units of `b`.
+        `round_` is the strength of the light on it as if it were a solid; `base` the brightness at the
+        start of the first axis (1 at its end), a petal that darkens inwards; `taper` narrows that start, 0
+        to 1, as a leaf's. What lies above (below) an offset along the second axis, in units of `b`, is kept.
         """
         at = self.box(cx, cy, max(a, b) + soft)
         if opacity <= 0:
@@ -413,26 +404,11 @@ def draw(
     parent: int, mark: int, key: tuple[int, ...], *, shared: float, contrast: float, scene: int, size: int,
     body: tuple[int, ...] | None = None,
 ) -> np.ndarray:
-    """Draw one image.
+    """Draw one image, uint8, shape (size, size, 3), range 0-255.
 
-    Parameters
-    ----------
-    parent, mark : int
-        Body plan and mark, indices into `BODY_PLANS`.
-    key : tuple of int
-        Seed of the image's own random streams.
-    shared, contrast : float
-        The knobs, 0 to 1.
-    scene : int
-        Which scenes the super-classes have.
-    size : int
-        Pixels a side.
-    body : tuple of int, optional
-        Seed of the body's stream where several images show one individual; the image's own by default.
-
-    Returns
-    -------
-    ndarray of uint8, shape (size, size, 3), range 0-255
+    `parent` and `mark` are indices into `BODY_PLANS`; `key` seeds the image's own random streams, `body`
+    that of the body where several images show one individual; `scene` says which scenes the
+    super-classes have.
     """
     shared, contrast = float(shared), float(contrast)
     # Small drawings are made at twice the size and averaged, as a camera's pixel would.

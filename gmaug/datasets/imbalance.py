@@ -1,56 +1,17 @@
-"""How unequal the classes of a set are, and sets made unequal or split (sections 3.2 and 4.1)."""
+"""Image sets made unequal or split (sections 3.2 and 4.1)."""
 
 from __future__ import annotations
 
 import csv
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gmaug.datasets.base import ImageSet, printable
-from gmaug.hierarchy import Hierarchy
-
-
-def describe(counts: Mapping[str, int]) -> dict[str, float]:
-    """Class counts, all positive, in a few numbers.
-
-    ``ratio`` is that of largest to smallest; ``at_largest`` counts classes as large as the largest;
-    ``effective`` is the exponential of the entropy of the class shares, equal to ``classes`` where all are
-    alike; ``head`` is the share of all images that the largest fifth of the classes holds.
-    """
-    n = np.sort(np.array(list(counts.values()), dtype=float))[::-1]
-    if len(n) == 0 or n[-1] <= 0:
-        raise ValueError("counts holds no class, or an empty one; give a positive number for each")
-    share = n / n.sum()
-    return {
-        "classes": len(n),
-        "images": int(n.sum()),
-        "smallest": int(n[-1]),
-        "median": float(np.median(n)),
-        "largest": int(n[0]),
-        "ratio": float(n[0] / n[-1]),
-        "at_largest": int((n == n[0]).sum()),
-        "effective": float(np.exp(-(share * np.log(share)).sum())),
-        "head": float(share[: max(1, round(len(n) / 5))].sum()),
-    }
-
-
-def pairs_across(hierarchy: Hierarchy, counts: Mapping[str, int]) -> dict[str, float]:
-    """Share of the pairs of different images of each super-class that join two sub-classes.
-
-    The metric averages over all pairs inside a super-class (Eq. 3); the others compare a sub-class
-    with itself. NaN where there is no pair.
-    """
-    found = {}
-    for name, members in hierarchy.groups.items():
-        n = np.array([counts[one] for one in members], dtype=float)
-        pairs = n.sum() * (n.sum() - 1)
-        found[name] = float(1 - (n * (n - 1)).sum() / pairs) if pairs > 0 else float("nan")
-    return found
 
 
 def exponential_counts(classes: int, *, largest: int, imbalance: float) -> list[int]:

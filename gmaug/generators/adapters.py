@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from gmaug.generators.base import check_labels, check_training, require_linear
+from gmaug.datasets.base import class_numbers
+from gmaug.generators.base import check_training, require_linear
 
 
 class FunctionGenerator:
@@ -50,7 +51,7 @@ class FunctionGenerator:
         """
         if conditions is not None or labels is None:
             require_linear(self)
-        labels = check_labels(labels)
+        labels = class_numbers(labels)
         images = np.asarray(self.function(labels, np.random.default_rng(seed)))
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or len(images) != len(labels):
             raise ValueError(

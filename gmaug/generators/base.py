@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from gmaug.datasets.base import labelled
+from gmaug.datasets.base import class_numbers, labelled
 
 
 @runtime_checkable
@@ -40,25 +40,12 @@ def threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def check_labels(labels: Sequence[int] | np.ndarray, n_classes: int | None = None) -> np.ndarray:
-    """Labels as int64 (n,); ``ValueError`` if they are not integers from 0 to ``n_classes - 1``."""
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or (labels.size and not np.issubdtype(labels.dtype, np.integer)):
-        raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}; give integers of shape (n,)")
-    labels = labels.astype(np.int64)
-    if labels.size and labels.min() < 0:
-        raise ValueError(f"labels hold {labels.min()}; classes count from 0")
-    if n_classes is not None and labels.size and labels.max() >= n_classes:
-        raise ValueError(f"labels hold class {labels.max()}; known classes are 0 to {n_classes - 1}")
-    return labels
-
-
 def check_wanted(labels: Any, conditions: Any, n_classes: int) -> np.ndarray:
     """Labels as int64 (n,), or conditions as float32 (n, `n_classes`); ``ValueError`` if they do not fit."""
     if (labels is None) == (conditions is None):
         raise ValueError("give labels= or conditions=, one of the two")
     if conditions is None:
-        return check_labels(labels, n_classes)
+        return class_numbers(labels, n_classes)
     conditions = np.asarray(conditions, dtype=np.float32)
     if conditions.ndim != 2 or conditions.shape[1] != n_classes or not np.isfinite(conditions).all():
         raise ValueError(f"conditions of shape {conditions.shape}; give finite numbers, (n, {n_classes})")
@@ -80,4 +67,4 @@ def check_training(
     if side is not None and images.shape[1:3] != (side, side):
         found = f"{images.shape[1]} x {images.shape[2]} px"
         raise ValueError(f"images are {found}, the settings say resolution={side}; change one of them")
-    return images, check_labels(labels)
+    return images, class_numbers(labels)

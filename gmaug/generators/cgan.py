@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -341,8 +340,7 @@ class CGANTraining(Training):
             "d": torch.optim.Adam(self.discriminator.parameters(), **options),
         }
 
-    def examine(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """``lambda``, the class's weight now."""
+    def examine(self) -> dict[str, float]:
         return {"lambda": self.settings.lambda_at(self.kimg)}
 
     @property

@@ -73,22 +73,9 @@ def ddim(
 ) -> Tensor:
     """Guided DDIM (algorithm 2): ``eps' = eps - sqrt(1 - abar) s grad``, and x_0 as it follows from eps'.
 
-    Parameters
-    ----------
-    denoise : callable
-        The noise in x_t.
-    x : Tensor, shape (n, 3, side, side)
-        Standard normal noise.
-    visited : sequence of Level
-        As :func:`levels` gives them.
-    score : callable, optional
-        Gradient by x_t of log p(y | x_t, t); without it nothing guides.
-    scale : float
-        s.
-    start : float
-        Signal power alpha-bar below which nothing guides.
-    eta : float
-        0 adds no noise on the way, which the `generator` draws.
+    From the noise `x` (n, 3, side, side) on through the `visited` levels: `denoise` gives the noise in
+    x_t, `score` the gradient by x_t of log p(y | x_t, t), which guides with `scale` s where the signal
+    power alpha-bar is at least `start`. The `generator` draws the noise that is added for `eta` above 0.
     """
     for t, bar, after in visited:
         noise = denoise(x, t)
@@ -327,12 +314,12 @@ class DiffusionTraining(Training):
         return (weight * (predicted - goal).square().mean(dim=(1, 2, 3))).mean()
 
     @torch.no_grad()
-    def examine(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    def examine(self) -> dict[str, float]:
         """The noisy classifier's loss on validation images; keeps its best weights, and stops it.
 
         The same noise every time, at levels that are spread over all of them.
         """
-        s, seen = self.settings, self.numbers
+        s, seen, (images, labels) = self.settings, self.numbers, self.held
         if not len(labels) or seen.get("classifier_stopped"):
             return {}
         random, total = torch.Generator().manual_seed(0), 0.0

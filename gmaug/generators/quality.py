@@ -7,7 +7,7 @@ real images score beside each. Features are matrices (n, d) of float, of real an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,20 +182,16 @@ def diversity(
 # ---- extractors ---------------------------------------------------------------------------
 
 
-def pixels(side: int = 8) -> Callable[[np.ndarray], np.ndarray]:
-    """An extractor that needs no training: the image's means over a `side` x `side` grid, 0 to 1.
+def pixels(images: np.ndarray, side: int = 8) -> np.ndarray:
+    """Features that need no training: the images' means over a `side` x `side` grid, 0 to 1.
 
-    Sees colours and coarse shapes only. `side` must divide the images' side.
+    See colours and coarse shapes only. `side` must divide the images' side.
     """
-
-    def extract(images: np.ndarray) -> np.ndarray:
-        n, height, width, channels = images.shape
-        if height % side or width % side:
-            raise ValueError(f"images of {height} x {width} px do not divide into {side} x {side} cells")
-        cells = images.reshape(n, side, height // side, side, width // side, channels)
-        return cells.mean(axis=(2, 4)).reshape(n, -1) / 255
-
-    return extract
+    n, height, width, channels = images.shape
+    if height % side or width % side:
+        raise ValueError(f"images of {height} x {width} px do not divide into {side} x {side} cells")
+    cells = images.reshape(n, side, height // side, side, width // side, channels)
+    return cells.mean(axis=(2, 4)).reshape(n, -1) / 255
 
 
 class Extractor:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from gmaug.backend import device as choose_device, read_tensors, write_tensors
-from gmaug.generators.base import check_labels, check_training, check_wanted, threads
+from gmaug.datasets.base import class_numbers
+from gmaug.generators.base import check_training, check_wanted, threads
 from gmaug.generators.quality import diversity, frechet, joint, pixels
 from gmaug.generators.settings import RunSettings
 from gmaug.progress import bar
@@ -89,7 +90,8 @@ class Training:
         self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
         self.random = torch.Generator(device=device).manual_seed(settings.seed)
         self.step_count, self.numbers = 0, {}
-        self.best: dict[str, Tensor] = {}  # the weights nearest to the validation images, if any are watched
+        self.held = np.empty((0, 0, 0, 3), np.uint8), np.empty(0, np.int64)  # validation images and labels
+        self.best: dict[str, Tensor] = {}  # the weights that came nearest to them
         self.nearest = {"distance": float("inf"), "kimg": 0.0}
         self._build()
 
@@ -101,9 +103,9 @@ class Training:
     def step(self) -> dict[str, Tensor]:
         """Train on one batch and count it; losses and whatever else is worth a column of the history."""
 
-    def examine(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """What a report says besides the losses; `images` and `labels` are of validation, or empty."""
-        return {}
+    @abstractmethod
+    def examine(self) -> dict[str, float]:
+        """What a report says besides the losses."""
 
     @property
     def kimg(self) -> float:
@@ -113,10 +115,8 @@ class Training:
     @property
     def waited(self) -> bool:
         """Whether the watched distance has not fallen for as long as the settings' patience."""
-        patience = self.settings.patience_kimg
-        return (
-            bool(self.best) and patience is not None and self.kimg - self.nearest["kimg"] >= patience - 1e-9
-        )
+        patience, since = self.settings.patience_kimg, self.kimg - self.nearest["kimg"]
+        return bool(self.best) and patience is not None and since >= patience - 1e-9
 
     def part(self, batch: Tensor) -> Tensor:
         """This process's rows of a batch that all processes hold."""
@@ -176,6 +176,26 @@ class Training:
         for average, model in pairs:
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
+    def watch(self, images: np.ndarray, labels: np.ndarray, extractor: Callable[..., np.ndarray]) -> None:
+        """Watch validation images, at most ``settings.watched`` of them."""
+        images, labels = check_training(images, labels, side=self.settings.resolution)
+        rows = np.sort(np.random.default_rng(0).permutation(len(labels))[: self.settings.watched])
+        self.held, self.extractor = (images[rows], labels[rows]), extractor
+        self.real = extractor(self.held[0])
+
+    def look(self, model: TrainedGenerator) -> dict[str, Any]:
+        """Distance and diversity of samples now, for the history; the nearest weights are kept."""
+        labels = self.held[1]
+        if not len(labels):
+            return {}
+        fake = self.extractor(model.sample(labels, seed=0))
+        distance = frechet(*joint(self.real, labels, fake, labels), name="", groups=0).value
+        if self.ready and distance < self.nearest["distance"]:
+            self.nearest = {"distance": distance, "kimg": self.kimg}
+            self.best = {key: value.detach().cpu().clone() for key, value in named(self.drawn).items()}
+        spreads = list(diversity(self.real, labels, fake, labels).values())
+        return {"distance": distance, "spread": min(spreads, default=float("nan")), "spreads": spreads}
+
     def save(self, path: Path, about: dict[str, Any]) -> None:
         """Write all that the next step depends on: weights, Adam's moments, the random state; and `about`."""
         tensors = {"random": self.random.get_state()} | named(self.modules)
@@ -201,37 +221,6 @@ class Training:
                     value = torch.empty_like(weights[int(index)]).copy_(value)
                 state[int(index)][moment] = value
             optimiser.load_state_dict(optimiser.state_dict() | {"state": dict(state)})
-
-
-class Watch:
-    """Validation images, at most ``settings.watched`` of them, and how far samples are from them."""
-
-    def __init__(
-        self,
-        validation: tuple[np.ndarray, np.ndarray] | None,
-        extractor: Callable[[np.ndarray], np.ndarray] | None,
-        settings: RunSettings,
-    ) -> None:
-        self.images, self.labels = np.empty((0, 0, 0, 3), np.uint8), np.empty(0, np.int64)
-        if validation is not None:
-            images, labels = check_training(*validation, side=settings.resolution)
-            rows = np.sort(np.random.default_rng(0).permutation(len(labels))[: settings.watched])
-            self.images, self.labels = images[rows], labels[rows]
-            self.extractor = extractor or pixels(8)
-            self.real = self.extractor(self.images)
-
-    def look(self, model: TrainedGenerator, run: Training) -> dict[str, Any]:
-        """Distance and diversity of samples now, for the history; the run keeps its nearest weights."""
-        if not len(self.labels):
-            return {}
-        fake = self.extractor(model.sample(self.labels, seed=0))
-        pair = joint(self.real, self.labels, fake, self.labels)
-        distance = frechet(*pair, name="", groups=0).value
-        if run.ready and distance < run.nearest["distance"]:
-            run.nearest = {"distance": distance, "kimg": run.kimg}
-            run.best = {key: value.detach().cpu().clone() for key, value in named(run.drawn).items()}
-        spreads = list(diversity(self.real, self.labels, fake, self.labels).values())
-        return {"distance": distance, "spread": min(spreads, default=float("nan")), "spreads": spreads}
 
 
 class TrainedGenerator:
@@ -287,16 +276,15 @@ class TrainedGenerator:
         labels : sequence of int, shape (n,)
         validation : (images, labels), optional
             Real images that are not trained on. At each report as many are sampled, of the same
-            classes: ``distance`` is the Fréchet distance of their features and classes
-            (:func:`gmaug.generators.quality.joint`), ``spreads`` is the classes'
-            :func:`~gmaug.generators.quality.diversity`, ``spread`` the least of these. With
-            ``settings.keep_best`` the weights of the least distance are kept (of a cGAN: once the
-            class counts in full); ``settings.patience_kimg`` ends the run when it no longer falls.
+            classes: ``distance`` is the Fréchet distance of features and classes
+            (:func:`gmaug.generators.quality.joint`), ``spreads`` the classes'
+            :func:`~gmaug.generators.quality.diversity`, ``spread`` the least of these. The weights of
+            the least distance are kept (of a cGAN: once the class counts in full).
         callback : callable, optional
             Called with this object and each new row of the history; a true return stops.
         checkpoint : path of a folder, optional
-            The run's state is kept there and found again: a killed run goes on from the last state
-            and ends in the same weights, bit for bit, as one that was never stopped.
+            A killed run goes on from the state that is kept there, and ends in the same weights, bit
+            for bit, as one that was never stopped.
         extractor : callable, optional
             Images to features for `validation`; 8 x 8 pixels by default.
         accelerator : accelerate.Accelerator, optional
@@ -304,16 +292,14 @@ class TrainedGenerator:
 
         Raises
         ------
-        ValueError
-            If images or labels do not fit the settings, or the checkpoint is of another run.
-        Diverged
-            If a loss is no longer a number.
+        ValueError, Diverged
+            If images or labels do not fit the settings, or the checkpoint is of another run; if a loss
+            is no longer a number.
         """
         s, before = self.settings, 0.0
         images, labels = check_training(images, labels, side=s.resolution)
         self.n_classes_ = s.n_classes or int(labels.max()) + 1
-        check_labels(labels, self.n_classes_)
-        watch = Watch(validation, extractor, s)
+        class_numbers(labels, self.n_classes_)
         state = Path(checkpoint) / "state.safetensors" if checkpoint is not None else None
         data = json.dumps(images.shape).encode() + images.tobytes() + labels.tobytes()
         identity = {"format": self.FORMAT, "settings": s.to_dict(), "data": hashlib.sha256(data).hexdigest()}
@@ -323,6 +309,8 @@ class TrainedGenerator:
         with threads(s.threads):
             about = {"n_classes": self.n_classes_, "device": device, "accelerator": accelerator}
             run = self.training_class(s, images, labels, **about)
+            if validation is not None:
+                run.watch(*validation, extractor or pixels)
             self.nets_, self.history_ = run.drawn, []
             if state is not None and state.exists():
                 tensors, found = read_tensors(state)
@@ -354,7 +342,7 @@ class TrainedGenerator:
                         raise Diverged(
                             f"training diverged at {run.kimg:.2f} kimg ({losses}): lower lr={s.lr:g}"
                         )
-                    row |= run.examine(watch.images, watch.labels) | watch.look(self, run)
+                    row |= run.examine() | run.look(self)
                     self.history_.append(row)
                     shown.set_postfix(
                         {k: f"{row[k]:.2f}" for k in row if k in ("loss", "loss_g", "distance")}
