@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gmaug.datasets.folder import decoded
+
 DATA = Path(os.environ.get("GMAUG_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 
 
@@ -24,6 +26,12 @@ def textures(n, size, *, seed=0, channels=None):
     coarse = rng.integers(0, 200, (n, -(-size // 4), -(-size // 4), *shape[3:]))
     grown = coarse.repeat(4, axis=1).repeat(4, axis=2)[:, :size, :size]
     return (grown + rng.integers(0, 56, shape)).astype(np.uint8)
+
+
+def decode(source, **options):
+    """One image file as the module reads it."""
+    with decoded(source, **options) as image:
+        return image
 
 
 def write_folder(root, counts, *, size=16, seed=0):

@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from pictures import textures, write_folder
+from pictures import decode, textures, write_folder
 from PIL import Image, PngImagePlugin
 
 from gmaug.datasets import folder, open_images
 from gmaug.datasets.base import UnreadableImage, labelled, printable
-from gmaug.datasets.folder import _Flight, decode, natural, open_folder
+from gmaug.datasets.folder import _Flight, natural, open_folder
 from gmaug.generators import BankGenerator
 from gmaug.similarity import measure
 from gmaug.ssim import Convention

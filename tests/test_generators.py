@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_generators import TINY, flat_classes, tiny, two_processes, weights
 
-from gmaug.backend import read_tensors, write_tensors
+from gmaug.backend import write_tensors
 from gmaug.generators import (
     Diverged,
     TransitionalCGAN,
@@ -396,15 +396,6 @@ def test_conditions_that_do_not_fit(fitted):
 
 
 # ---- files, names, behaviour --------------------------------------------------------------
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "one.safetensors"
-    write_tensors(path, {"x": torch.ones(3)}, {"a": 1})
-    with pytest.raises(TypeError):
-        write_tensors(path, {"x": torch.zeros(3)}, {"a": object()})
-    assert read_tensors(path)[0]["x"].sum() == 3
-    assert [one.name for one in tmp_path.iterdir()] == ["one.safetensors"]
 
 
 def test_by_name_and_from_a_file(tmp_path):

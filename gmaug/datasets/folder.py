@@ -96,12 +96,6 @@ def decoded(source: str | os.PathLike[str] | bytes, *, name: str | None = None) 
             yield image
 
 
-def decode(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> Image.Image:
-    """One image file as :func:`decoded` reads it, to keep."""
-    with decoded(source, name=name) as image:
-        return image
-
-
 @contextmanager
 def _refusing(name: str) -> Iterator[None]:
     """Turn whatever a decoder raises into an UnreadableImage with one line."""

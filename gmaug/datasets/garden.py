@@ -86,8 +86,8 @@ class GardenSettings:
 def _paper_regime(shared: float, contrast: float) -> GardenSettings:
     """Class counts as the paper's iNaturalist sets have them: from 50 on, not from 10.
 
-    With 50 to 500 images a class, five times as many real ones gained but 6 points over oversampling in
-    two gardens (recorded as ``recipe/calibration``): too little for generated ones to show anything.
+    With 500 images in the largest class five times as many real ones gained but 6 points over
+    oversampling (recorded as ``recipe/calibration``): too little for generated ones to show anything.
     """
     return GardenSettings(shared, contrast, largest=250, imbalance=5, validation=50, test=300)
 
@@ -215,19 +215,10 @@ def individuals(
     """Images of `n` individuals, each in many poses, lights and places: what recognition needs.
 
     An individual's body plan, colours, mark and small variations come from its own stream and stay
-    the same; pose, background and light come from each image's. More of `n` or `per_identity`
-    adds individuals or images, and leaves those that were there as they are.
-
-    Parameters
-    ----------
-    n : int
-        Individuals, the body plans in turn; each is a class, its body plan the super-class.
-    per_identity : int
-        Images of each.
-    seed : int
-        Which individuals, 0 or more; two seeds share none.
-    shared, contrast, scene : float, float, int
-        As in :class:`GardenSettings`.
+    the same; pose, background and light come from each image's. The body plans take turns; an
+    individual is a class, its body plan the super-class. More of `n` or `per_identity` adds individuals
+    or images, and leaves those that were there as they are; two seeds share none. `shared`,
+    `contrast` and `scene` are those of :class:`GardenSettings`.
     """
     _check("n", n, 1)
     _check("per_identity", per_identity, 1)

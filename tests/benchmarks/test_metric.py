@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from gmaug.backend import torchvision
-from gmaug.datasets.folder import decode, open_folder
+from gmaug.datasets.folder import open_folder
 from gmaug.similarity import measure, random_pairs
 from gmaug.ssim import CONVENTIONS, ssim_pairs
 
@@ -175,7 +175,7 @@ def open_two_files_per_pair(root, pairs):
 
     paths, paper = sorted(Path(root).rglob("*.jpg")), CONVENTIONS["paper"]
     for i, j in pairs:
-        structural_similarity(*(paper.prepare(decode(paths[k])) for k in (i, j)), data_range=255)
+        structural_similarity(*(paper.prepare(Image.open(paths[k])) for k in (i, j)), data_range=255)
 
 
 @pytest.mark.parametrize("sampling", ["2n", "balanced"])
