@@ -196,18 +196,16 @@ class Training:
         spreads = list(diversity(self.real, labels, fake, labels).values())
         return {"distance": distance, "spread": min(spreads, default=float("nan")), "spreads": spreads}
 
-    def save(self, path: Path, about: dict[str, Any]) -> None:
-        """Write all that the next step depends on: weights, Adam's moments, the random state; and `about`."""
+    def state(self) -> dict[str, Tensor]:
+        """All that the next step depends on (weights, Adam's moments, random state), and the best weights."""
         tensors = {"random": self.random.get_state()} | named(self.modules)
         for name, optimiser in self.optimisers.items():
             for index, moments in optimiser.state_dict()["state"].items():
                 tensors |= {f"adam.{name}.{index}.{key}": value for key, value in moments.items()}
-        tensors |= {f"best.{key}": value for key, value in self.best.items()}
-        numbers = {"step": self.step_count, "numbers": self.numbers, "best": self.nearest}
-        write_tensors(path, tensors, about | numbers)
+        return tensors | {f"best.{key}": value for key, value in self.best.items()}
 
     def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-        """Go on from what `save` wrote."""
+        """Go on from `state`, and what was written beside it."""
         self.step_count, self.numbers, self.nearest = about["step"], about["numbers"], about["best"]
         self.best = under(tensors, "best")
         self.random.set_state(tensors["random"])
@@ -350,7 +348,8 @@ class TrainedGenerator:
                     stops = callback is not None and bool(callback(self, row))
                     ends = run.agreed(stops) or ends or run.waited
                     if state is not None and run.rank == 0 and (ends or run.step_count % keep_every == 0):
-                        run.save(state, identity | {"history": self.history_})
+                        about = {"step": run.step_count, "numbers": run.numbers, "best": run.nearest}
+                        write_tensors(state, run.state(), identity | about | {"history": self.history_})
             self.nets_, self.kimg_ = {k: deepcopy(net).eval() for k, net in run.drawn.items()}, run.kimg
             if s.keep_best and run.best:
                 self.kimg_ = run.nearest["kimg"]
