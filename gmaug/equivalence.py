@@ -58,6 +58,8 @@ def cells(
 ) -> Iterator[dict[str, Any]]:
     """Train classifiers on a base, on the base with further real images, and with generated ones.
 
+    Yields dicts of ``base``, ``kind``, ``amount`` (images), ``schedule``, ``steps``, ``seed`` and the score.
+
     Parameters
     ----------
     task : Task
@@ -65,21 +67,14 @@ def cells(
         Fitted on the base of `task` alone, or (open set) with its extra images.
     score : callable
         ``score(images, labels, test, steps=, seed=)`` trains a classifier and gives a dict with ``accuracy``.
-    seed : int
-        Of the samples and the classifiers.
-    steps : int
-        Gradient steps on the base alone.
+    seed, steps : int
+        Of the samples and the classifiers; gradient steps on the base alone.
     amounts : mapping of {"steps", "epochs"} to sequence of float
         Images to add, as multiples of the base; of real ones at most what the task has. ``"steps"``: every
         cell trains for `steps`. ``"epochs"``: a set twice as large trains twice as long, and a gain may be a
         gain of training.
     done : collection of (kind, amount, schedule)
         Cells that are left out.
-
-    Yields
-    ------
-    dict
-        ``base``, ``kind``, ``amount`` (images), ``schedule``, ``steps``, ``seed`` and the score.
     """
     x, y = task.base
     n = len(y)
@@ -296,10 +291,7 @@ class Law:
         return base * np.exp(self.growth * base) * np.expm1(np.log(self.c2) * real / base)
 
     def rate(self, base: Any, real: Any = 0.0) -> Any:
-        """Exchange rate: generated images worth the next real one, after `real` further ones.
-
-        The derivative of the law, ``c1 ** (n_base / k) ln(c2) c2 ** (n_real / n_base)``.
-        """
+        """Generated images worth the next real one, after `real` further ones: the law's derivative."""
         base, real = np.asarray(base, dtype=float), np.asarray(real, dtype=float)
         return np.exp(self.growth * base) * np.log(self.c2) * self.c2 ** (real / base)
 
@@ -331,8 +323,8 @@ class Law:
         # twice the fall of the log-likelihood that a t interval of a line's coefficient allows
         allowed = n * np.log1p(stats.t.ppf((1 + 0.95) / 2, n - 2) ** 2 / (n - 2))
         # the rate and ln c2 are looked for in their logarithm
-        where = {"growth": least.x[0] / data.scale, "c2": least.x[1]}.get(quantity)
-        where = float(np.log(self.rate(base, real))) if where is None else where
+        rate = float(np.log(self.rate(base, real))) if quantity == "rate" else np.nan
+        where = {"growth": least.x[0] / data.scale, "c2": least.x[1], "rate": rate}[quantity]
         unit = 1 / data.scale if quantity == "growth" else 1.0
 
         def excess(step: float) -> float:
