@@ -78,6 +78,13 @@ def test_the_weights_kept_are_those_of_the_first_seed(found, out, folder):
     assert right == pytest.approx(cell["top1"].item())
 
 
+def test_its_folder_gives_the_generator_that_it_trained(found, out):
+    model = gmaug.workspace.given(out, found.classes, size=16)
+    assert model.sample(np.array([0, 2]), seed=0).shape == (2, 16, 16, 3)
+    with pytest.raises(ValueError, match=r"draws 3 classes \(c0, c1, c2\), these images have 2"):
+        gmaug.workspace.given(out, ("a", "b"), size=16)
+
+
 def test_more_seeds_are_added_to_those_there_are(found, folder, out, tmp_path):
     shutil.copytree(out, tmp_path / "out")
     said = []
