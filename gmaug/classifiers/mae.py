@@ -5,6 +5,7 @@ He, Chen, Xie, Li, Dollár, Girshick: *Masked autoencoders are scalable vision l
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -178,25 +179,25 @@ def published(settings: MAESettings, *, side: int) -> nn.Module:
     ValueError
         If the folder is missing, is no masked autoencoder, is damaged, or has other sizes.
     """
-    folder, library = Path(str(settings.weights)), transformers()
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"weights={folder}: there is no config.json; give a folder made by save_pretrained")
-    local = {"local_files_only": True}
+    folder = Path(str(settings.weights))
     try:
-        config = library.AutoConfig.from_pretrained(folder, **local)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"weights={folder}: its config.json cannot be read ({_line(error)})") from None
-    if config.model_type != "vit_mae":
-        raise ValueError(f"weights={folder}: holds a {config.model_type}, not a vit_mae (masked autoencoder)")
-    wanted = {key: getattr(settings, name) for key, name in ALIKE.items()} | {"image_size": side}
-    for key, value in wanted.items():
-        if getattr(config, key) != value:
-            name = ALIKE.get(key, "the input side")
-            raise ValueError(f"weights={folder}: {name} is {getattr(config, key)} there, {value} here")
-    config.mask_ratio = 0.0
-    options = {"use_safetensors": True, "output_loading_info": True, "dtype": torch.float32}
+        about = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"weights={folder}: its config.json cannot be read ({_line(error)}); give a folder made by "
+            "save_pretrained"
+        ) from None
+    wanted = {key: getattr(settings, name) for key, name in ALIKE.items()}
+    for key, value in {"model_type": "vit_mae", **wanted, "image_size": side}.items():
+        if about.get(key) != value:
+            name = ALIKE.get(key, key)
+            raise ValueError(
+                f"weights={folder}: {name} is {about.get(key)} there, {value} here; change either"
+            )
+    options = {"local_files_only": True, "use_safetensors": True, "dtype": torch.float32}
     try:
-        encoder, found = library.ViTMAEModel.from_pretrained(folder, config=config, **local, **options)
+        model = transformers().ViTMAEModel
+        encoder, found = model.from_pretrained(folder, output_loading_info=True, **options)
     except Exception as error:  # damaged files raise errors of several libraries
         raise ValueError(f"weights={folder}: cannot be loaded ({_line(error)}); fetch it again") from None
     missing = [*sorted(found["missing_keys"]), *found["mismatched_keys"]]

@@ -246,13 +246,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto") -> TorchClassifier:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If there is no such file, it is damaged, or it was not written by this class.
-        """
+        """Read what :meth:`save` wrote; ``FileNotFoundError``, or ``ValueError`` if the file is damaged or
+        was not written by this class."""
         tensors, about = backend.read_tensors(path)
         if about.get("kind") != cls.__name__:
             kind = about.get("kind", "file of something else")
@@ -260,12 +255,9 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         self = cls(cls.settings_class(**about["settings"]), device=device)
         for name in FITTED:
             setattr(self, f"{name}_", about[name])
-        self.classes_, self.counts_, self.side_ = (
-            np.array(self.classes_),
-            np.array(self.counts_),
-            tuple(self.side_),
-        )
+        self.classes_, self.counts_ = np.array(self.classes_), np.array(self.counts_)
         self.mean_, self.std_ = np.float32(self.mean_), np.float32(self.std_)
+        self.side_ = tuple(self.side_)
         self._build()
         self.net_.load_state_dict(tensors)
         self.net_.eval()
