@@ -135,10 +135,9 @@ def test_joint_distance_sees_a_swapped_class():
 
 
 def test_against_torchmetrics():
+    backend.torchvision()  # before torchmetrics, which imports it
     pytest.importorskip("torchmetrics")
     import torch
-
-    backend.torchvision()
     from torchmetrics.image.fid import _compute_fid
     from torchmetrics.image.kid import poly_mmd
 

@@ -25,8 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gmaug.backend import autocast
 from gmaug.generators.settings import TransitionalCGANSettings
-from gmaug.generators.training import TrainedGenerator, Training, autocast, seeded
+from gmaug.generators.training import TrainedGenerator, Training, seeded
 
 # ---- networks -----------------------------------------------------------------------------
 
@@ -362,7 +363,7 @@ class CGANTraining(Training):
         z = self.part(torch.randn(s.batch, s.z_dim, generator=self.random, device=self.device))
         with_r1 = self.step_count % s.r1_every == 0
         r1 = torch.zeros((), device=self.device)
-        with autocast(s, self.device, enabled=not with_r1):
+        with autocast(self.device, s.mixed_precision and not with_r1):
             fakes = augment(self.generator(z, wanted, weight, own), s.augment, own)
             reals, labels = self.reals()
             reals.requires_grad_(with_r1)
@@ -379,7 +380,7 @@ class CGANTraining(Training):
             loss_d = discriminator_loss(u_real, c_real, u_fake, c_fake, weight)
         self.descend("d", loss_d + r1 * (s.gamma / 2 * s.r1_every))
         self.discriminator.requires_grad_(False)  # the generator's step needs no gradient of its weights
-        with autocast(s, self.device):
+        with autocast(self.device, s.mixed_precision):
             loss_g = generator_loss(*self.discriminator(fakes, wanted), weight)
         self.descend("g", loss_g)
         self.discriminator.requires_grad_(True)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from gmaug import backend
 from gmaug.generators.settings import SCHEDULES, GuidedDiffusionSettings
-from gmaug.generators.training import TrainedGenerator, Training, autocast, seeded
+from gmaug.generators.training import TrainedGenerator, Training, seeded
 
 backend.torchvision()  # before diffusers, which imports it
 from diffusers import DDPMScheduler, UNet2DModel  # noqa: E402
@@ -289,14 +289,14 @@ class DiffusionTraining(Training):
         share = min(1.0, (self.kimg + s.batch / 1000) / s.warmup_kimg) if s.warmup_kimg else 1.0
         for name, rate in (("unet", s.lr), ("classifier", s.classifier_lr)):
             self.optimisers[name].param_groups[0]["lr"] = rate * share
-        with autocast(s, self.device):
+        with backend.autocast(self.device, s.mixed_precision):
             predicted = self.live["unet"](noisy, t, labels)
         loss = F.mse_loss(predicted.float(), goal)
         descent = loss if s.snr_gamma is None else self._weighted(predicted.float(), goal, t)
         self.descend("unet", descent, clip=s.clip)
         values, pairs = {"loss": loss}, [(self.averages["unet"], self.live["unet"])]
         if not self.numbers.get("classifier_stopped"):
-            with autocast(s, self.device):
+            with backend.autocast(self.device, s.mixed_precision):
                 logits = self.live["classifier"](noisy, t).float()
             values["loss_classifier"] = F.cross_entropy(logits, labels)
             self.descend("classifier", values["loss_classifier"], clip=s.clip)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gmaug.backend import device as choose_device, read_tensors, write_tensors
+from gmaug.backend import autocast, device as choose_device, read_tensors, write_tensors
 from gmaug.datasets.base import class_numbers
 from gmaug.generators.base import check_training, check_wanted, threads
 from gmaug.generators.quality import diversity, frechet, joint, pixels
@@ -31,12 +31,6 @@ WORST_LOSS = 1e4  # past it training is no longer a descent, and the next thing 
 
 class Diverged(RuntimeError):
     """Training has left the numbers; the message says what to change."""
-
-
-def autocast(settings: RunSettings, device: torch.device, *, enabled: bool = True) -> torch.autocast:
-    """bfloat16 on CUDA where the settings ask for it."""
-    mixed = settings.mixed_precision and device.type == "cuda" and enabled
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed)
 
 
 def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
@@ -385,7 +379,7 @@ class TrainedGenerator:
         where = next(next(iter(self.nets_.values())).parameters()).device
         random = torch.Generator(device=where).manual_seed(seed)
         out = np.empty((len(wanted), side, side, 3), dtype=np.uint8)
-        with threads(self.settings.threads), autocast(self.settings, where):
+        with threads(self.settings.threads), autocast(where, self.settings.mixed_precision):
             for start in range(0, len(wanted), self.CHUNK):
                 part = wanted[start : start + self.CHUNK]
                 # always a full chunk, so that an image does not depend on how many follow it
