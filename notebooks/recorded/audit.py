@@ -20,7 +20,7 @@ import study
 from gmaug import experiment, runs
 from gmaug.classifiers import ResNet18, ResNet18Settings
 from gmaug.datasets import open_images
-from gmaug.datasets.garden import FIRST_GARDENS, more, plant
+from gmaug.datasets.garden import FIRST_GARDENS, GARDENS, more, plant
 from gmaug.equivalence import Arrays
 from gmaug.generators import TransitionalCGAN, quality
 from gmaug.generators.settings import TransitionalCGANSettings
@@ -75,13 +75,15 @@ def same_pairs(name: str, then: dict[str, Any], now: dict[str, Any]) -> Iterator
 
 
 def generators(data: Path) -> Iterator[Check]:
-    """A cGAN's training on a garden, up to its first report."""
-    record = read_record("generators", "garden-1-cgan")
+    """The cGAN of the middle garden, trained anew up to its first report."""
+    record = read_record("generators", "middle-cgan")
     model = TransitionalCGAN(TransitionalCGANSettings.from_dict(record["settings"]))
-    model.fit(*garden("garden-1")[0], callback=lambda *_: True)
+    middle = plant(GARDENS["middle"], seed=0).train
+    model.fit(middle.arrays(size=32), middle.labels, callback=lambda *_: True)
     for name in ("loss_g", "loss_d"):
-        then = [row[name] for row in record["content"]["history"][:5]]
-        yield near(f"garden-1-cgan {name}", then, model.history_[0][name], "reports")
+        then = record["content"]["history"][0][name]
+        why = "a hundredth: other processors add in another order"
+        yield f"middle-cgan {name}", then, model.history_[0][name], 0.01 * abs(then), why
 
 
 def ablation(data: Path) -> Iterator[Check]:
