@@ -75,7 +75,8 @@ class MAE(TorchClassifier):
         return self.net_.pooled(batch)
 
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(layer_decay_groups(net, self.settings), lr=self.settings.base_lr)
+        groups, fused = layer_decay_groups(net, self.settings), next(net.parameters()).is_cuda
+        return torch.optim.AdamW(groups, lr=self.settings.base_lr, fused=fused)
 
     def _prepare(self, images: np.ndarray, kept: Kept | None) -> None:
         self.pretraining_ = []
@@ -102,7 +103,8 @@ class MAE(TorchClassifier):
 
         groups = decay_groups(net, s.pretraining_weight_decay)
         # 0.95: the method's own; the loss changes less from batch to batch than a classifier's
-        optimizer = torch.optim.AdamW(groups, lr=s.pretraining_lr, betas=(0.9, 0.95))
+        about = {"lr": s.pretraining_lr, "fused": self._device.type == "cuda"}
+        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), **about)
         total = max(1, -(-s.pretraining_epochs * len(images) // batch))
         run = Run(net, optimizer, Batches(len(images), batch, random=random), "pretraining", kept)
         run.descend(loss_of, total, min(REPORTS, total), s.pretraining_rate, desc="pre-training")

@@ -48,9 +48,8 @@ class ResNet18(TorchClassifier):
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         s = self.settings
         weights = net.parameters() if s.decay_all else decay_groups(net, s.weight_decay)
-        return torch.optim.SGD(
-            weights, lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay, nesterov=s.nesterov
-        )
+        about = {"momentum": s.momentum, "weight_decay": s.weight_decay, "nesterov": s.nesterov}
+        return torch.optim.SGD(weights, lr=s.lr, fused=next(net.parameters()).is_cuda, **about)
 
 
 def resnet18(classes: int, settings: ResNet18Settings) -> nn.Module:
