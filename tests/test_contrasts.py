@@ -49,10 +49,12 @@ def test_the_sign_flip_test_cannot_go_below_its_floor():
         assert table["p_flip"].tolist() == pytest.approx([floor])
 
 
-def test_one_seed_has_no_interval():
-    table = contrasts(cells({"oversample": 0, "x": 5}, seeds=1), scores=["top1"])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_one_seed_or_two_have_no_interval(seeds):
+    table = contrasts(cells({"oversample": 0, "x": 5}, seeds=seeds), scores=["top1"])
     assert table["verdict"].tolist() == ["inconclusive"]
-    assert table[["se", "low", "p", "to_settle"]].isna().all(axis=None)
+    assert table[["se", "low", "p"]].isna().all(axis=None)
+    assert table["to_settle"].isna().all() == (seeds == 1)
 
 
 def test_nothing_to_compare_is_an_empty_table():

@@ -102,10 +102,10 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
 
 def _differences(d: np.ndarray) -> tuple[float, ...]:
     """Of paired differences (n,): n, mean, standard error, t interval, two tests that the mean is 0, and the
-    pairs that would settle it; NaN from one alone."""
+    pairs that would settle it; NaN below three, as two hardly know their spread (it may even be 0)."""
     n, mean = len(d), float(d.mean())
-    if n < 2:
-        return n, mean, *[np.nan] * 6
+    if n < 3:
+        return n, mean, *[np.nan] * 5, to_settle(d)
     se = float(d.std(ddof=1) / np.sqrt(n))
     half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * se
     p = float(2 * stats.t.sf(abs(mean) / se, n - 1)) if se else float(mean == 0)

@@ -475,7 +475,8 @@ def run(options: argparse.Namespace) -> int:
         for line, make in others(what, options):
             print(f"{what}: {line}", flush=True)
             if make is not None and not options.list:
-                print(make(), flush=True)
+                if (made := make()) is not None:
+                    print(made, flush=True)
     return failed
 
 
