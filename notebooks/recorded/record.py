@@ -255,10 +255,11 @@ def experiment_table(folder: Path | None = None) -> pd.DataFrame:
     for record in records:
         of.setdefault((record["settings"]["dataset"], record["settings"]["arm"]), []).append(record)
     known = experiment.frame(records)
-    for row in experiment.contrasts(known[known["variant"] == ""], scores=["balanced_accuracy"]).itertuples():
-        similar = np.nan
-        if row.dataset in runs.record_names("similarity", folder=folder):
-            measured = runs.read_record("similarity", row.dataset, folder=folder)["content"]
+    main = known[(known["variant"] == "") & ~known["arm"].str.contains("@")]  # no snapshots of a training
+    for row in experiment.contrasts(main, scores=["balanced_accuracy"]).itertuples():
+        similar, base = np.nan, row.dataset.partition(".")[0]
+        if base in runs.record_names("similarity", folder=folder):
+            measured = runs.read_record("similarity", base, folder=folder)["content"]
             similar = measured["ssim_sup_sub_cls"]["value"]
         n = np.array(of[row.dataset, row.arm][0]["content"]["counts_before"])
         date = max(record["made"]["date"] for record in of[row.dataset, row.arm])
@@ -474,9 +475,8 @@ def run(options: argparse.Namespace) -> int:
             continue
         for line, make in others(what, options):
             print(f"{what}: {line}", flush=True)
-            if make is not None and not options.list:
-                if (made := make()) is not None:
-                    print(made, flush=True)
+            if make is not None and not options.list and (made := make()) is not None:
+                print(made, flush=True)
     return failed
 
 
