@@ -185,7 +185,7 @@ def compare(
     arms : sequence of str, optional
         As :func:`gmaug.experiment.find` knows them; `oversample` and `original` are always among them.
     seeds : int
-        Repetitions, 2 or more for an interval.
+        Repetitions, 3 or more for an interval.
     size : int
         Side of the images in pixels, a power of two.
     steps : int, optional
@@ -437,8 +437,8 @@ def _warnings(photos: Photographs, truth: np.ndarray, seeds: int) -> list[str]:
             f"{len(few)} of {len(counts)} classes have under {ROUGH} test images ({shown}): their recall, "
             "and balanced accuracy with it, moves in large steps"
         )
-    if seeds < 2:
-        said.append("one seed gives no interval: take --seeds 3")
+    if seeds < 3:
+        said.append("fewer than three seeds give no interval: take --seeds 3")
     said.append(
         "intervals hold the chance of training on this split; another split, or other photographs, would "
         "move all arms further"

@@ -202,8 +202,8 @@ def test_a_budget_leaves_out_arms_then_seeds(tmp_path):
 
 
 def test_equal_differences_of_all_seeds_are_no_interval():
-    rows = [("a", 0.5), ("a", 0.5), ("oversample", 0.4), ("oversample", 0.4), ("b", 0.5), ("b", 0.6)]
-    cells = pd.DataFrame(rows, columns=["arm", "balanced_accuracy"]).assign(seed=[0, 1] * 3, dataset="x")
+    rows = [("a", 0.5)] * 3 + [("oversample", 0.4)] * 3 + [("b", 0.5), ("b", 0.6), ("b", 0.5)]
+    cells = pd.DataFrame(rows, columns=["arm", "balanced_accuracy"]).assign(seed=[0, 1, 2] * 3, dataset="x")
     table = module._gains(cells, "oversample")
     assert np.isnan(table.loc["a", "low"])
     assert table.loc["a", "verdict"] == "inconclusive"

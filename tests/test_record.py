@@ -166,7 +166,8 @@ def test_a_mistyped_command_is_one_line(asked, told, capsys):
 
 
 def test_the_summary_has_a_row_a_set_and_arm(tmp_path, capsys, monkeypatch):
-    scores = {("original", 0): 0.5, ("original", 1): 0.62, ("oversample", 0): 0.55, ("oversample", 1): 0.6}
+    drawn = {"original": (0.5, 0.62, 0.56), "oversample": (0.55, 0.6, 0.575)}
+    scores = {(arm, seed): score for arm, three in drawn.items() for seed, score in enumerate(three)}
     for (arm, seed), score in scores.items():
         cell = Cell("made", arm, seed)
         content = {"balanced_accuracy": score, "steps": 2, "counts_before": [12, 8, 5, 3]}
@@ -175,7 +176,7 @@ def test_the_summary_has_a_row_a_set_and_arm(tmp_path, capsys, monkeypatch):
     [row] = record.experiment_table(tmp_path).to_dict("records")
     assert tuple(row) == published.EXPERIMENT_COLUMNS
     about = ("set", "arm", "images", "imbalance", "gain_over_oversample", "seeds")
-    assert [row[name] for name in about] == ["made", "original", 28, 4.0, -1.5, 2]
+    assert [row[name] for name in about] == ["made", "original", 28, 4.0, -1.5, 3]
     assert row["low"] < row["gain_over_oversample"] < row["high"]
     monkeypatch.setattr(runs, "PACKAGE", tmp_path)
     assert record.main(["summary", "--folder", str(tmp_path)]) == 0
