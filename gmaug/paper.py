@@ -69,23 +69,16 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Enlarged:
-    """A generator whose images are resized (bilinear) to the side that the classifiers take."""
+    """A generator whose images are resized to the side that the classifiers take."""
 
     generator: Any
     size: int
 
     def sample(self, labels: np.ndarray, *, seed: int) -> np.ndarray:
-        """Images, uint8 (n, size, size, 3)."""
-        import torch
-        from torch.nn.functional import interpolate
+        """Images, uint8 (n, size, size, 3), resized as the real ones are."""
+        from gmaug.datasets.base import ArrayImages
 
-        drawn = self.generator.sample(labels, seed=seed)
-        out = np.empty((len(drawn), self.size, self.size, 3), np.uint8)
-        for start in range(0, len(drawn), 256):
-            part = torch.from_numpy(drawn[start : start + 256]).permute(0, 3, 1, 2).float()
-            part = interpolate(part, size=(self.size, self.size), mode="bilinear", antialias=True)
-            out[start : start + 256] = part.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        return out
+        return ArrayImages(self.generator.sample(labels, seed=seed), labels).arrays(size=self.size)
 
 
 def run(
@@ -121,10 +114,11 @@ def run(
     DataFrame
         A row a cell, as :func:`gmaug.experiment.frame` gives it.
     """
-    from gmaug import runs
+    from gmaug import runs, workspace
     from gmaug.datasets.base import Splits
     from gmaug.datasets.imbalance import split
     from gmaug.experiment import Material, frame, run_cells
+    from gmaug.generators import generator_class
     from gmaug.similarity import measure
 
     out = Path(out)
@@ -135,39 +129,16 @@ def run(
         runs.write_json(out / "metric.json", measure(parts.train, seed=seed).to_dict())
     trained = {}
     for kind in GENERATORS:
-        model = generator(kind, parts, out, sizes=sizes, seed=seed, device=device, say=say)
-        about = runs.digest((out / f"{kind}.safetensors").read_bytes())
-        trained[kind] = Enlarged(model, sizes.size), about
+        about = {"seed": seed, "device": device, "n_classes": len(parts.train.classes)}
+        model = generator_class(kind)(replace(getattr(sizes, kind), **about))
+        side, path = model.settings.resolution, out / f"{kind}.safetensors"
+        arrays = [(part.arrays(size=side), part.labels) for part in (parts.train, parts.validation)]
+        model = workspace.trained(model, path, parts.train.classes, *arrays, work=out / kind, say=say)
+        trained[kind] = Enlarged(model, sizes.size), runs.digest(path.read_bytes())
     say("classifiers")
     material = Material.of(parts, size=sizes.size, name=images.name, generators=trained)
     found = cells(images.name, target=target, sizes=sizes, seed=seed)
     return frame(run_cells(found, {images.name: material}, folder=out, say=say))
-
-
-def generator(
-    kind: str,
-    parts: Any,
-    out: Path,
-    *,
-    sizes: Sizes,
-    seed: int,
-    device: str,
-    say: Callable[[str], None],
-) -> Any:
-    """The generator of this kind, trained on ``parts.train`` or read from `out`."""
-    from gmaug.generators import generator_class, load_generator
-
-    path = out / f"{kind}.safetensors"
-    if not path.exists():
-        say(f"training of the {kind}")
-        changes = {"seed": seed, "device": device, "n_classes": len(parts.train.classes)}
-        settings = replace(getattr(sizes, kind), **changes)
-        train, held = (
-            (part.arrays(size=settings.resolution), part.labels) for part in (parts.train, parts.validation)
-        )
-        model = generator_class(kind)(settings)
-        model.fit(*train, validation=held, checkpoint=out / kind).save(path)
-    return load_generator(path, device=device)
 
 
 def cells(name: str, *, target: int, sizes: Sizes = Sizes(), seed: int = 0) -> list[Cell]:
@@ -239,15 +210,13 @@ def _classifier_work(sizes: Sizes, classes: int) -> dict[str, Work]:
     from gmaug.classifiers.mae import vit_classifier
     from gmaug.classifiers.resnet import resnet18
 
+    sides = {name: getattr(sizes, name).crop_size or sizes.size for name in ARMS}
     with torch.device("meta"):  # shapes without numbers
-        side = sizes.mae.crop_size or sizes.size
         nets = {
             "resnet18": resnet18(classes, sizes.resnet18),
-            "mae": vit_classifier(sizes.mae, side=side, classes=classes),
+            "mae": vit_classifier(sizes.mae, side=sides["mae"], classes=classes),
         }
-        pixels = {
-            name: torch.zeros(2, 3, *2 * [getattr(sizes, name).crop_size or sizes.size]) for name in nets
-        }
+        pixels = {name: torch.zeros(2, 3, side, side) for name, side in sides.items()}
     found = {}
     for name, net in nets.items():
         flop, kept = counted(lambda net=net, name=name: net(pixels[name]).sum().backward())
@@ -325,9 +294,10 @@ def plan(
             s = getattr(sizes, classifier)
             about = {"batch": s.batch, "mixed": s.mixed_precision, "disk": found[classifier].state / 3}
             for arm in arms:
-                size = filled if "-aug" in arm else real
-                trainings = 1 + sizes.rounds if arm.endswith("augcls") else 1
-                shown = s.epochs * (size * min(trainings, sizes.rounds) + (real if trainings > 1 else 0))
+                size = seen = filled if "-aug" in arm else real
+                if arm.endswith("-augcls"):  # the selector on the originals, then a training a round
+                    seen = real + sizes.rounds * filled
+                shown = s.epochs * seen
                 add(f"{classifier}, {arm}", classifier, shown, host=size * 3 * sizes.size**2, **about)
     return pd.DataFrame(rows)
 

@@ -16,12 +16,11 @@ ORDER = (
     ("classifiers", "generators"),
     ("augcls", "mixing", "recognition"),
     ("experiment",),
-    ("paper",),
     ("equivalence",),
     ("law",),
     ("plots", "page"),
     ("workspace",),
-    ("advice", "balance", "compare"),
+    ("advice", "balance", "compare", "paper"),
     ("report", "notebook", "reproduce"),
     ("__main__",),
 )
