@@ -28,8 +28,6 @@ from gmaug.ssim import Convention, convention_named, score_pairs, thread_count
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Estimate", "Sample", "Similarity", "all_pairs", "measure", "random_pairs", "ring_pairs"]
-
 LEVEL = 0.95  # of every interval
 FEWEST = 3  # images that a super-class needs to be the largest: two have one pair, and no error
 MOST_PAIRS = 20_000_000  # of pairs="all": some minutes of work at 224 px on two cores, and 0.6 GiB of lists
@@ -46,13 +44,16 @@ SHOWN = 20  # skipped files listed in text; all of them are in `skipped` and in 
 # Which pairs of a set are compared
 
 
-def pair_sampling(name: str) -> tuple[str, int]:
-    """Kind, and pairs an image, of ``"2n"`` (or any other number), ``"balanced"`` or ``"all"``."""
-    if name in ("balanced", "all"):
-        return name, 2
-    if re.fullmatch(r"[1-9][0-9]{0,5}n", name):
-        return "random", int(name[:-1])
-    raise ValueError(f"pairs={name!r} is unknown; use '2n' (or '10n', ...), 'balanced' or 'all'")
+def pair_sampling(name: str) -> Callable[[int, np.random.Generator], np.ndarray]:
+    """The function of n and a random generator that draws pairs; `name` as :func:`measure` takes it."""
+    if name == "all":
+        return lambda n, rng: all_pairs(n)
+    if name == "balanced":
+        return lambda n, rng: ring_pairs(n)
+    if not re.fullmatch(r"[1-9][0-9]{0,5}n", name):
+        raise ValueError(f"pairs={name!r} is unknown; use '2n' (or '10n', ...), 'balanced' or 'all'")
+    times = int(name[:-1])
+    return lambda n, rng: all_pairs(n) if n - 1 <= 2 * times else random_pairs(n, times * n, rng)
 
 
 def random_pairs(n: int, m: int, rng: np.random.Generator) -> np.ndarray:
@@ -101,9 +102,15 @@ class Estimate:
     freedom: float = math.nan  # images that count, less one: fewer if some are in many pairs, others in few
 
     def __str__(self) -> str:
-        if math.isnan(self.value):
-            return "not measured"
-        return f"{self.value:.4f}" + ("" if math.isnan(self.se) else f" ± {self.se:.4f}")
+        if math.isnan(self.se):
+            return "not measured" if math.isnan(self.value) else f"{self.value:.4f}"
+        return f"{self.value:.4f} ± {self.se:.4f} (95 %: {self.low:.4f} to {self.high:.4f})"
+
+    def to_dict(self, *names: str) -> dict[str, Any]:
+        """The numbers of these names, and ``interval``; NaN becomes None."""
+        known = {name: None if math.isnan(number) else number for name, number in vars(self).items()}
+        known["interval"] = [known["low"], known["high"]]
+        return {name: known[name] for name in names}
 
     def reach(self, level: float = LEVEL) -> float:
         """Half the width of a two-sided interval of this level."""
@@ -142,11 +149,11 @@ def standard_error(pairs: np.ndarray, values: np.ndarray, n: int) -> float:
         NaN with fewer than three images or two different pairs, or if one image is in all pairs.
     """
     m = len(values)
-    moved = left_out(pairs, values, n) if n >= 3 and m >= 2 else np.array([math.nan])
-    if not np.isfinite(moved).all():
-        return math.nan
     key, times = np.unique(_pair_numbers(pairs, n), return_counts=True)
-    if len(key) < 2:
+    if n < 3 or len(key) < 2:
+        return math.nan
+    moved = left_out(pairs, values, n)
+    if not np.isfinite(moved).all():
         return math.nan
     i, j = np.divmod(key, n)
 
@@ -186,17 +193,15 @@ def _pair_numbers(pairs: np.ndarray, n: int) -> np.ndarray:
 
 def estimate(pairs: np.ndarray, values: np.ndarray, n: int) -> Estimate:
     """Mean of `values` with its error; parameters as in :func:`standard_error`."""
-    m = len(values)
+    m, value, every = len(values), float(values.mean()) if len(values) else math.nan, n * (n - 1) // 2
     if m == 0:
-        return Estimate(math.nan, math.nan, math.nan, math.nan, n, 0)
-    value, every = float(values.mean()), n * (n - 1) // 2
+        return Estimate(value, math.nan, math.nan, math.nan, n, 0)
     complete = m == every and len(np.unique(_pair_numbers(pairs, n))) == every
     scatter = float(values.std(ddof=1)) / math.sqrt(m) if m > 1 else math.nan
     degree = np.bincount(pairs.ravel(), minlength=n)
     freedom = float(degree.sum() ** 2 / (degree**2).sum() - 1)
-    found = Estimate(
-        value, standard_error(pairs, values, n), 0, 0, n, m, 0.0 if complete else scatter, freedom
-    )
+    se = standard_error(pairs, values, n)
+    found = Estimate(value, se, 0, 0, n, m, 0.0 if complete else scatter, freedom)
     return replace(found, low=value - found.reach(), high=value + found.reach())
 
 
@@ -212,19 +217,13 @@ class Sample:
 # Eq. 3 and how far a maximum can be trusted. Super-classes share no image, so their errors are independent.
 
 
-def candidates(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
-    """Super-classes that can be the largest: those with a value and at least three images."""
-    return {name: e for name, e in estimates.items() if e.images >= FEWEST and not math.isnan(e.value)}
-
-
 def argmax_probability(estimates: Mapping[str, Estimate]) -> dict[str, float]:
     """Probability that each super-class is the one with the largest true mean.
 
-    Each true mean is taken as normal around its estimate, with its standard error, independent of
-    the others. By quadrature, so there is no seed. Super-classes without a standard error are
-    left out.
+    Each true mean is taken as normal around its estimate, with its standard error, independent of the others.
+    By quadrature, so there is no seed. Super-classes without a standard error are left out.
     """
-    known = {name: e for name, e in candidates(estimates).items() if not math.isnan(e.se)}
+    known = {name: e for name, e in estimates.items() if not math.isnan(e.se)}
     if not known:
         return {}
     value = np.array([e.value for e in known.values()])
@@ -239,15 +238,15 @@ def argmax_probability(estimates: Mapping[str, Estimate]) -> dict[str, float]:
     return {name: float(share / sum(shares)) for name, share in zip(known, shares, strict=True)}
 
 
-def simultaneous_interval(estimates: Mapping[str, Estimate]) -> tuple[float, float]:
+def simultaneous_interval(estimates: Iterable[Estimate]) -> tuple[float, float]:
     """Interval that holds the largest true mean with a probability of at least 95 %.
 
     Every mean gets an interval of level ``0.95 ** (1 / k)``, so that all k hold at once with 95 % (Šidák, for
     independent errors); the largest true mean then lies between the largest lower end and the largest
     upper end. (nan, nan) if a mean has no standard error.
     """
-    known = candidates(estimates).values()
-    if not known or any(math.isnan(e.se) for e in known):
+    known = list(estimates)
+    if any(math.isnan(e.se) for e in known):
         return math.nan, math.nan
     each = LEVEL ** (1 / len(known))
     return max(e.value - e.reach(each) for e in known), max(e.value + e.reach(each) for e in known)
@@ -256,23 +255,21 @@ def simultaneous_interval(estimates: Mapping[str, Estimate]) -> tuple[float, flo
 def split_half(samples: Mapping[str, Sample], *, seed: int, splits: int = SPLITS) -> float:
     """The maximum without its optimism: chosen on one half of the images, measured on the other.
 
-    Images of every super-class are halved at random; the super-class with the largest mean over
-    pairs within the one halves is chosen, and its mean over pairs within the other halves is
-    taken; then the halves change places. The mean over `splits` halvings; NaN if none left pairs in both.
+    Images of every super-class are halved at random; the super-class with the largest mean over pairs within
+    the one halves is chosen, and its mean over pairs within the other halves is taken; then the halves change
+    places. The mean over `splits` halvings; NaN if none left pairs in both.
     """
-    rng = np.random.default_rng(seed)
-    found = []
+    rng, found = np.random.default_rng(seed), []
     for _ in range(splits):
         first, second = {}, {}
         for name, sample in samples.items():
             side = rng.permutation(len(sample.labels)) < len(sample.labels) / 2
-            a, b = side[sample.pairs[:, 0]], side[sample.pairs[:, 1]]
+            a, b = side[sample.pairs].T
             if (a & b).any() and (~a & ~b).any():
                 first[name] = np.mean(sample.scores[a & b])
                 second[name] = np.mean(sample.scores[~a & ~b])
         if first:
-            found.append(second[max(first, key=first.get)])
-            found.append(first[max(second, key=second.get)])
+            found += second[max(first, key=first.get)], first[max(second, key=second.get)]
     return float(np.mean(found)) if found else math.nan
 
 
@@ -316,7 +313,7 @@ class Similarity:
             "merge": merged.value, "merge_se": merged.se,
             "sup_sub": largest.value, "sup_sub_se": largest.se, "low": largest.low, "high": largest.high,
             "argmax": self.argmax, "p_argmax": self.argmax_probability.get(self.argmax),
-            "split_half": self.split_half, "across": max(across) if across else None,
+            "split_half": self.split_half, "across": max(across, default=None),
         }  # fmt: skip
 
     def to_frame(self) -> pd.DataFrame:
@@ -334,18 +331,22 @@ class Similarity:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``python -m gmaug similarity --json`` prints; NaN becomes None."""
+
+        def listed(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+            return {name: e.to_dict("value", "se", "images", "pairs") for name, e in estimates.items()}
+
         found = {
             "images": self.images,
             "skipped": [{"path": s.path, "reason": s.reason} for s in self.skipped],
-            "ssim_merge_cls": _with_interval(self.ssim_merge_cls),
+            "ssim_merge_cls": self.ssim_merge_cls.to_dict("value", "se", "interval"),
             "ssim_sup_sub_cls": {
-                **_with_interval(self.ssim_sup_sub_cls),
+                **self.ssim_sup_sub_cls.to_dict("value", "se", "interval"),
                 "argmax": self.argmax,
                 "argmax_probability": self.argmax_probability,
-                "split_half": _number(self.split_half),
+                "split_half": None if math.isnan(self.split_half) else self.split_half,
             },
-            "super_classes": {name: _with_counts(e) for name, e in self.super_classes.items()},
-            "cross_sub_class": {name: _with_counts(e) for name, e in self.cross_sub_class.items()},
+            "super_classes": listed(self.super_classes),
+            "cross_sub_class": listed(self.cross_sub_class),
             "convention": self.convention.name,
             "design": self.pairs,
             "seed": self.seed,
@@ -355,21 +356,22 @@ class Similarity:
         return found
 
     def __str__(self) -> str:
-        sure = self.argmax_probability.get(self.argmax)
         lines = [
             f"{self.name}: {self.images} images in {counted(len(self.super_classes), 'super-class')} "
             f"({self.hierarchy.source}), convention {self.convention.name!r}, pairs {self.pairs!r}",
-            f"  SSIM-mergeCls  {_interval(self.ssim_merge_cls)}",
-            f"  SSIM-supSubCls {_interval(self.ssim_sup_sub_cls)}",
-            f"    the largest: {self.argmax}" + ("" if sure is None else f" (probability {sure:.2f})"),
+            f"  SSIM-mergeCls  {self.ssim_merge_cls}",
+            f"  SSIM-supSubCls {self.ssim_sup_sub_cls}",
+            f"    the largest: {self.argmax}",
         ]
+        if sure := self.argmax_probability.get(self.argmax):
+            lines[-1] += f" (probability {sure:.2f})"
         if not math.isnan(self.split_half):
             lines[-1] += f"; without the optimism of a maximum (split halves) {self.split_half:.4f}"
         width = max(len(name) for name in self.super_classes)
         for name, e in self._ranked():
-            across = self.cross_sub_class.get(name)
-            more = f", across sub-classes {across}" if across and across.pairs else ""
-            lines.append(f"    {name:{width}}  {e!s:17}  {e.images} images, {e.pairs} pairs{more}")
+            lines.append(f"    {name:{width}}  {e!s:40}  {e.images} images, {e.pairs} pairs")
+            if across := self.cross_sub_class.get(name):
+                lines[-1] += f", across sub-classes {across.value:.4f}"
         few = [f"{name} ({e.images})" for name, e in self.super_classes.items() if e.images < FEWEST]
         if few:
             lines.append(f"  too few images to be the largest (it takes {FEWEST}): {', '.join(few)}")
@@ -391,22 +393,6 @@ class Similarity:
         return sorted(self.super_classes.items(), key=lambda item: -np.nan_to_num(item[1].value, nan=-2))
 
 
-def _interval(e: Estimate) -> str:
-    return str(e) if math.isnan(e.low) else f"{e} (95 %: {e.low:.4f} to {e.high:.4f})"
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _with_interval(e: Estimate) -> dict[str, Any]:
-    return {"value": _number(e.value), "se": _number(e.se), "interval": [_number(e.low), _number(e.high)]}
-
-
-def _with_counts(e: Estimate) -> dict[str, Any]:
-    return {"value": _number(e.value), "se": _number(e.se), "images": e.images, "pairs": e.pairs}
-
-
 # Measuring
 
 
@@ -421,7 +407,6 @@ def measure(
     seed: int = 0,
     strict: bool = False,
     jobs: int | None = None,
-    device: str = "cpu",
     progress: bool = True,
 ) -> Similarity:
     """Measure SSIM-mergeCls and SSIM-supSubCls (Eqs 2 and 3), each with its error and a 95 % interval.
@@ -446,8 +431,6 @@ def measure(
         the class folders that is no image, such as a README, is no reason to stop.
     jobs : int, optional
         Threads; all cores by default.
-    device : str
-        ``"cuda"`` scores pairs there, through torch; decoding stays on the CPU.
     progress : bool
         Show bars.
 
@@ -463,14 +446,14 @@ def measure(
     """
     images = open_images(images, labels, hierarchy=hierarchy)
     convention, sampling = convention_named(convention), pair_sampling(pairs)
-    if target_se is not None and (sampling[0] != "random" or not target_se > 0):
+    if target_se is not None and (pairs in ("all", "balanced") or not target_se > 0):
         raise ValueError(
             f"target_se={target_se} with pairs={pairs!r}; it takes a positive number and random pairs"
         )
     if strict and (stop := next((one for one in images.skipped if not one.harmless), None)):
         raise ValueError(f"{stop.path}: {stop.reason}; mend it, or do without strict")
     order = np.arange(len(images))
-    if sampling[0] == "balanced":  # the ring is laid on a random order
+    if pairs == "balanced":  # the ring is laid on a random order
         order = np.random.default_rng(seed).permutation(len(images))
     with tempfile.TemporaryFile(prefix="gmaug-pixels-") as scratch:
         options = {"strict": strict, "jobs": jobs, "progress": progress}
@@ -480,7 +463,7 @@ def measure(
             every = np.concatenate(lists)
             values = np.empty(len(every))
             with bar(desc="comparing", total=len(every), unit="pair", disable=not progress) as shown:
-                for rows, part in score_pairs(pixels, every, convention, jobs, device):
+                for rows, part in score_pairs(pixels, every, convention, jobs):
                     values[rows] = part
                     shown.update(len(rows))
             return np.split(values, np.cumsum([len(pairs) for pairs in lists])[:-1])
@@ -491,10 +474,11 @@ def measure(
     samples = {name: Sample(*drawn[name], labels[rows]) for name, rows in members.items()}
     estimates = {name: estimate(s.pairs, s.scores, len(s.labels)) for name, s in samples.items()}
     merged = estimates.pop("")
-    if not (usable := candidates(estimates)):
+    usable = {name: e for name, e in estimates.items() if e.images >= FEWEST}
+    if not usable:
         raise ValueError(f"{images.name}: no super-class has three usable images; add images")
     argmax = max(usable, key=lambda name: usable[name].value)
-    low, high = simultaneous_interval(usable)
+    low, high = simultaneous_interval(usable.values())
     across = {}
     for name in estimates:
         s, (first, second) = samples[name], samples[name].labels[samples[name].pairs].T
@@ -512,32 +496,23 @@ def measure(
 
 def _draw(
     members: Mapping[str, np.ndarray],
-    sampling: tuple[str, int],
+    sampling: Callable[[int, np.random.Generator], np.ndarray],
     seed: int,
     target_se: float | None,
-    score: Callable,
+    score: Callable[[list[np.ndarray]], list[np.ndarray]],
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, str]]:
     """Pairs of each set of images with their values, and which sets missed the target."""
-    kind, per_image = sampling
     # A stream for each set: what one draws does not depend on how much another does.
     seeds = np.random.SeedSequence(seed).spawn(len(members))
     streams = {name: np.random.default_rng(one) for name, one in zip(members, seeds, strict=True)}
 
-    def pairs_of(name: str) -> np.ndarray:
-        n = len(members[name])
-        if kind == "balanced":
-            return ring_pairs(n)
-        if kind == "all" or n - 1 <= 2 * per_image:
-            return all_pairs(n)
-        return random_pairs(n, per_image * n, streams[name])
-
     def draw(names: Iterable[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        pairs = {name: pairs_of(name) for name in names}
+        pairs = {name: sampling(len(members[name]), streams[name]) for name in names}
         values = score([members[name][drawn] for name, drawn in pairs.items()])
         return dict(zip(pairs, zip(pairs.values(), values, strict=True), strict=True))
 
     found, missed = draw(members), {}
-    going = list(members) if target_se is not None else []
+    going = [] if target_se is None else list(members)
     for _ in range(MOST_ROUNDS):
         for name in list(going):
             e = estimate(*found[name], len(members[name]))
@@ -580,10 +555,11 @@ def _prepared(
                 if min(image.size) < side:
                     path = images.paths[index] if hasattr(images, "paths") else f"{images.name}[{index}]"
                     reason = f"{image.width}x{image.height} pixels, smaller than the {side}x{side} window"
-                    return UnreadableImage(path, reason)
-                return np.ascontiguousarray(np.atleast_3d(convention.prepare(image)).transpose(2, 0, 1))
+                    raise UnreadableImage(path, reason)
+                planes = np.atleast_3d(convention.prepare(image)).transpose(2, 0, 1)
         except UnreadableImage as error:
             return error
+        return np.ascontiguousarray(convention.mirrored(planes))
 
     def read(indices: np.ndarray) -> np.ndarray:
         return np.array(np.memmap(scratch, np.uint8, "r", shape=(len(kept), *shape))[indices])

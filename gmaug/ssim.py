@@ -10,18 +10,15 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from gmaug import CallableModule
 from gmaug.datasets.base import square
-
-__all__ = ["CONVENTIONS", "Convention", "convention_named", "ssim", "ssim_map", "ssim_pairs"]
 
 CHOICES = {
     "fit": ("crop", "stretch"),
@@ -116,6 +113,11 @@ class Convention:
         """Pixels by which images are mirrored outwards before they are compared."""
         return self.side // 2 if self.border == "reflect" else 0
 
+    def mirrored(self, images: np.ndarray) -> np.ndarray:
+        """Images, shape (..., h, w), with that margin."""
+        around = [(0, 0)] * (images.ndim - 2) + [(self.margin, self.margin)] * 2
+        return np.pad(images, around, mode="reflect") if self.margin else images
+
 
 GAUSSIAN = {"window": "gaussian", "win_size": 11, "covariance": "population"}
 CONVENTIONS: dict[str, Convention] = {
@@ -186,14 +188,6 @@ def ssim_map(
         One value per window: smaller than the image by the window's side - 1, or of its size where
         the border is mirrored; a last axis of channels stays.
     """
-    (ux, uy, vx, vy, vxy), (c1, c2) = _moments(x, y, convention, data_range)
-    return ((2 * ux * uy + c1) * (2 * vxy + c2)) / ((ux**2 + uy**2 + c1) * (vx + vy + c2))
-
-
-def _moments(
-    x: np.ndarray, y: np.ndarray, convention: str | Convention, data_range: float | None
-) -> tuple[tuple[np.ndarray, ...], tuple[float, float]]:
-    """Means, variances and covariance of each window, and the constants of Eq. 1."""
     convention = convention_named(convention)
     x, y = np.asarray(x), np.asarray(y)
     if x.shape != y.shape or x.ndim not in (2, 3):
@@ -214,8 +208,7 @@ def _moments(
     if convention.margin:
         around = [(convention.margin, convention.margin)] * 2 + [(0, 0)] * (x.ndim - 2)
         x, y = np.pad(x, around, mode="reflect"), np.pad(y, around, mode="reflect")
-    whole = convention.window == "global"
-    count, weights = x.shape[0] * x.shape[1] if whole else convention.win_size**2, convention.weights()
+    whole, weights = convention.window == "global", convention.weights()
 
     def mean(image: np.ndarray) -> np.ndarray:
         """Over each window that lies inside the image."""
@@ -232,8 +225,10 @@ def _moments(
     else:
         vx, vy, vxy = mean(x * x) - ux * ux, mean(y * y) - uy * uy, mean(x * y) - ux * uy
     if convention.covariance == "sample":
-        vx, vy, vxy = (v * (count / (count - 1)) for v in (vx, vy, vxy))
-    return (ux, uy, vx, vy, vxy), convention.constants(data_range)
+        n = x.shape[0] * x.shape[1] if whole else convention.win_size**2
+        vx, vy, vxy = (v * (n / (n - 1)) for v in (vx, vy, vxy))
+    c1, c2 = convention.constants(data_range)
+    return ((2 * ux * uy + c1) * (2 * vxy + c2)) / ((ux**2 + uy**2 + c1) * (vx + vy + c2))
 
 
 def _check_side(size: tuple[int, int], convention: Convention) -> None:
@@ -246,7 +241,6 @@ def _check_side(size: tuple[int, int], convention: Convention) -> None:
 CHUNK_PIXELS = 2**20  # of the pairs that a thread takes at a time: about a millisecond of work
 STEP = 4096  # pairs between two visits of the progress bar
 HELD_BYTES = 128 * 2**20  # pixels read from a file and held at a time
-BATCH_PIXELS = 2**23  # of a batch of pairs on a GPU; some 0.5 GiB of sums in between
 
 
 def thread_count(asked: int | None) -> int:
@@ -264,7 +258,6 @@ def ssim_pairs(
     *,
     convention: str | Convention = "paper",
     threads: int | None = None,
-    device: str = "cpu",
 ) -> np.ndarray:
     """SSIM of many pairs of 8-bit images as they are: nothing is resized (Eq. 1).
 
@@ -277,8 +270,6 @@ def ssim_pairs(
         As for :func:`ssim`.
     threads : int, optional
         All cores by default. The result does not depend on it.
-    device : str
-        "cpu" for the compiled loops (:mod:`gmaug.ssim_kernel`); "cuda" for torch there, equal to 1e-6.
 
     Returns
     -------
@@ -298,10 +289,7 @@ def ssim_pairs(
     if len(pairs) and (pairs.min() < 0 or pairs.max() >= len(images)):
         raise ValueError(f"pairs point to image {pairs.max()} of {len(images)}; count from 0")
     planes = images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    out = np.empty(len(pairs))
-    for rows, values in score_pairs(planes, pairs.astype(np.int64), convention, threads, device):
-        out[rows] = values
-    return out
+    return _scored(convention.mirrored(planes), pairs.astype(np.int64), convention, threads)
 
 
 def score_pairs(
@@ -309,14 +297,13 @@ def score_pairs(
     pairs: np.ndarray,
     convention: Convention,
     threads: int | None = None,
-    device: str = "cpu",
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Score pairs a part at a time, so that only some of the images need be in memory.
 
     Parameters
     ----------
     source : ndarray of uint8, shape (n, planes, h, w), or a function
-        The images; or a function of image indices (int64, ascending) that gives them, in that shape.
+        The images, mirrored; or a function of their indices (int64, ascending) that gives them so.
     pairs : ndarray of int64, shape (m, 2)
 
     Yields
@@ -327,100 +314,46 @@ def score_pairs(
         Their SSIM.
     """
     if isinstance(source, np.ndarray):
-        if device == "cpu" and not convention.margin:  # nothing has to be copied
-            for rows in np.split(np.arange(len(pairs)), range(STEP, len(pairs), STEP)):
-                yield rows, _scored(source, pairs[rows], convention, threads, device)
-            return
-        source = source.__getitem__
-    if not len(pairs):
-        return
-    # Pairs are sorted by the two blocks of images they join, so that a part of them touches few images.
-    block = max(1, HELD_BYTES // source(pairs[0, :1]).nbytes // 2)
-    low, high = np.sort(pairs, axis=1).T // block
-    order = np.lexsort((high, low))
-    new = (np.diff(low[order]) != 0) | (np.diff(high[order]) != 0)
-    for rows in np.split(order, np.flatnonzero(new) + 1):
-        indices, local = np.unique(pairs[rows], return_inverse=True)
-        yield rows, _scored(source(indices), local.reshape(-1, 2), convention, threads, device)
+        for rows in np.split(np.arange(len(pairs)), range(STEP, len(pairs), STEP)):
+            yield rows, _scored(source, pairs[rows], convention, threads)
+    elif len(pairs):
+        # Pairs are sorted by the two blocks of images they join, so that a part of them touches few images.
+        block = max(1, HELD_BYTES // source(pairs[0, :1]).nbytes // 2)
+        low, high = np.sort(pairs, axis=1).T // block
+        order = np.lexsort((high, low))
+        new = (np.diff(low[order]) != 0) | (np.diff(high[order]) != 0)
+        for rows in np.split(order, np.flatnonzero(new) + 1):
+            indices, local = np.unique(pairs[rows], return_inverse=True)
+            yield rows, _scored(source(indices), local.reshape(-1, 2), convention, threads)
 
 
-def _scored(
-    pixels: np.ndarray, pairs: np.ndarray, convention: Convention, threads: int | None, device: str
-) -> np.ndarray:
-    """SSIM of pairs of images in memory, uint8, shape (n, planes, h, w)."""
-    if convention.margin:
-        around = (convention.margin, convention.margin)
-        pixels = np.pad(pixels, ((0, 0), (0, 0), around, around), mode="reflect")
-    if device != "cpu":
-        return _on_torch(pixels, pairs, convention, device)
+def _scored(pixels: np.ndarray, pairs: np.ndarray, convention: Convention, threads: int | None) -> np.ndarray:
+    """SSIM of pairs of mirrored images in memory, uint8, shape (n, planes, h, w)."""
     from gmaug import ssim_kernel as kernel
 
-    out, (c1, c2), n = np.empty(len(pairs)), convention.constants(), convention.win_size**2
-    sample = convention.covariance == "sample"
+    (c1, c2), n, sample = convention.constants(), convention.win_size**2, convention.covariance == "sample"
     if convention.window == "global":
-        images = pixels.transpose(0, 2, 3, 1)
 
-        def work(s: slice) -> None:
-            out[s] = [ssim(images[i], images[j], convention=convention) for i, j in pairs[s]]
+        def score(some: np.ndarray) -> Sequence[float]:
+            x, y = (pixels[side].transpose(0, 2, 3, 1) for side in some.T)
+            return [ssim(*both, convention=convention) for both in zip(x, y, strict=True)]
 
     elif convention.window == "uniform" and convention.win_size <= kernel.LARGEST_EXACT_WINDOW:
         window = (1,) * convention.win_size
         k1, k2 = np.float32(c1 * n * n), np.float32(c2 * n * (n - 1 if sample else n))
 
-        def work(s: slice) -> None:
-            kernel.box_pairs(pixels, pairs[s], window, k1, k2, out[s])
+        def score(some: np.ndarray) -> Sequence[float]:
+            return kernel.box_pairs(pixels, some, window, k1, k2)
 
     else:
         weights, bessel = tuple(convention.weights().tolist()), n / (n - 1) if sample else 1.0
 
-        def work(s: slice) -> None:
-            kernel.weighted_pairs(pixels, pairs[s], weights, bessel, c1, c2, out[s])
+        def score(some: np.ndarray) -> Sequence[float]:
+            return kernel.weighted_pairs(pixels, some, weights, bessel, c1, c2)
 
     step = max(1, CHUNK_PIXELS // pixels[0].size)
-    threads, parts = thread_count(threads), [slice(k, k + step) for k in range(0, len(pairs), step)]
-    with ThreadPoolExecutor(threads) as pool:  # the compiled loops release Python's lock
-        list(pool.map(work, parts) if threads > 1 else map(work, parts))
-    return out
+    with ThreadPoolExecutor(thread_count(threads)) as pool:  # the compiled loops release Python's lock
+        return np.concatenate([*pool.map(score, np.split(pairs, range(step, len(pairs), step)))])
 
 
-def _on_torch(pixels: np.ndarray, pairs: np.ndarray, convention: Convention, device: str) -> np.ndarray:
-    """The same on a torch device: plain windows summed in whole numbers, others in float64."""
-    import torch
-
-    from gmaug.backend import device as torch_device
-
-    stack = torch.from_numpy(np.ascontiguousarray(pixels)).to(torch_device(device))
-    (c1, c2), side, whole = convention.constants(), convention.win_size, convention.window == "global"
-    n = stack.shape[-1] * stack.shape[-2] if whole else side * side
-    weights = [1] * side if convention.window == "uniform" else convention.weights().tolist()
-    bessel = n / (n - 1) if convention.covariance == "sample" else 1.0
-
-    def mean(x: torch.Tensor) -> torch.Tensor:
-        if whole:
-            return x.sum(dim=(2, 3), keepdim=True, dtype=torch.int64).to(torch.float64) / n
-        x = x if convention.window == "uniform" else x.to(torch.float64)
-        for dim in (2, 3):
-            count = x.shape[dim] - side + 1
-            x = sum(w * x.narrow(dim, k, count) for k, w in enumerate(weights))
-        return x.to(torch.float64) / (n if convention.window == "uniform" else 1)
-
-    out, step = np.empty(len(pairs)), max(1, BATCH_PIXELS // stack[0].numel())
-    for k in range(0, len(pairs), step):
-        i, j = torch.from_numpy(pairs[k : k + step].T.copy()).to(stack.device)
-        x, y = stack[i].to(torch.int32), stack[j].to(torch.int32)
-        ux, uy = mean(x), mean(y)
-        m, squares = ux * uy, ux**2 + uy**2
-        v, vxy = bessel * (mean(x * x + y * y) - squares), bessel * (mean(x * y) - m)
-        value = ((2 * m + c1) * (2 * vxy + c2)) / ((squares + c1) * (v + c2))
-        out[k : k + step] = value.mean(dim=(1, 2, 3)).cpu().numpy()
-    return out
-
-
-class _Callable(ModuleType):
-    """This module as a function: both ``gmaug.ssim(x, y)`` and ``gmaug.ssim.ssim_pairs`` are there."""
-
-    def __call__(self, x: np.ndarray, y: np.ndarray, **options: Any) -> float:
-        return ssim(x, y, **options)
-
-
-sys.modules[__name__].__class__ = _Callable
+sys.modules[__name__].__class__ = CallableModule  # both gmaug.ssim(x, y) and gmaug.ssim.ssim_pairs are there

@@ -90,23 +90,24 @@ def _box_plane(x, y, window, n, nothing, columns, sums, c1, c2):
 
 
 @compiled
-def box_pairs(pixels, pairs, window, c1, c2, out):
+def box_pairs(pixels, pairs, window, c1, c2):
     """Mean SSIM of pairs of images by a plain window.
 
-    `pixels` is uint8 (n, planes, h, w), `pairs` int64 (m, 2), `out` float64 (m,) and written. Of `window`, a
-    tuple of int, the length alone counts. `c1` is C1 * N^2, `c2` C2 * N^2, or for sample covariance
-    C2 * N * (N - 1); both float32.
+    `pixels` is uint8 (n, planes, h, w), `pairs` int64 (m, 2). Of `window`, a tuple of int, the length alone
+    counts. `c1` is C1 * N^2, `c2` C2 * N^2, or for sample covariance C2 * N * (N - 1); both float32.
     """
     planes, width = pixels.shape[1], pixels.shape[3]
     side = len(window)
     nothing = np.zeros(width, np.uint8)
     columns, sums = np.empty((3, width), _i32), np.empty((3, width - side + 1), _i32)
+    out = np.empty(pairs.shape[0])
     for k in range(pairs.shape[0]):
         total = 0.0
         for p in range(planes):
             x, y = pixels[pairs[k, 0], p], pixels[pairs[k, 1], p]
             total += _box_plane(x, y, window, _i32(side * side), nothing, columns, sums, c1, c2)
         out[k] = total / planes
+    return out
 
 
 # Any other separable, symmetric window: weighted sums of whole-number products down the columns, then across.
@@ -154,11 +155,12 @@ def _weighted_row(sums, weights, count, bessel, c1, c2):
 
 
 @compiled
-def weighted_pairs(pixels, pairs, weights, bessel, c1, c2, out):
+def weighted_pairs(pixels, pairs, weights, bessel, c1, c2):
     """As :func:`box_pairs`; `weights` along one axis, a tuple of sum 1, `bessel` N / (N - 1) or 1."""
     planes, height, width = pixels.shape[1:]
     rows, count = height - len(weights) + 1, width - len(weights) + 1
     sums = np.empty((4, (width + 7) // 8 * 8))  # each row begins on a cache line's multiple
+    out = np.empty(pairs.shape[0])
     for k in range(pairs.shape[0]):
         total = 0.0
         for p in range(planes):
@@ -167,3 +169,4 @@ def weighted_pairs(pixels, pairs, weights, bessel, c1, c2, out):
                 _down(x, y, top, weights, sums)
                 total += _weighted_row(sums, weights, count, bessel, c1, c2)
         out[k] = total / (planes * rows * count)
+    return out

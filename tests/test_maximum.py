@@ -42,12 +42,12 @@ def test_the_simultaneous_interval_covers_the_largest_true_mean():
     truth, errors = np.array([0.2, 0.2, 0.19, 0.15, 0.2]), np.array([0.01, 0.02, 0.01, 0.02, 0.005])
     covered = 0
     for _ in range(1000):
-        low, high = simultaneous_interval(estimates(truth + errors * rng.standard_normal(5), errors))
+        low, high = simultaneous_interval(estimates(truth + errors * rng.standard_normal(5), errors).values())
         covered += low <= truth.max() <= high
     assert covered >= 935
-    alone = simultaneous_interval(estimates([0.2], [0.01]))
+    alone = simultaneous_interval(estimates([0.2], [0.01]).values())
     assert alone == pytest.approx((0.2 - 0.0196, 0.2 + 0.0196), abs=1e-4)
-    assert math.isnan(simultaneous_interval(estimates([0.2, 0.1], [0.01, math.nan]))[0])
+    assert math.isnan(simultaneous_interval(estimates([0.2, 0.1], [0.01, math.nan]).values())[0])
 
 
 def test_split_halves_take_the_optimism_away():

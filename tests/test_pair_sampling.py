@@ -28,16 +28,6 @@ def sets(pairs):
     return [frozenset(map(int, pair)) for pair in pairs]
 
 
-@pytest.mark.parametrize(
-    ("name", "sampling"),
-    [
-        ("2n", ("random", 2)), ("15n", ("random", 15)), ("all", ("all", 2)), ("balanced", ("balanced", 2)),
-    ],
-)  # fmt: skip
-def test_names(name, sampling):
-    assert pair_sampling(name) == sampling
-
-
 @pytest.mark.parametrize("name", ["", "n", "0n", "two", "2", "balanced-4n", "-2n"])
 def test_wrong_names(name):
     with pytest.raises(ValueError, match="unknown; use '2n'"):
@@ -119,21 +109,6 @@ def test_balanced_decodes_each_image_once_and_in_small_chunks(tmp_path, monkeypa
     assert result.ssim_merge_cls.pairs == 150
     assert result.super_classes["x"].pairs == 100
     assert result.to_dict() == whole.to_dict()
-
-
-@pytest.mark.parametrize("pairs", ["2n", "balanced", "all"])
-def test_every_design_computes_on_the_device_that_is_asked_for(monkeypatch, pairs):
-    pytest.importorskip("torch")
-    from gmaug import ssim
-
-    calls, plain = [], ssim._on_torch
-    monkeypatch.setattr(ssim, "_on_torch", lambda *a: calls.append(a[3]) or plain(*a))
-    here = measure(toy(), convention=SMALL, pairs=pairs, progress=False)
-    assert calls == []
-    there = measure(toy(), convention=SMALL, pairs=pairs, device="cpu:0", progress=False)
-    assert set(calls) == {"cpu:0"}
-    assert there.ssim_merge_cls.value == pytest.approx(here.ssim_merge_cls.value, abs=1e-6)
-    assert there.ssim_sup_sub_cls.value == pytest.approx(here.ssim_sup_sub_cls.value, abs=1e-6)
 
 
 def test_target_se_draws_until_it_is_reached():
