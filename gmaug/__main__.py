@@ -14,8 +14,8 @@ from typing import Any
 
 from gmaug import __version__
 
-# Command -> module with `add_parser(subparsers)`, and a line of help. Only the module of the
-# command that was asked for is imported, so a light command stays light.
+# Command -> module with `configure(parser)`, and a line of help. Only the module of the command that was
+# asked for is imported, so a light command stays light.
 COMMANDS: dict[str, tuple[str, str]] = {
     "similarity": ("gmaug.__main__", "SSIM-mergeCls and SSIM-supSubCls of a folder of images"),
     "advise": ("gmaug.advice", "what the evidence says about augmenting a folder of images"),
@@ -59,23 +59,17 @@ def _parser(asked: Sequence[str]) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     command = next((word for word in asked if not word.startswith("-")), None)
     for name, (module, line) in COMMANDS.items():
-        if name != command:
-            subparsers.add_parser(name, help=line, add_help=False)
-        elif module == "gmaug.__main__":
-            add_parser(subparsers)
-        else:
-            importlib.import_module(module).add_parser(subparsers)
+        one = subparsers.add_parser(name, help=line)
+        if name == command:
+            importlib.import_module(module).configure(one)
     return parser
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add ``similarity`` to the command line."""
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command line of ``similarity``."""
     from gmaug.ssim import CONVENTIONS
 
-    parser = subparsers.add_parser(
-        "similarity", help=COMMANDS["similarity"][1],
-        description="Measure how alike the images of a folder are: DIR/class/* or DIR/super/sub/*.",
-    )  # fmt: skip
+    parser.description = "Measure how alike the images of a folder are: DIR/class/* or DIR/super/sub/*."
     add = parser.add_argument
     add("folder", metavar="DIR", help="folder of images, or a name: flowers, garden-1, ...")
     add("--json", action="store_true", help="print one JSON object and nothing else")
@@ -99,8 +93,8 @@ def _similarity(options: argparse.Namespace) -> int:
     if options.html:
         page_path(options.html)
     names = ("convention", "pairs", "target_se", "seed", "strict", "jobs")
-    shows = sys.stderr.isatty() or "GMAUG_PROGRESS" in os.environ
     chosen = {name: getattr(options, name) for name in names}
+    shows = sys.stderr.isatty() or "GMAUG_PROGRESS" in os.environ
     result = measure(open_images(options.folder), **chosen, progress=shows)
     if options.html:
         _similarity_page(result, options)

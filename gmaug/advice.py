@@ -378,13 +378,9 @@ def generated_arms(table: pd.DataFrame) -> pd.DataFrame:
 # The command
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add ``advise`` to the command line."""
-    parser = subparsers.add_parser(
-        "advise",
-        help="what the evidence says about augmenting a folder of images",
-        description="Will generated images help a classifier trained on DIR/class/* or DIR/super/sub/*?",
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command line of ``advise``."""
+    parser.description = "Will generated images help a classifier trained on DIR/class/* or DIR/super/sub/*?"
     add = parser.add_argument
     add("folder", metavar="DIR", help="folder of images, or a name: flowers, garden-1, ...")
     add("--json", action="store_true", help="print one JSON object and nothing else")

@@ -444,13 +444,11 @@ def _page(found: Balanced, photos: Photographs, pool: Pool, near: workspace.Arra
     write_page(path, title=f"{found.name}, balanced", command=command, sections=sections)
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add ``balance`` to the command line."""
-    parser = subparsers.add_parser(
-        "balance", help="fill the small classes of a folder with generated images",
-        description="Write a balanced copy of DIR/class/*: the originals, and generated images that a "
-        "classifier stands by.",
-    )  # fmt: skip
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command line of ``balance``."""
+    parser.description = (
+        "Write DIR/class/* balanced: the originals, and generated images that a classifier stands by."
+    )
     add = parser.add_argument
     add("folder", metavar="DIR", help="folder of images, or a name: flowers, middle, ...")
     add("out", metavar="OUT", type=Path, help="new folder; a killed run goes on there")

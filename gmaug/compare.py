@@ -486,12 +486,11 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * units[found[2]]
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add ``compare`` to the command line."""
-    parser = subparsers.add_parser(
-        "compare", help="train the arms on a folder of images and say which helps",
-        description="Train several ways to treat imbalance on DIR/class/* and say which helps, by how much.",
-    )  # fmt: skip
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command line of ``compare``."""
+    parser.description = (
+        "Train several ways to treat imbalance on DIR/class/* and say which helps, by how much."
+    )
     add = parser.add_argument
     add("folder", metavar="DIR", help="folder of images, or a name: flowers, middle, ...")
     add("--out", metavar="OUT", type=Path, required=True, help="new folder; a killed run goes on there")

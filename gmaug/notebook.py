@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmaug import report, runs
-from gmaug.runs import Stages, digest, environment, plain, root, write_json
+from gmaug.runs import digest, environment, plain, root, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,17 +88,16 @@ def begin(name: str, *, profile: str = "default", seed: int = 0, data: str | Non
     warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm.auto, which diffusers imports
     use_style()
     settings = profile_named(os.environ.get(PROFILE_VARIABLE) or profile)
-    return Notebook(name, profile=settings, seed=int(seed), data=None if data is None else data_folder(data))
+    return Notebook(name, settings, seed, None if data is None else data_folder(data))
 
 
 class Notebook:
     """One notebook in one run; made by :func:`begin`. `settings` are the sizes of the run."""
 
-    def __init__(self, name: str, *, profile: Profile, seed: int, data: Path | None) -> None:
-        self.name, self.settings, self.seed, self.data = name, profile, seed, data
-        self.folder = run_folder(profile.name, seed=seed)
+    def __init__(self, name: str, settings: Profile, seed: int, data: Path | None) -> None:
+        self.name, self.settings, self.seed, self.data = name, settings, seed, data
+        self.folder = run_folder(settings.name, seed=seed)
         self.started = time.perf_counter()
-        self._stages = Stages(self.folder / "stages")
         self._inputs: dict[str, Any] = {}
         self._verdicts: dict[str, dict[str, str]] = {}
 
@@ -119,7 +118,7 @@ class Notebook:
         key = {"settings": {"seed": self.seed, "given": plain(settings)}, "inputs": plain(inputs)}
         if inputs is not None:
             self._inputs[name] = plain(inputs)
-        return self._stages.get(name, compute, key=key)
+        return runs.stage(self.folder / "stages" / f"{name}.json", compute, key=key)
 
     def figure(self, figure: Figure, name: str, *, data: pd.DataFrame, caption: str) -> None:
         """Show a figure with its caption and write it, its data and its provenance."""

@@ -97,7 +97,7 @@ class Section:
     warnings: Sequence[str] = ()  # paragraphs that are marked as such
     steps: Sequence[str] = ()  # a numbered list
     table: pd.DataFrame | None = None  # shown without its index; floats with four digits
-    figure: Figure | Path | None = None  # drawn into the page, or a PNG that is copied into it
+    figure: Figure | None = None
     caption: str = ""  # of the figure
     pictures: Sequence[tuple[str, np.ndarray]] = ()  # captions and uint8 images (height, width[, 3])
 
@@ -140,9 +140,7 @@ def _shown(value: Any) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
-def _drawn(figure: Figure | Path) -> str:
-    if isinstance(figure, Path):
-        return _address(figure.read_bytes())
+def _drawn(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     return _address(buffer.getvalue())

@@ -311,12 +311,10 @@ def summary(table: pd.DataFrame, *, by: str = "stage") -> pd.DataFrame:
 # ---- the command ----------------------------------------------------------------------------
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add ``paper`` to the command line."""
-    parser = subparsers.add_parser(
-        "paper",
-        help="the paper's own experiment at its sizes: its plan, or the run",
-        description="Without SET, print what the paper's experiment takes; with SET, run it (a GPU, weeks).",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command line of ``paper``."""
+    parser.description = (
+        "Without SET, print what the paper's experiment takes; with SET, run it (a GPU, weeks)."
     )
     parser.add_argument("set", metavar="SET", nargs="?", help="flowers, scene, utkface, inat2019-fungi, ...")
     parser.add_argument("--data", type=Path, help="folder that holds the set")

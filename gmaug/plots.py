@@ -62,12 +62,9 @@ def label(name: str, most: int = 40) -> str:
 
 
 def grid(
-    rows: Sequence[Sequence[np.ndarray]],
-    *,
-    row_labels: Sequence[str] = (),
-    column_labels: Sequence[str] = (),
-    notes: Sequence[Sequence[str]] = (),
-) -> Figure:
+    rows: Sequence[Sequence[np.ndarray]], *, row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (), notes: Sequence[Sequence[str]] = (),
+) -> Figure:  # fmt: skip
     """Images in rows and columns, with labels, across a page.
 
     Parameters
@@ -98,7 +95,7 @@ def grid(
         if c >= len(rows[r]):
             continue
         if rows[r][c].dtype != np.uint8:
-            raise ValueError(f"image {r}, {c} is {rows[r][c].dtype}; give uint8 (see `coloured` for maps)")
+            raise ValueError(f"image {r}, {c} is {rows[r][c].dtype}; give uint8")
         axes.imshow(rows[r][c], cmap="gray", vmin=0, vmax=255, interpolation="none")
         if notes and notes[r][c]:
             axes.set_xlabel(notes[r][c], fontsize=7, labelpad=2)
@@ -107,14 +104,6 @@ def grid(
         if c == 0 and row_labels:
             axes.set_ylabel(row_labels[r], fontsize=7, rotation=0, ha="right", va="center", labelpad=3)
     return figure
-
-
-def coloured(values: np.ndarray, *, low: float, high: float, cmap: str = "cividis") -> np.ndarray:
-    """A map of numbers as a picture, uint8, shape (h, w, 3); values beyond `low` and `high` are clipped."""
-    import matplotlib
-
-    scaled = (np.asarray(values, dtype=float) - low) / (high - low)
-    return matplotlib.colormaps[cmap](np.clip(scaled, 0, 1), bytes=True)[..., :3]
 
 
 def mosaic(images: np.ndarray, *, columns: int, gap: int = 2) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a run hands over: figures and tables with their data, verdicts on the paper's claims, one HTML page.
+"""What a run hands over: figures and tables with their data, and verdicts on the paper's claims.
 
 A figure is ``name.svg`` and ``name.png``, a table ``name.md``; each has its data in ``name.csv`` and a
 ``name.json`` with its caption, columns and provenance, which holds nothing that changes from one run to the
@@ -20,13 +20,14 @@ import numpy as np
 import pandas as pd
 
 from gmaug import published
-from gmaug.runs import environment, write_json, write_text
+from gmaug.runs import write_json, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PRINT_DPI = 200
-# Figures of the paper (fig1_) and of the two further systems (fig_s1_): all that a run touches in figures/.
+# Figures of the paper (fig1_) and of the further systems (fig_s1_): all that a run touches in figures/. Those
+# named extra_ belong to the notebooks alone and stay with the run.
 OURS = re.compile(r"(fig|table)(\d+|_s\d+)_")
 
 # Figures and tables
@@ -71,10 +72,7 @@ def _cell(value: Any) -> str:
 
 
 def refresh(source: Path, target: Path) -> None:
-    """Replace the paper's figures and tables in `target` by those in `source`; its other files stay.
-
-    Figures named ``extra_...`` belong to the companion alone: they stay with the run.
-    """
+    """Replace the figures and tables in `target` by those in `source`; its other files stay."""
     target.mkdir(parents=True, exist_ok=True)
     new, old = ({p.name for p in folder.iterdir() if OURS.match(p.name)} for folder in (source, target))
     for name in sorted(new):
@@ -99,7 +97,10 @@ Z = 1.96  # 95 % of a normal distribution
 
 @cache
 def _rows() -> Mapping[str, Mapping[str, Any]]:
-    return {row["id"]: row for row in published.claims().to_dict("records")}
+    """Every claim by its id, with the ``title`` that it has in closing tables."""
+    frame = published.claims()
+    frame["title"] = frame["claim"] + " (" + frame["section"] + ")"
+    return {row["id"]: row for row in frame.to_dict("records")}
 
 
 def judge(
@@ -187,22 +188,17 @@ def _ours(ours: Any, se: float | None) -> str:
 
 def table(verdicts: Iterable[Mapping[str, str]] = ()) -> pd.DataFrame:
     """Every claim, as :func:`gmaug.published.claims` has them, with ``ours``, ``verdict`` and ``why``."""
-    verdicts, frame = list(verdicts), published.claims()
-    for column, otherwise in (("ours", ""), ("verdict", NOT_RUN), ("why", frame["test"])):
-        found = {one["id"]: one[column] for one in verdicts}
-        frame[column] = frame["id"].map(found).astype(object).fillna(otherwise)
-    return frame
+    frame = published.claims()
+    found = pd.DataFrame(verdicts, columns=["id", "ours", "verdict", "why"], dtype=object)
+    frame = frame.join(found.drop_duplicates("id", keep="last").set_index("id"), on="id")
+    return frame.fillna({"ours": "", "verdict": NOT_RUN, "why": frame["test"]})
 
 
 def closing_table(verdicts: Iterable[Mapping[str, str]]) -> pd.DataFrame:
     """The closing table of a notebook: ``claim``, ``paper``, ``ours``, ``verdict`` and ``why``."""
     given = {one["id"]: one for one in verdicts}
-    rows = [{"claim": _title(row), **given[name]} for name, row in _rows().items() if name in given]
+    rows = [{"claim": row["title"], **given[name]} for name, row in _rows().items() if name in given]
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _title(row: Mapping[str, Any]) -> str:
-    return f"{row['claim']} ({row['section']})"
 
 
 def read_verdicts(folder: Path) -> list[dict[str, Any]]:
@@ -211,11 +207,8 @@ def read_verdicts(folder: Path) -> list[dict[str, Any]]:
 
 
 def committed_verdicts(notebooks: Path) -> list[dict[str, Any]]:
-    """Verdicts that stand in the closing tables of the notebooks in a folder, with ``notebook``.
-
-    They are what the last run that was written back found, and are there in every checkout.
-    """
-    names, head = {_title(row): name for name, row in _rows().items()}, f"| {' | '.join(COLUMNS)} |"
+    """Verdicts that stand in the closing tables of the notebooks in a folder, with ``notebook``."""
+    names, head = {row["title"]: name for name, row in _rows().items()}, f"| {' | '.join(COLUMNS)} |"
     found = []
     for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
         cells = json.loads(path.read_text("utf-8"))["cells"]
@@ -234,10 +227,7 @@ def table_row(line: str) -> list[str]:
 
 
 def tally(frame: pd.DataFrame) -> str:
-    """How many claims of a :func:`table` met which verdict, in a line.
-
-    What holds by construction is said and not counted.
-    """
+    """How many claims of a :func:`table` met which verdict; what holds by construction is not counted."""
     built = (frame["kind"] == "construction") & frame["verdict"].isin([CONSTRUCTION, NOT_RUN])
     counts = frame.loc[~built, "verdict"].value_counts()
     text = f"{(~built).sum()} claims: " + ", ".join(f"{counts.get(name, 0)} {name}" for name in VERDICTS)
@@ -254,58 +244,13 @@ def summary(folder: Path) -> str:
     return "\n".join(lines)
 
 
-# One page with everything
-
-
-def write_page(folder: Path, *, seconds: Mapping[str, float], parameters: Mapping[str, Any]) -> Path:
-    """Write ``report.html`` into the folder of a run: every verdict, figure and table on one page.
-
-    `seconds` says how long each notebook took; `parameters` are the run's profile, seed and data.
-    """
-    from gmaug.page import Section, write_page
-
-    claims, origin = table(read_verdicts(folder / "verdicts")), environment()
-    versions = origin.pop("versions")
-    about = {name: f"{value:.0f} s" for name, value in seconds.items()} | origin | versions
-    figures, tables = [], []
-    for path in sorted((folder / "figures").glob("*.json")):
-        sidecar = json.loads(path.read_text(encoding="utf-8"))
-        if path.name.startswith("fig"):
-            shown = {"figure": path.with_suffix(".png"), "caption": sidecar["caption"]}
-            figures.append(Section(sidecar["name"], **shown))
-        elif path.name.startswith("table"):
-            data = pd.read_csv(path.with_suffix(".csv"), dtype=str, keep_default_na=False)
-            tables.append(Section(sidecar["name"], [sidecar["caption"]], table=data))
-    opening = [
-        "Companion to Guo, Benitez-Quiroz, Feng and Martinez, Structural Similarity: When to Use Deep "
-        "Generative Models on Imbalanced Image Dataset Augmentation, arXiv 2303.04854.",
-        ", ".join(f"{name} {value}" for name, value in parameters.items()),
-    ]
-    given = [f"{name.upper()}={value}" for name, value in parameters.items() if value]
-    sections = [
-        Section(text=opening),
-        Section("Verdicts", [f"{tally(claims)}."], table=claims[["section", *COLUMNS]]),
-        *figures,
-        *tables,
-        Section("Time and environment", table=pd.DataFrame(about.items(), columns=["", " "])),
-    ]
-    command = " ".join(["make reproduce", *given])
-    return write_page(
-        folder / "report.html", title="gmaug: a paper, rerun", sections=sections, command=command
-    )
-
-
 # The verdicts in README.md
 
 BEGIN, END = "<!-- verdicts -->", "<!-- /verdicts -->"
-# The claims that a reader asks about first; the whole list ends every run.
-SHOWN = [
-    "abstract.related",
-    "abstract.decay",
-    "sec1.predict",
-    "sec4.1.same_hyperparameters",
-    "sec3.3.less_benefit",
-]
+SHOWN = [  # what a reader asks about first
+    "abstract.related", "abstract.decay", "sec1.predict",
+    "sec4.1.same_hyperparameters", "sec3.3.less_benefit",
+]  # fmt: skip
 
 
 def write_verdicts(verdicts: Path, readme: Path) -> None:

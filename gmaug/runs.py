@@ -1,8 +1,7 @@
 """Runs and what is kept of them: digests, the environment, records made beforehand, stages of a run.
 
-A *record* is data with a date and a commit: it is shown as what it was, whatever the code is today. Tests
-hold the numbers of a tiny seeded run of each kind, and ``make audit`` makes a cheap one again. A *stage* is
-a result of the run at hand, so that a killed run goes on and a changed package computes again.
+A *record* is data with a date and a commit, shown as what it was, whatever the code is today. A *stage* is a
+result of the run at hand, so that a killed run goes on and a changed package computes again.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from functools import cache
 from importlib import metadata
@@ -30,7 +28,6 @@ PACKAGE = Path(__file__).parent
 DISTRIBUTIONS = (
     "numpy", "scipy", "pandas", "scikit-image", "scikit-learn", "torch", "torchvision", "numba", "matplotlib",
 )  # fmt: skip
-LOCK_SECONDS = 600.0  # to wait for another process that computes the same stage
 
 
 def root() -> Path:
@@ -39,10 +36,7 @@ def root() -> Path:
 
 
 RECORDED = root() / "notebooks" / "recorded"
-
-_BREAK = re.compile(r"\n\s*")
 _LEAVES = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]")  # a break inside a text would be written as \\n
-
 
 # Digests and files
 
@@ -105,7 +99,7 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all; a list of numbers or words stands on one line."""
     text = json.dumps(plain(value), indent=1, ensure_ascii=False)
-    write_text(path, _LEAVES.sub(lambda found: f"[{_BREAK.sub(' ', found[1])}]", text) + "\n")
+    write_text(path, _LEAVES.sub(lambda found: "[" + re.sub(r"\n\s*", " ", found[1]) + "]", text) + "\n")
 
 
 # Where a number comes from
@@ -114,14 +108,14 @@ def write_json(path: Path, value: Any) -> None:
 def environment() -> dict[str, Any]:
     """Versions, machine, device and commit of this process."""
     torch = sys.modules.get("torch")  # asked only where it is in use
-    cuda = torch is not None and torch.cuda.is_available()
+    device = f"cpu ({platform.processor() or platform.machine()})"
+    if torch is not None and torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
     return {
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name()
-        if cuda
-        else f"cpu ({platform.processor() or platform.machine()})",
+        "device": device,
         "commit": commit(),
         "versions": {name: metadata.version(name) for name in DISTRIBUTIONS},
     }
@@ -129,18 +123,15 @@ def environment() -> dict[str, Any]:
 
 def commit() -> str | None:
     """The checkout's commit, with ``+`` appended if tracked files differ; None outside a checkout."""
-
-    def git(*arguments: str) -> str:
-        run = subprocess.run(["git", *arguments], cwd=PACKAGE, capture_output=True, text=True, check=True)
-        return run.stdout.strip()
-
+    if not (PACKAGE.parent / ".git").exists():
+        return None
+    git = ["git", "-C", PACKAGE.parent]
     try:
-        if Path(git("rev-parse", "--show-toplevel")) != PACKAGE.parent.resolve():
-            return None
-        dirty = git("status", "--porcelain", "--untracked-files=no", "--", "gmaug", "notebooks")
-        return git("rev-parse", "--short", "HEAD") + ("+" if dirty else "")
+        short = subprocess.check_output([*git, "rev-parse", "--short", "HEAD"], text=True)
+        changed = subprocess.check_output([*git, "status", "--porcelain", "-uno", "gmaug", "notebooks"])
     except (OSError, subprocess.CalledProcessError):
         return None
+    return short.strip() + ("+" if changed else "")
 
 
 # Records: ``notebooks/recorded/<kind>/<name>.json``, and files such as weights beside it
@@ -186,7 +177,7 @@ def write_record(
     path = record_path(kind, name, folder=folder)
     made = {"date": datetime.date.today().isoformat(), "seconds": round(seconds, 1), **environment()}
     made["device"] = device or made["device"]
-    digests = {file: files_hash([path.parent / file]) for file in files}
+    digests = {file: digest((path.parent / file).read_bytes()) for file in files}
     write_json(path, {"settings": settings, "data": data, "made": made, "files": digests, "content": content})
     return path
 
@@ -204,11 +195,11 @@ def read_record(kind: str, name: str, *, folder: Path | None = None) -> dict[str
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotRecorded(f"{kind}/{name}: not recorded") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except ValueError:
         raise NotRecorded(f"{kind}/{name}: its file is damaged") from None
     for file, wanted in record["files"].items():
         beside = path.parent / file
-        if not beside.is_file() or files_hash([beside]) != wanted:
+        if not beside.is_file() or digest(beside.read_bytes()) != wanted:
             raise NotRecorded(f"{kind}/{name}: {file} is missing or changed; record it again")
     return record
 
@@ -236,51 +227,28 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
 # Stages
 
 
-class Stages:
-    """A folder of results of a run, each kept under its parameters and the package's source."""
+def stale(path: Path, key: Mapping[str, Any]) -> str | None:
+    """Why the result of a stage has to be computed; None if what is kept in `path` serves."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return "not computed yet"
+    except ValueError:
+        return "its file is damaged"
+    return difference(kept["key"], _full(key))
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
 
-    def reason(self, name: str, key: Mapping[str, Any]) -> str | None:
-        """Why `name` has to be computed; None if its kept result serves."""
-        try:
-            kept = self.read(name)
-        except FileNotFoundError:
-            return "not computed yet"
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            return "its file is damaged"
-        return difference(kept.get("key", {}), _full(key))
+def stage(path: Path, compute: Callable[[], Any], *, key: Mapping[str, Any]) -> Any:
+    """The result kept in `path`, or what `compute` returns (JSON values), which is then kept.
 
-    def keep(self, name: str, key: Mapping[str, Any], result: Any, *, seconds: float) -> None:
-        """Keep `result` under `key`."""
-        kept = {"key": _full(key), "seconds": round(seconds, 3), "result": result}
-        write_json(self.folder / f"{name}.json", kept)
-
-    def read(self, name: str) -> dict[str, Any]:
-        """The kept file: ``key``, ``seconds``, ``result``; ``FileNotFoundError`` if there is none."""
-        return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
-
-    def get(self, name: str, compute: Callable[[], Any], *, key: Mapping[str, Any]) -> Any:
-        """The kept result of `name`, or what `compute` returns (JSON values), which is then kept.
-
-        `key` holds parameters and digests of inputs; the package's source is added. Several processes may
-        ask at once: one computes, the others wait and read. Files are replaced whole, so whoever has
-        waited too long can compute as well.
-        """
-        from filelock import FileLock, Timeout
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / f"{name}.lock", timeout=LOCK_SECONDS)
-        with suppress(Timeout):
-            lock.acquire()
-        try:
-            if self.reason(name, key) is not None:
-                start = time.perf_counter()
-                self.keep(name, key, compute(), seconds=time.perf_counter() - start)
-            return self.read(name)["result"]
-        finally:
-            lock.release()
+    `key` holds parameters and digests of inputs; the package's source is added.
+    """
+    if stale(path, key) is not None:
+        start = time.perf_counter()
+        result = compute()
+        seconds = round(time.perf_counter() - start, 3)
+        write_json(path, {"key": _full(key), "seconds": seconds, "result": result})
+    return json.loads(path.read_text(encoding="utf-8"))["result"]
 
 
 def _full(key: Mapping[str, Any]) -> dict[str, Any]:

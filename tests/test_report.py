@@ -157,48 +157,6 @@ def test_an_unchanged_figure_is_an_unchanged_file(tmp_path):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
-# ---- the page -----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def page(tmp_path):
-    origin = {"profile": "smoke"}
-    folder = tmp_path / "figures"
-    data = pd.DataFrame({"x": [1, 2], "name": ["<b>", "plain"]})
-    report.save_figure(Figure(), "fig1_x", folder=folder, data=data, caption="One & two", provenance=origin)
-    report.save_table(data, "table1_x", folder=folder, caption="A table", provenance=origin)
-    verdict = {"id": "eq4.curve", "paper": "51.95", "ours": "62.4 <points>", "verdict": "differs", "why": "w"}
-    (tmp_path / "verdicts").mkdir()
-    (tmp_path / "verdicts" / "06.json").write_text(json.dumps([verdict]))
-    path = report.write_page(tmp_path, seconds={"01_x": 12.3}, parameters={"profile": "smoke", "seed": 0})
-    return path.read_text(encoding="utf-8")
-
-
-def test_it_holds_every_claim_and_the_given_verdict(page):
-    assert sum(page.count(f"<td>{name}</td>") for name in report.VERDICTS) == len(published.claims())
-    assert "62.4 &lt;points&gt;" in page
-    assert "01_x" in page
-    assert "12 s" in page
-
-
-def test_it_fetches_nothing(page):
-    assert re.findall(r"(?:src|href)=['\"](?!data:)", page) == []
-    assert "data:image/png;base64," in page
-
-
-def test_text_is_escaped(page):
-    assert "One &amp; two" in page
-    assert "<td>&lt;b&gt;</td>" in page
-
-
-def test_the_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    (tmp_path / "report.html").write_text("old")
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        report.write_page(tmp_path, seconds={}, parameters={})
-    assert (tmp_path / "report.html").read_text() == "old"
-
-
 # ---- the README ---------------------------------------------------------------------------
 
 

@@ -1,15 +1,12 @@
 """Runs: digests, files written whole, records read back whatever the code is today, kept stages."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
 from gmaug import runs
-from gmaug.runs import NotRecorded, Stages, digest, read_record, record_names, record_path, write_record
+from gmaug.runs import NotRecorded, digest, read_record, record_names, record_path, stage, stale, write_record
 
 # ---- digests and files --------------------------------------------------------------------
 
@@ -120,58 +117,42 @@ def test_all_weights_together_are_at_most_40_mb():
 # ---- stages -------------------------------------------------------------------------------
 
 
-def test_a_kept_result_is_not_computed_again(tmp_path):
+@pytest.fixture
+def kept(tmp_path):
+    return tmp_path / "stages" / "x.json"
+
+
+def test_a_kept_result_is_not_computed_again(kept):
     calls = []
     for _ in range(2):
-        kept = Stages(tmp_path)
-        assert kept.get("x", lambda: calls.append(0) or {"a": len(calls)}, key={"n": 3}) == {"a": 1}
+        assert stage(kept, lambda: calls.append(0) or {"a": len(calls)}, key={"n": 3}) == {"a": 1}
     assert len(calls) == 1
 
 
 @pytest.mark.parametrize(("part", "value"), [("settings", {"n": 4}), ("inputs", "other")])
-def test_each_part_of_the_key_counts_and_is_named(tmp_path, part, value):
-    kept, key = Stages(tmp_path), {"settings": {"n": 3}, "inputs": None}
-    kept.get("x", lambda: 1, key=key)
-    assert part in kept.reason("x", {**key, part: value})
-    assert kept.get("x", lambda: 2, key={**key, part: value}) == 2
+def test_each_part_of_the_key_counts_and_is_named(kept, part, value):
+    key = {"settings": {"n": 3}, "inputs": None}
+    stage(kept, lambda: 1, key=key)
+    assert part in stale(kept, {**key, part: value})
+    assert stage(kept, lambda: 2, key={**key, part: value}) == 2
 
 
-def test_a_changed_package_or_a_damaged_file_computes_again(tmp_path, monkeypatch):
-    kept = Stages(tmp_path)
-    kept.get("x", lambda: 1, key={})
+def test_a_changed_package_or_a_damaged_file_computes_again(kept, monkeypatch):
+    stage(kept, lambda: 1, key={})
     monkeypatch.setattr(runs, "package_hash", lambda: "another")
-    assert kept.reason("x", {}) == "package changed"
-    assert kept.get("x", lambda: 2, key={}) == 2
-    (tmp_path / "x.json").write_text('{"key": ')
-    assert kept.reason("x", {}) == "its file is damaged"
-    assert kept.get("x", lambda: 3, key={}) == 3
+    assert stale(kept, {}) == "package changed"
+    assert stage(kept, lambda: 2, key={}) == 2
+    kept.write_text('{"key": ')
+    assert stale(kept, {}) == "its file is damaged"
+    assert stage(kept, lambda: 3, key={}) == 3
 
 
-def test_a_failing_computation_keeps_what_was_there(tmp_path):
-    kept = Stages(tmp_path)
-    kept.get("x", lambda: 1, key={"n": 1})
+def test_a_failing_computation_keeps_what_was_there(kept):
+    stage(kept, lambda: 1, key={"n": 1})
 
     def fail():
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        kept.get("x", fail, key={"n": 2})
-    assert kept.reason("x", {"n": 1}) is None
-
-
-def test_a_lock_that_another_holds_does_not_hang(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "LOCK_SECONDS", 0.2)
-    with FileLock(tmp_path / "x.lock"):
-        assert Stages(tmp_path).get("x", lambda: 7, key={}) == 7
-
-
-def test_two_processes_compute_once(tmp_path):
-    script = (
-        "import sys, time; from pathlib import Path; from gmaug.runs import Stages\n"
-        "folder = Path(sys.argv[1])\n"
-        "def slow():\n    time.sleep(1); (folder / str(time.time_ns())).touch(); return 1\n"
-        "print(Stages(folder / 'kept').get('x', slow, key={}))\n"
-    )
-    both = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(2)]
-    assert [process.wait(timeout=60) for process in both] == [0, 0]
-    assert len([path for path in tmp_path.iterdir() if path.is_file()]) == 1
+        stage(kept, fail, key={"n": 2})
+    assert stale(kept, {"n": 1}) is None
