@@ -14,7 +14,7 @@ from gmaug.classifiers.losses import Loss
 from gmaug.classifiers.settings import ResNet18Settings
 from gmaug.experiment import CellSettings, Material, find, run_cell
 from gmaug.experiment.cells import Cell
-from gmaug.generators import FunctionGenerator, make_generator
+from gmaug.generators import make_generator
 from gmaug.recognition import Recogniser, Tar, Verification, gain
 
 CLASSES = 5
@@ -146,7 +146,11 @@ def test_what_makes_no_sense_is_told_in_one_line(call, told):
 
 
 def test_a_generator_of_labels_alone_is_refused_before_it_draws():
-    labels_alone = FunctionGenerator(lambda labels, seed: pytest.fail("it was asked"))
+    class LabelsAlone:
+        def sample(self, labels, *, seed):
+            pytest.fail("it was asked")
+
+    labels_alone = LabelsAlone()
     with pytest.raises(ValueError, match="no mixed conditions"):
         mixing.search(labels_alone, Pixels(), PAIRS, classes=3, seed=0)
     with pytest.raises(ValueError, match="no mixed conditions"):

@@ -7,12 +7,9 @@ are here. Both networks are trained together, on the same noisy images.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,69 +44,53 @@ def new_scheduler(settings: GuidedDiffusionSettings) -> DDPMScheduler:
 
 
 def levels(scheduler: DDPMScheduler, steps: int) -> list[Level]:
-    """The noise levels that a sampler visits in so many steps, from pure noise on.
-
-    The scheduler's own ``previous_timestep`` says what is visited next: where `steps` does not divide
-    ``num_train_timesteps``, that is not always the same distance away.
-    """
+    """The noise levels that a sampler visits in so many steps, from pure noise on."""
     scheduler.set_timesteps(steps)
-    bars, found = scheduler.alphas_cumprod, []
-    for t in scheduler.timesteps.tolist():
-        after = int(scheduler.previous_timestep(t))
-        found.append((t, float(bars[t]), float(bars[after]) if after >= 0 else 1.0))
-    return found
+    visited = scheduler.timesteps
+    bars = scheduler.alphas_cumprod[visited].tolist()
+    return list(zip(visited.tolist(), bars, [*bars[1:], 1.0], strict=True))
 
 
 def ddim(
-    denoise: At,
-    x: Tensor,
-    visited: Sequence[Level],
-    *,
-    score: At | None = None,
-    scale: float = 1.0,
-    start: float = 1e-3,
-    eta: float = 0.0,
-    generator: torch.Generator | None = None,
+    denoise: At, score: At, x: Tensor, visited: Sequence[Level], *, scale: float, start: float = 1e-3
 ) -> Tensor:
     """Guided DDIM (algorithm 2): ``eps' = eps - sqrt(1 - abar) s grad``, and x_0 as it follows from eps'.
 
     From the noise `x` (n, 3, side, side) on through the `visited` levels: `denoise` gives the noise in
     x_t, `score` the gradient by x_t of log p(y | x_t, t), which guides with `scale` s where the signal
-    power alpha-bar is at least `start`. The `generator` draws the noise that is added for `eta` above 0.
+    power alpha-bar is at least `start`.
     """
     for t, bar, after in visited:
         noise = denoise(x, t)
-        if score is not None and scale and bar >= start:
+        if scale and bar >= start:
             noise = noise - math.sqrt(1 - bar) * scale * score(x, t)
         x0 = clean(x, noise, bar)
         noise = (x - math.sqrt(bar) * x0) / math.sqrt(1 - bar)
-        sigma = eta * math.sqrt(variance(bar, after))
-        x = math.sqrt(after) * x0 + math.sqrt(max(1 - after - sigma**2, 0)) * noise
-        if sigma:
-            x = x + sigma * torch.randn(x.shape, generator=generator, device=x.device)
+        x = math.sqrt(after) * x0 + math.sqrt(1 - after) * noise
     return x
 
 
 def ancestral(
     denoise: At,
+    score: At,
     x: Tensor,
     visited: Sequence[Level],
     *,
-    score: At | None = None,
-    scale: float = 1.0,
+    scale: float,
     start: float = 1e-3,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Guided ancestral sampling (algorithm 1): the mean moves by ``Sigma s grad``, taken at x_t.
 
-    Sigma is the lower bound of the reverse variance. Parameters are those of :func:`ddim`.
+    Sigma is the lower bound of the reverse variance; `generator` draws the noise that is added. Other
+    parameters are those of :func:`ddim`.
     """
     for t, bar, after in visited:
         x0 = clean(x, denoise(x, t), bar)
         alpha, sigma2 = bar / after, variance(bar, after)
         mean = math.sqrt(after) * (1 - alpha) / (1 - bar) * x0
         mean = mean + math.sqrt(alpha) * (1 - after) / (1 - bar) * x
-        if score is not None and scale and bar >= start:
+        if scale and bar >= start:
             mean = mean + sigma2 * scale * score(x, t)
         x = mean
         if sigma2:
@@ -159,28 +140,14 @@ class Denoiser(nn.Module):
     def __init__(self, settings: GuidedDiffusionSettings, n_classes: int) -> None:
         super().__init__()
         self.patch = settings.patch
-        if settings.unet_config is None:
-            self.unet = _unet(settings, settings.channels, num_class_embeds=n_classes)
-        else:
-            config = json.loads(settings.unet_config) | {"num_class_embeds": n_classes}
-            self.unet = UNet2DModel(**config | {"sample_size": settings.resolution})
+        self.unet = _unet(settings, settings.channels, num_class_embeds=n_classes)
         table = self.unet.class_embedding.weight
         self.unet.class_embedding = ClassEmbedding.from_pretrained(table, freeze=False)
 
     def forward(self, x: Tensor, t: Tensor, wanted: Tensor) -> Tensor:
         """What the settings say it predicts, (n, 3, side, side), of images at noise level `t` (n,)."""
         y = self.unet(F.pixel_unshuffle(x, self.patch), t, class_labels=wanted).sample
-        return F.pixel_shuffle(y, self.patch)[:, :3]  # a variance that it may predict is not used
-
-    def take(self, folder: str) -> None:
-        """Start from a pre-trained UNet's weights; its classes are another set's and stay behind."""
-        try:
-            found = UNet2DModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-        except (OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"pretrained={folder!r} cannot be read as a UNet2DModel ({reason})") from None
-        fits = {k: v for k, v in found.state_dict().items() if not k.startswith("class_embedding")}
-        self.unet.load_state_dict(self.unet.state_dict() | fits)
+        return F.pixel_shuffle(y, self.patch)
 
 
 class NoisyClassifier(nn.Module):
@@ -218,23 +185,6 @@ def new_networks(settings: GuidedDiffusionSettings, n_classes: int) -> dict[str,
     }
 
 
-def resuming_from(folder: str | Path, settings: GuidedDiffusionSettings) -> GuidedDiffusionSettings:
-    """`settings`, to train on from a pre-trained UNet, as the paper does from an ImageNet checkpoint.
-
-    The folder is as ``diffusers.UNet2DModel.save_pretrained`` writes it; nothing is downloaded. Schedule
-    and `prediction` must be those of the checkpoint. ``FileNotFoundError`` or ``ValueError`` if the
-    folder holds no such UNet, or one for other than RGB.
-    """
-    path = Path(folder) / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; give the folder of a diffusers UNet2DModel")
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if config.get("_class_name") != "UNet2DModel" or config.get("in_channels") != 3:
-        raise ValueError(f"{path}: not of a UNet2DModel of 3 channels; give the folder of one")
-    config = {key: value for key, value in config.items() if not key.startswith("_")}
-    return replace(settings, patch=1, pretrained=str(folder), unet_config=json.dumps(config, sort_keys=True))
-
-
 # ---- training -----------------------------------------------------------------------------
 
 
@@ -244,27 +194,24 @@ class DiffusionTraining(Training):
     settings: GuidedDiffusionSettings
 
     def _build(self) -> None:
-        s, to = self.settings, {"device": self.device}
-        if self.device.type == "cuda":
-            to["memory_format"] = torch.channels_last  # gains nothing on a CPU
+        s = self.settings
         self.live, self.averages = (new_networks(s, self.n_classes) for _ in range(2))
         self.kept = new_networks(s, self.n_classes)["classifier"]  # of the least loss on validation images
-        if s.pretrained is not None:
-            self.live["unet"].take(s.pretrained)
-            self.averages["unet"].load_state_dict(self.live["unet"].state_dict())
         self.modules = {f"live.{name}": net for name, net in self.live.items()}
         self.modules |= {f"average.{name}": net for name, net in self.averages.items()} | {"kept": self.kept}
         for name, net in self.modules.items():
-            net.to(**to)
+            backend.placed(net, self.device)
             if not name.startswith("live"):
                 net.requires_grad_(False).eval()
         self.drawn = dict(self.averages)
-        rates = {"unet": (s.lr, 0.0), "classifier": (s.classifier_lr, s.classifier_weight_decay)}
         self.optimisers = {
             name: torch.optim.AdamW(
                 self.live[name].parameters(), lr=lr, weight_decay=decay, betas=s.betas, fused=True
             )
-            for name, (lr, decay) in rates.items()
+            for name, lr, decay in (
+                ("unet", s.lr, 0.0),
+                ("classifier", s.classifier_lr, s.classifier_weight_decay),
+            )
         }
         self.noise = new_scheduler(s)
 
@@ -292,21 +239,21 @@ class DiffusionTraining(Training):
         with backend.autocast(self.device, s.mixed_precision):
             predicted = self.live["unet"](noisy, t, labels)
         loss = F.mse_loss(predicted.float(), goal)
-        descent = loss if s.snr_gamma is None else self._weighted(predicted.float(), goal, t)
+        descent = loss if s.snr_gamma is None else self.min_snr(predicted.float(), goal, t)
         self.descend("unet", descent, clip=s.clip)
-        values, pairs = {"loss": loss}, [(self.averages["unet"], self.live["unet"])]
+        values, trained = {"loss": loss}, ["unet"]
         if not self.numbers.get("classifier_stopped"):
             with backend.autocast(self.device, s.mixed_precision):
                 logits = self.live["classifier"](noisy, t).float()
             values["loss_classifier"] = F.cross_entropy(logits, labels)
             self.descend("classifier", values["loss_classifier"], clip=s.clip)
             values["classifier_accuracy"] = (logits.argmax(dim=1) == labels).float().mean()
-            pairs.append((self.averages["classifier"], self.live["classifier"]))
-        self.average(pairs)
+            trained.append("classifier")
+        self.average([(self.averages[name], self.live[name]) for name in trained])
         return {key: value.detach().float() for key, value in values.items()}
 
-    def _weighted(self, predicted: Tensor, goal: Tensor, t: Tensor) -> Tensor:
-        """Min-SNR: the squared error of x_0 with weight ``min(SNR, gamma)``, in what is predicted."""
+    def min_snr(self, predicted: Tensor, goal: Tensor, t: Tensor) -> Tensor:
+        """The squared error of x_0 with weight ``min(SNR, gamma)``, in what is predicted."""
         bar = self.noise.alphas_cumprod.to(t.device)[t]
         snr = bar / (1 - bar)
         weight = snr.clamp(max=self.settings.snr_gamma)
@@ -396,15 +343,14 @@ class GuidedDiffusion(TrainedGenerator):
         self, wanted: Tensor, random: torch.Generator, *, guidance: float, steps: int, mix: bool
     ) -> Tensor:
         s, scheduler = self.settings, new_scheduler(self.settings)
-        x = torch.randn((len(wanted), 3, s.resolution, s.resolution), generator=random, device=wanted.device)
-        return (ancestral if s.sampler == "ancestral" else partial(ddim, eta=s.eta))(
+        sampler = partial(ancestral, generator=random) if s.sampler == "ancestral" else ddim
+        return sampler(
             lambda x, t: self.noise_in(x, t, float(scheduler.alphas_cumprod[t]), wanted, mix=mix),
-            x,
+            lambda x, t: self.score(x, t, wanted),
+            torch.randn((len(wanted), 3, s.resolution, s.resolution), generator=random, device=wanted.device),
             levels(scheduler, steps),
-            score=lambda x, t: self.score(x, t, wanted),
             scale=guidance,
             start=s.guidance_from,
-            generator=random,
         )
 
     @torch.no_grad()
@@ -426,20 +372,20 @@ class GuidedDiffusion(TrainedGenerator):
             return output
         return math.sqrt(bar) * output + math.sqrt(1 - bar) * x
 
+    @torch.enable_grad()
     def score(self, x: Tensor, t: int, wanted: Tensor) -> Tensor:
         """Gradient by x_t of the noisy classifier's log p(wanted | x_t, t).
 
         Of mixed conditions, of the sum of the classes' log p with their weights.
         """
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            level = torch.full((len(x),), t, device=x.device, dtype=torch.int64)
-            log_p = F.log_softmax(self.nets_["classifier"](x, level), dim=1)
-            if wanted.is_floating_point():
-                chosen = (wanted.to(log_p.dtype) * log_p).sum()
-            else:
-                chosen = log_p.gather(1, wanted[:, None]).sum()
-            return torch.autograd.grad(chosen, x)[0]
+        x = x.detach().requires_grad_()
+        level = torch.full((len(x),), t, device=x.device, dtype=torch.int64)
+        log_p = F.log_softmax(self.nets_["classifier"](x, level), dim=1)
+        if wanted.is_floating_point():
+            chosen = (wanted.to(log_p.dtype) * log_p).sum()
+        else:
+            chosen = log_p.gather(1, wanted[:, None]).sum()
+        return torch.autograd.grad(chosen, x)[0]
 
     def _networks(self) -> dict[str, nn.Module]:
         return new_networks(self.settings, self.n_classes_)

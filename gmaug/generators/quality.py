@@ -8,7 +8,6 @@ real images score beside each. Features are matrices (n, d) of float, of real an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,46 +19,16 @@ from torch import nn
 from gmaug.generators.base import check_training, threads as using
 from gmaug.progress import bar
 
-
-@dataclass(frozen=True)
-class Distance:
-    """A distance between two sets of images."""
-
-    name: str  # which distance, of which features
-    value: float
-    se: float  # standard error over images; nan where it was not asked for
-    n_real: int
-    n_fake: int
-    dimension: int  # of the features
+NEIGHBOURS = 5  # of :func:`manifold`
 
 
-def frechet(real: np.ndarray, fake: np.ndarray, *, name: str, groups: int = 10) -> Distance:
+def frechet(real: np.ndarray, fake: np.ndarray) -> float:
     """Fréchet distance between Gaussians fitted to two sets of features.
 
     ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))``, with sample covariances. Biased upwards at
     finite N; with fewer images than dimensions the covariances are rank-deficient: give KID too.
-
-    Parameters
-    ----------
-    real, fake : ndarray of float, shapes (n_real, d) and (n_fake, d)
-    name : str
-        The extractor's, for the result.
-    groups : int
-        The standard error is a delete-a-group jackknife with so many groups a side; 0 skips it.
     """
     real, fake = _features(real, fake)
-    value, se = _frechet(real, fake), float("nan")
-    if groups >= 2 and min(len(real), len(fake)) >= 2 * groups:  # a group of each side in turn is left out
-        rng, total = np.random.default_rng(0), 0.0
-        for one, distance in ((real, lambda x: _frechet(x, fake)), (fake, lambda x: _frechet(real, x))):
-            dealt = rng.permutation(len(one)) % groups
-            values = np.array([distance(one[dealt != g]) for g in range(groups)])
-            total += (groups - 1) / groups * np.square(values - values.mean()).sum()
-        se = float(np.sqrt(total))
-    return Distance(f"Fréchet distance, {name}", value, se, len(real), len(fake), real.shape[1])
-
-
-def _frechet(real: np.ndarray, fake: np.ndarray) -> float:
     a = (real - real.mean(axis=0)) / np.sqrt(len(real) - 1)
     b = (fake - fake.mean(axis=0)) / np.sqrt(len(fake) - 1)
     traces = (a * a).sum() + (b * b).sum()
@@ -68,6 +37,21 @@ def _frechet(real: np.ndarray, fake: np.ndarray) -> float:
     a, b = (np.linalg.qr(x, mode="r") if len(x) > x.shape[1] else x for x in (a, b))
     cross = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     return float(np.square(real.mean(axis=0) - fake.mean(axis=0)).sum() + traces - 2 * cross)
+
+
+def frechet_error(real: np.ndarray, fake: np.ndarray, *, groups: int = 10) -> float:
+    """Standard error of :func:`frechet` over images: a jackknife that leaves out a group of either side.
+
+    nan where a side has fewer than two images a group.
+    """
+    if min(len(real), len(fake)) < 2 * groups:
+        return float("nan")
+    rng, total = np.random.default_rng(0), 0.0
+    for one, distance in ((real, lambda x: frechet(x, fake)), (fake, lambda x: frechet(real, x))):
+        dealt = rng.permutation(len(one)) % groups
+        values = np.array([distance(one[dealt != g]) for g in range(groups)])
+        total += (groups - 1) / groups * np.square(values - values.mean()).sum()
+    return float(np.sqrt(total))
 
 
 def joint(
@@ -88,12 +72,11 @@ def joint(
     return beside(real, real_labels), beside(fake, fake_labels)
 
 
-def kid(real: np.ndarray, fake: np.ndarray, *, name: str) -> Distance:
-    """Kernel distance: the unbiased squared MMD with the kernel ``(x.y / d + 1)^3``.
+def kid(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
+    """Kernel distance, the unbiased squared MMD with the kernel ``(x.y / d + 1)^3``, and its standard error.
 
     Bińkowski et al., *Demystifying MMD GANs* (ICLR 2018). Zero in expectation for two sets of one
     distribution, at any N; may come out negative. The standard error is a jackknife over images.
-    Parameters are those of :func:`frechet`.
     """
     real, fake = _features(real, fake)
     n, m, d = len(real), len(fake), real.shape[1]
@@ -110,7 +93,7 @@ def kid(real: np.ndarray, fake: np.ndarray, *, name: str) -> Distance:
     less_f = within_f - 2 * (rf.sum() - rf.sum(axis=0)) / (n * (m - 1))
     variance = (n - 1) / n * np.square(less_r - less_r.mean()).sum()
     variance += (m - 1) / m * np.square(less_f - less_f.mean()).sum()
-    return Distance(f"KID, {name}", float(value), float(np.sqrt(variance)), n, m, d)
+    return float(value), float(np.sqrt(variance))
 
 
 def _features(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,10 +105,10 @@ def _features(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return real, fake
 
 
-def manifold(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> dict[str, float]:
+def manifold(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
     """Precision, recall, density and coverage of features.
 
-    Each set is taken for the union of balls around its points, as wide as the distance to the k-th
+    Each set is taken for the union of balls around its points, as wide as the distance to the fifth
     neighbour. Kynkäänniemi et al., *Improved precision and recall metric for assessing generative
     models* (NeurIPS 2019); Naeem et al., *Reliable fidelity and diversity metrics for generative
     models* (ICML 2020).
@@ -135,29 +118,24 @@ def manifold(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> dict[str, flo
     dict
         ``precision`` and ``recall``: shares, in [0, 1], of generated images inside the real
         manifold and of real ones inside the generated; ``density``: real balls that a generated
-        image lies in, over `k` (1 where both sets are alike; less swayed by one outlier's wide
-        ball); ``coverage``: share, in [0, 1], of real images in whose ball a generated one lies;
-        ``k``, ``n_real``, ``n_fake``.
+        image lies in, over five (1 where both sets are alike; less swayed by one outlier's wide
+        ball); ``coverage``: share, in [0, 1], of real images in whose ball a generated one lies.
     """
     from sklearn.metrics import pairwise_distances
 
-    real, fake = np.asarray(real, dtype=np.float64), np.asarray(fake, dtype=np.float64)
-    if min(len(real), len(fake)) <= k:
-        raise ValueError(f"{len(real)} real and {len(fake)} generated images; k={k} needs more on each side")
-    across, radii = pairwise_distances(real, fake), []
-    for one in (real, fake):
-        radii.append(
-            np.partition(pairwise_distances(one), k, axis=1)[:, k]
-        )  # the nearest is the point itself
-    in_real, in_fake = across <= radii[0][:, None], across <= radii[1][None]
+    real, fake = _features(real, fake)
+    if min(len(real), len(fake)) <= NEIGHBOURS:
+        found = f"{len(real)} real and {len(fake)} generated images"
+        raise ValueError(f"{found}; k={NEIGHBOURS} neighbours need more on each side")
+    across = pairwise_distances(real, fake)
+    # the nearest of all is the point itself
+    r_real, r_fake = (np.sort(pairwise_distances(x), axis=1)[:, NEIGHBOURS] for x in (real, fake))
+    in_real, in_fake = across <= r_real[:, None], across <= r_fake
     return {
         "precision": float(in_real.any(axis=0).mean()),
         "recall": float(in_fake.any(axis=1).mean()),
-        "density": float(in_real.sum(axis=0).mean() / k),
+        "density": float(in_real.sum(axis=0).mean() / NEIGHBOURS),
         "coverage": float(in_real.any(axis=1).mean()),
-        "k": k,
-        "n_real": len(real),
-        "n_fake": len(fake),
     }
 
 
@@ -292,7 +270,8 @@ def quality(
     Returns
     -------
     dict
-        ``frechet``, ``frechet_floor``, ``kid``, ``kid_floor`` (:class:`Distance`); ``manifold`` and
+        ``frechet``, ``frechet_floor``, ``kid``, ``kid_floor``: dicts of ``name``, ``value``, its standard
+        error ``se``, ``n_real``, ``n_fake`` and the features' ``dimension``; ``manifold`` and
         ``manifold_floor`` (:func:`manifold`); by class ``recognised`` and ``recognised_real``
         (shares in [0, 1] that the judge puts in the class asked for), ``spread`` (diversity
         relative to real images), ``frechet_by_class`` and ``frechet_by_class_floor``.
@@ -302,20 +281,20 @@ def quality(
         place[labels == c] = np.arange((labels == c).sum())
     even = place % 2 == 0
     wanted, classes = labels[even], range(int(labels.max()) + 1)
-
-    def recognised(x: np.ndarray, asked: np.ndarray) -> list[float]:
-        right = judge.logits(x).argmax(axis=1) == asked
-        return [float(right[asked == c].mean()) for c in classes]
-
     made = generator.sample(wanted, seed=seed)
     real, fake = judge(images[even]), judge(made)
     found: dict[str, Any] = {}
     for key, other, asked in (("", fake, wanted), ("_floor", judge(images[~even]), labels[~even])):
-        found[f"frechet{key}"] = frechet(real, other, name=judge.name)
-        found[f"kid{key}"] = kid(real, other, name=judge.name)
+        about = {"n_real": len(real), "n_fake": len(other), "dimension": real.shape[1]}
+        value, se = frechet(real, other), frechet_error(real, other)
+        name = f"Fréchet distance, {judge.name}"
+        found[f"frechet{key}"] = {"name": name, "value": value, "se": se, **about}
+        value, se = kid(real, other)
+        found[f"kid{key}"] = {"name": f"KID, {judge.name}", "value": value, "se": se, **about}
         found[f"manifold{key}"] = manifold(real, other)
-        found[f"frechet_by_class{key}"] = [
-            frechet(real[wanted == c], other[asked == c], name="", groups=0).value for c in classes
-        ]
-    found |= {"recognised": recognised(made, wanted), "recognised_real": recognised(images[even], wanted)}
+        by_class = [frechet(real[wanted == c], other[asked == c]) for c in classes]
+        found[f"frechet_by_class{key}"] = by_class
+    for key, pictures in (("recognised", made), ("recognised_real", images[even])):
+        right = judge.logits(pictures).argmax(axis=1) == wanted
+        found[key] = [float(right[wanted == c].mean()) for c in classes]
     return found | {"spread": list(diversity(real, wanted, fake, wanted).values())}

@@ -8,8 +8,6 @@ from typing import Any, ClassVar, Self
 
 AUGMENTATIONS = ("color", "translation", "cutout")
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}  # ours and diffusers' names
-PREDICTIONS = ("epsilon", "v_prediction")
-SAMPLERS = ("ddim", "ancestral")
 
 
 def _require(holds: bool, otherwise: str) -> None:
@@ -43,9 +41,6 @@ class RunSettings:
     threads: int | None = None  # of torch; results are the same bytes for the same number
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if isinstance(value := getattr(self, field.name), list):  # from JSON
-                object.__setattr__(self, field.name, tuple(value))
         for name in ("batch", "kimg", "lr", "ema_kimg", "report_kimg", "checkpoint_kimg", "watched"):
             _require(getattr(self, name) > 0, f"{name}={getattr(self, name)}; give a positive number")
         side = self.resolution
@@ -66,7 +61,7 @@ class RunSettings:
         known = [field.name for field in fields(cls)]
         unknown = set(values) - set(known) - cls.RETIRED
         _require(not unknown, f"unknown settings {sorted(unknown)}; known: {known}")
-        return cls(**{key: value for key, value in values.items() if key not in cls.RETIRED})
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +115,10 @@ class TransitionalCGANSettings(RunSettings):
 class GuidedDiffusionSettings(RunSettings):
     """Everything that decides what a training run of the diffusion model and its samples are.
 
-    The variance of the reverse steps is fixed to its lower bound and not learned; the variance
-    that a pre-trained UNet may predict is not used.
+    The variance of the reverse steps is fixed to its lower bound and not learned.
     """
+
+    RETIRED: ClassVar[frozenset[str]] = frozenset({"eta", "pretrained", "unet_config"})
 
     # the networks see blocks of patch x patch pixels as channels (Luhman and Luhman 2022): a quarter
     # of the work for 2; 1 is the plain model
@@ -147,17 +143,19 @@ class GuidedDiffusionSettings(RunSettings):
     clip: float = 1.0  # largest norm of the gradient of a step
     sampler: str = "ddim"  # or "ancestral"
     sampling_steps: int = 50  # noise levels visited in sampling, at most `timesteps`
-    eta: float = 0.0  # noise that DDIM adds: 0 none, 1 as much as the ancestral sampler
     guidance: float = 0.5  # scale of the classifier's gradient, the authors'; 0 does without
     # signal power alpha-bar below which nothing guides: in pure noise a classifier knows no class, and
     # its gradient, divided by the square root of alpha-bar, throws x_0 out of range
     guidance_from: float = 1e-3
-    pretrained: str | None = None  # folder of a diffusers UNet2DModel to start from; see `resuming_from`
-    unet_config: str | None = None  # its configuration as JSON, in place of `channels` and so on
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, known in (("schedule", SCHEDULES), ("prediction", PREDICTIONS), ("sampler", SAMPLERS)):
+        choices = {
+            "schedule": tuple(SCHEDULES),
+            "prediction": ("epsilon", "v_prediction"),
+            "sampler": ("ddim", "ancestral"),
+        }
+        for name, known in choices.items():
             value = getattr(self, name)
             _require(value in known, f"{name}={value!r} is unknown; use one of {', '.join(known)}")
         _require(
@@ -176,8 +174,8 @@ class GuidedDiffusionSettings(RunSettings):
         )
         _require(1 <= self.sampling_steps <= self.timesteps, "sampling_steps: give 1 to timesteps")
         _require(
-            self.guidance >= 0 and 0 <= self.eta <= 1 and 0 <= self.guidance_from <= 1,
-            "give a guidance of at least 0, and eta and guidance_from in [0, 1]",
+            self.guidance >= 0 and 0 <= self.guidance_from <= 1,
+            "give a guidance of at least 0, and guidance_from in [0, 1]",
         )
 
 
@@ -248,33 +246,5 @@ PROFILES: dict[str, dict[str, RunSettings]] = {
 }  # fmt: skip
 """Settings by generator and profile; ``live`` and ``converged`` are no profiles of a whole run."""
 
-CHANNELS = (96, 96, 48, 16, 16, 16)  # the compact cGAN's at 4 to 32 px, and for 64 and 128
-
-
-def settings_for(
-    name: str, *, shape: tuple[int, int], profile: str = "default", **changes: Any
-) -> RunSettings:
-    """Settings of a generator for images of a size.
-
-    Parameters
-    ----------
-    name : {"cgan", "diffusion"}
-    shape : (int, int)
-        Height and width of the images: equal, and a power of two of at least 8.
-    profile : {"smoke", "default", "converged", "paper"}
-    **changes
-        Fields to set, such as ``seed``, ``n_classes`` or ``threads``.
-    """
-    known, side = " or ".join(map(repr, PROFILES)), shape[0]
-    _require(name in PROFILES, f"generator={name!r} is unknown; use {known}, or an object of your own")
-    profiles = PROFILES[name]
-    _require(profile in profiles, f"profile={profile!r}; generator={name!r} has {', '.join(profiles)}")
-    _require(
-        shape[1] == side >= 8 and not side & (side - 1),
-        f"generator={name!r} draws squares whose side is a power of two from 8; the images are "
-        f"{shape[0]} x {shape[1]}: resize them, or give a generator of your own",
-    )
-    if name == "cgan" and side != profiles[profile].resolution:
-        levels = side.bit_length() - 2
-        changes = {"channels": (CHANNELS + CHANNELS[-1:] * levels)[:levels]} | changes
-    return replace(profiles[profile], **{"resolution": side} | changes)
+CHANNELS = (96, 96, 48, 16, 16, 16)
+"""Of the compact cGAN at 4 to 32 px, and for 64 and 128."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from gmaug.backend import autocast, device as choose_device, read_tensors, write_tensors
 from gmaug.datasets.base import class_numbers
-from gmaug.generators.base import check_training, check_wanted, threads
+from gmaug.generators.base import check_training, threads
 from gmaug.generators.quality import diversity, frechet, joint, pixels
 from gmaug.generators.settings import RunSettings
 from gmaug.progress import bar
@@ -112,6 +112,8 @@ class Training:
         patience, since = self.settings.patience_kimg, self.kimg - self.nearest["kimg"]
         return bool(self.best) and patience is not None and since >= patience - 1e-9
 
+    # a batch
+
     def part(self, batch: Tensor) -> Tensor:
         """This process's rows of a batch that all processes hold."""
         return batch.chunk(self.processes)[self.rank] if self.processes > 1 else batch
@@ -139,7 +141,7 @@ class Training:
         return self.part(images), self.part(self.labels[rows])
 
     def descend(self, which: str, loss: Tensor, *, clip: float | None = None) -> None:
-        """One step of an optimiser down the gradient of `loss`."""
+        """One step of an optimiser down the gradient of `loss`, of a norm of at most `clip`."""
         optimiser = self.optimisers[which]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -153,13 +155,6 @@ class Training:
             nn.utils.clip_grad_norm_(weights, clip)
         optimiser.step()
 
-    def agreed(self, decision: bool) -> bool:
-        """The first process's decision, known to all."""
-        if self.processes == 1:
-            return decision
-        decided = torch.tensor(float(decision and self.rank == 0), device=self.device)
-        return bool(self.accelerator.reduce(decided))
-
     @torch.no_grad()
     def average(self, pairs: Iterable[tuple[nn.Module, nn.Module]]) -> None:
         """Count the step, and let each average follow its network: ``a = decay a + (1 - decay) w``."""
@@ -169,6 +164,15 @@ class Training:
         decay = 0.5 ** (s.batch / 1000 / max(half_life, 1e-8))
         for average, model in pairs:
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+
+    # a report
+
+    def agreed(self, decision: bool) -> bool:
+        """The first process's decision, known to all."""
+        if self.processes == 1:
+            return decision
+        decided = torch.tensor(float(decision and self.rank == 0), device=self.device)
+        return bool(self.accelerator.reduce(decided))
 
     def watch(self, images: np.ndarray, labels: np.ndarray, extractor: Callable[..., np.ndarray]) -> None:
         """Watch validation images, at most ``settings.watched`` of them."""
@@ -183,12 +187,14 @@ class Training:
         if not len(labels):
             return {}
         fake = self.extractor(model.sample(labels, seed=0))
-        distance = frechet(*joint(self.real, labels, fake, labels), name="", groups=0).value
+        distance = frechet(*joint(self.real, labels, fake, labels))
         if self.ready and distance < self.nearest["distance"]:
             self.nearest = {"distance": distance, "kimg": self.kimg}
             self.best = {key: value.detach().cpu().clone() for key, value in named(self.drawn).items()}
         spreads = list(diversity(self.real, labels, fake, labels).values())
         return {"distance": distance, "spread": min(spreads, default=float("nan")), "spreads": spreads}
+
+    # a checkpoint
 
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on (weights, Adam's moments, random state), and the best weights."""
@@ -288,7 +294,7 @@ class TrainedGenerator:
             If images or labels do not fit the settings, or the checkpoint is of another run; if a loss
             is no longer a number.
         """
-        s, before = self.settings, 0.0
+        s = self.settings
         images, labels = check_training(images, labels, side=s.resolution)
         self.n_classes_ = s.n_classes or int(labels.max()) + 1
         class_numbers(labels, self.n_classes_)
@@ -303,19 +309,17 @@ class TrainedGenerator:
             run = self.training_class(s, images, labels, **about)
             if validation is not None:
                 run.watch(*validation, extractor or pixels)
-            self.nets_, self.history_ = run.drawn, []
+            self.nets_, self.history_, before = run.drawn, [], 0.0
             if state is not None and state.exists():
                 tensors, found = read_tensors(state)
+                found["settings"] = {k: v for k, v in found["settings"].items() if k not in s.RETIRED}
                 if differ := ", ".join(part for part in identity if found.get(part) != identity[part]):
                     raise ValueError(f"{state}: a checkpoint of another run ({differ} differ); delete it")
                 run.restore(tensors, found)
                 self.history_ = found["history"]
                 before = self.history_[-1]["seconds"]
-            ends, values, begun = (
-                run.step_count >= s.steps or run.waited,
-                defaultdict(list),
-                time.perf_counter(),
-            )
+            values, begun = defaultdict(list), time.perf_counter()
+            ends = run.step_count >= s.steps or run.waited
             steps = {"total": s.steps, "initial": run.step_count, "unit": "step", "disable": run.rank > 0}
             with bar(desc=type(self).__name__, **steps) as shown:
                 while not ends:
@@ -331,14 +335,12 @@ class TrainedGenerator:
                     values.clear()
                     losses = {key: value for key, value in row.items() if key.startswith("loss")}
                     if not all(value < WORST_LOSS for value in losses.values()):  # nor a NaN
-                        raise Diverged(
-                            f"training diverged at {run.kimg:.2f} kimg ({losses}): lower lr={s.lr:g}"
-                        )
+                        at = f"{run.kimg:.2f} kimg ({losses})"
+                        raise Diverged(f"training diverged at {at}: lower lr={s.lr:g}")
                     row |= run.examine() | run.look(self)
                     self.history_.append(row)
-                    shown.set_postfix(
-                        {k: f"{row[k]:.2f}" for k in row if k in ("loss", "loss_g", "distance")}
-                    )
+                    told = [key for key in ("loss", "loss_g", "distance") if key in row]
+                    shown.set_postfix({key: f"{row[key]:.2f}" for key in told})
                     stops = callback is not None and bool(callback(self, row))
                     ends = run.agreed(stops) or ends or run.waited
                     if state is not None and run.rank == 0 and (ends or run.step_count % keep_every == 0):
@@ -374,8 +376,7 @@ class TrainedGenerator:
         -------
         ndarray of uint8, shape (n, resolution, resolution, 3), range 0-255
         """
-        self._fitted()
-        wanted, side = check_wanted(labels, conditions, self.n_classes_), self.settings.resolution
+        wanted, side = self._wanted(labels, conditions), self.settings.resolution
         where = next(next(iter(self.nets_.values())).parameters()).device
         random = torch.Generator(device=where).manual_seed(seed)
         out = np.empty((len(wanted), side, side, 3), dtype=np.uint8)
@@ -387,12 +388,24 @@ class TrainedGenerator:
                 asked[: len(part)] = part
                 images = self._draw(torch.from_numpy(asked).to(where), random, **options)
                 images = images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255)
-                pixels = images.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-                out[start : start + len(part)] = pixels[: len(part)]
+                images = images.to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+                out[start : start + len(part)] = images[: len(part)]
         return out
 
+    def _wanted(self, labels: Any, conditions: Any) -> np.ndarray:
+        """Labels as int64 (n,), or conditions as float32 (n, C); ``ValueError`` if they do not fit."""
+        self._fitted()
+        if (labels is None) == (conditions is None):
+            raise ValueError("give labels= or conditions=, one of the two")
+        if conditions is None:
+            return class_numbers(labels, self.n_classes_)
+        wanted, classes = np.asarray(conditions, dtype=np.float32), self.n_classes_
+        if wanted.ndim != 2 or wanted.shape[1] != classes or not np.isfinite(wanted).all():
+            raise ValueError(f"conditions of shape {wanted.shape}; give finite numbers, (n, {classes})")
+        return wanted
+
     def save(self, path: str | Path) -> None:
-        """Write what samples are drawn from, with settings and history, as safetensors.
+        """Write what samples are drawn from, for :func:`gmaug.generators.load_generator`, as safetensors.
 
         In half precision: half the size, and samples that differ in the last grey levels.
         """
@@ -402,14 +415,10 @@ class TrainedGenerator:
         write_tensors(path, tensors, about | {"kimg": self.kimg_, "history": self.history_})
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str = "cpu", threads: int | None = None) -> Self:
-        """Read what `save` wrote, to sample on this `device` by this many `threads`.
-
-        FileNotFoundError or ValueError if it is missing or no generator of this kind.
-        """
-        tensors, about = read_tensors(path)
-        if about.get("format") != cls.FORMAT:
-            raise ValueError(f"{path}: not a {cls.FORMAT!r} file; save one with {cls.__name__}.save")
+    def restored(
+        cls, tensors: dict[str, Tensor], about: dict[str, Any], *, device: str, threads: int | None
+    ) -> Self:
+        """A generator of what `save` wrote."""
         settings = about["settings"] | {"device": device, "threads": threads}
         model = cls(cls.settings_class.from_dict(settings))
         model.n_classes_, model.kimg_, model.history_ = about["n_classes"], about["kimg"], about["history"]
@@ -423,4 +432,4 @@ class TrainedGenerator:
 
     def _fitted(self) -> None:
         if not hasattr(self, "nets_"):
-            raise ValueError(f"this {type(self).__name__} is not fitted; call fit or load first")
+            raise ValueError(f"this {type(self).__name__} is not fitted; call fit, or load_generator")

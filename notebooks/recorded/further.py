@@ -140,8 +140,8 @@ def differences(task: Task, fake: np.ndarray, *, seed: int) -> dict[str, Any]:
         "images": n,
         "told_apart": equivalence.told_apart(task.further[0][:n], fake[:n], seed=seed)["accuracy"],
         "told_apart_features": equivalence.told_apart(real, made, seed=seed)["accuracy"],
-        "frechet": quality.frechet(real, made, name=judge.name, groups=0).value,
-        "frechet_floor": quality.frechet(real, base, name=judge.name, groups=0).value,
+        "frechet": quality.frechet(real, made),
+        "frechet_floor": quality.frechet(real, base),
         **{key: found[key] for key in ("precision", "recall", "density", "coverage")},
         "memorisation": {key: value for key, value in known.items() if key != "nearest"},
     }

@@ -22,7 +22,7 @@ from gmaug import equivalence, experiment, runs
 from gmaug.datasets import open_images
 from gmaug.experiment import Cell, CellSettings
 from gmaug.experiment.cells import Arrays
-from gmaug.generators import make_generator, quality
+from gmaug.generators import load_generator, make_generator, quality
 from gmaug.published import EXPERIMENT_COLUMNS
 from gmaug.similarity import measure
 from gmaug.ssim import Convention, convention_named
@@ -83,7 +83,7 @@ def trained_and_judged(
         weights = runs.record_path("generators", name, ".safetensors", folder=folder)
         generator.save(weights)
         # what is measured is what a reader loads: half-precision weights, not those in memory
-        loaded = type(generator).load(weights, threads=threads)
+        loaded = load_generator(weights, threads=threads)
         content = {"history": generator.history_, "kept_kimg": generator.kimg_}
         content["distances"] = quality.quality(*test, loaded, judge)
         written.append(runs.write_record(

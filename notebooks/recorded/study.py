@@ -22,7 +22,7 @@ from gmaug.datasets.garden import GARDENS, more, plant
 from gmaug.datasets.imbalance import exponential_counts
 from gmaug.experiment import Material
 from gmaug.experiment.cells import Arrays
-from gmaug.generators import generator_class
+from gmaug.generators import load_generator
 from gmaug.hierarchy import Hierarchy
 
 DATA = Path("data")
@@ -201,5 +201,4 @@ class RecordedGenerator:
 @cache
 def _loaded(title: str) -> Any:
     runs.read_record("generators", title)  # refuses weights that do not fit their digest
-    kind = title.rpartition("-")[2].partition("@")[0]
-    return generator_class(kind).load(generator_weights(title), threads=1)
+    return load_generator(generator_weights(title), threads=1)
