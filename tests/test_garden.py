@@ -14,7 +14,6 @@ from gmaug.datasets.garden import (
     GARDENS,
     Garden,
     GardenSettings,
-    garden_named,
     individuals,
     more,
     plant,
@@ -83,19 +82,14 @@ def test_every_super_class_has_classes_of_head_and_tail():
         assert set(members) & set(ranked[-3:])
 
 
-@pytest.mark.parametrize(("supers", "subs"), [(3, 3), (2, 3), (3, 1), (1, 2)])
-def test_labels_and_hierarchy_agree(supers, subs):
-    garden = GardenSettings(shared=0.5, super_classes=supers, sub_classes=subs, largest=5, imbalance=2)
-    splits = plant(garden, seed=0)
+def test_labels_and_hierarchy_agree():
+    splits = plant(GardenSettings(shared=0.5, largest=9, imbalance=2), seed=0)
     assert isinstance(splits, Splits)
     train = splits.train
     assert train.classes == train.hierarchy.sub_classes
-    assert train.hierarchy.super_classes == tuple(BODY_PLANS)[:supers]
-    assert all(len(members) == subs for members in train.hierarchy.groups.values())
+    assert train.hierarchy.groups == {name: tuple(marks) for name, (_, marks) in BODY_PLANS.items()}
     members = train.hierarchy.members(train.labels, train.classes)
     assert sorted(np.concatenate(list(members.values()))) == list(range(len(train)))
-    for name, (_, marks) in list(BODY_PLANS.items())[:supers]:
-        assert train.hierarchy.groups[name] == tuple(marks[:subs])
 
 
 def test_the_gardens_differ_in_their_knobs_alone():
@@ -117,9 +111,6 @@ def test_the_gardens_differ_in_their_knobs_alone():
         < mark["unlike-bold"]
         == mark["alike-bold"]
     )
-    assert garden_named("middle") is GARDENS["middle"]
-    with pytest.raises(ValueError, match=r"rose-garden.*middle.*garden-8"):
-        garden_named("rose-garden")
 
 
 def test_small_and_large_drawings_show_one_picture():
@@ -165,7 +156,7 @@ def test_the_knob_leaves_the_contrast_as_it_is():
 @pytest.mark.parametrize("parent", range(len(BODY_PLANS)))
 def test_a_mark_changes_a_small_part_of_the_picture(parent):
     def picture(mark: int) -> np.ndarray:
-        drawn = draw(parent, mark, (9, 9, 9, 9), shared=1.0, contrast=1.0, scene=0, size=32)
+        drawn = draw(parent, mark, (9, 9, 9, 9), shared=1.0, contrast=1.0, size=32)
         return drawn.astype(int)
 
     for first, second in ((0, 1), (0, 2), (1, 2)):
@@ -189,13 +180,11 @@ def test_any_size_any_knob_draws_a_picture(size, knob, label):
         ({"shared": 1.2}, "shared"),
         ({"shared": float("nan")}, "shared"),
         ({"shared": "high"}, "shared"),
-        ({"super_classes": 9}, "super_classes"),
-        ({"sub_classes": 0}, "sub_classes"),
         ({"largest": 2.5}, "largest"),
         ({"largest": 10, "imbalance": 20}, "imbalance"),
         ({"imbalance": 0.5}, "imbalance"),
         ({"test": -1}, "test"),
-        ({"scene": True}, "scene"),
+        ({"validation": True}, "validation"),
     ],
 )
 def test_wrong_settings_are_errors_of_one_line(wrong, named):

@@ -84,9 +84,8 @@ def test_open_images_takes_arrays_sets_and_other_super_classes(tmp_path):
     for source in (open_images(PIXELS, ["oak", "elm"]), open_images((PIXELS, ["oak", "elm"]))):
         assert source.classes == ("elm", "oak")
         assert source.labels.tolist() == [1, 0]
-    named = open_images(PIXELS, [1, 0], classes=["x", "y"], hierarchy={"both": ("x", "y")}, name="two")
+    named = open_images(PIXELS, [1, 0], classes=["x", "y"], hierarchy={"both": ("x", "y")})
     assert named.class_counts == {"x": 1, "y": 1}
-    assert named.name == "two"
     assert named.hierarchy.super_classes == ("both",)
     assert open_images(named) is named
     (tmp_path / "g.csv").write_text("super_class,sub_class\nl,x\nr,y\n")

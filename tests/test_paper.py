@@ -103,7 +103,7 @@ def test_every_stage_runs_with_the_papers_networks(tmp_path, monkeypatch):
     )  # fmt: skip
     random = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [5, 4, 3])
-    images = open_images(random.integers(0, 256, (12, 128, 128, 3), np.uint8), labels, name="noise")
+    images = open_images(random.integers(0, 256, (12, 128, 128, 3), np.uint8), labels)
 
     said = []
     table = paper.run(images, tmp_path, target=5, sizes=sizes, device="cpu", say=said.append)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -87,8 +88,8 @@ def test_the_scratch_file_changes_nothing(monkeypatch):
 
 def test_images_of_different_sizes_need_a_convention_with_a_size():
     class Mixed(ArrayImages):
-        def image(self, index, *, size):
-            return Image.new("L", (20 + index, 20))
+        def opened(self, index, *, size):
+            return nullcontext(Image.new("L", (20 + index, 20)))
 
     images = Mixed(np.zeros((3, 8, 8), np.uint8), [0, 0, 0])
     with pytest.raises(ValueError, match="with a size"):

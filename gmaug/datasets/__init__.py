@@ -16,8 +16,6 @@ import numpy as np
 from gmaug.datasets.base import ArrayImages, ImageSet, printable
 from gmaug.hierarchy import Hierarchy
 
-__all__ = ["open_images"]
-
 
 def open_images(
     source: Any,
@@ -25,7 +23,6 @@ def open_images(
     *,
     classes: Sequence[str] | None = None,
     hierarchy: Hierarchy | Mapping[str, Sequence[str]] | str | os.PathLike[str] | None = None,
-    name: str | None = None,
     root: str | os.PathLike[str] | None = None,
 ) -> ImageSet:
     """Open images, whatever holds them.
@@ -45,8 +42,6 @@ def open_images(
         Names of an array's classes; by default those among `labels`, sorted, or ``"0"``, ``"1"``, ...
     hierarchy : Hierarchy, mapping of super-class to sub-classes, or path of a CSV, optional
         Super-classes; the source's own by default, or each class one of its own.
-    name : str, optional
-        Name to print.
     root : path, optional
         Where the real data sets lie; the variable ``GMAUG_DATA`` by default, else ``data``.
 
@@ -70,19 +65,17 @@ def open_images(
         raise ValueError("images without labels; give labels=, one an image")
     else:
         images = ArrayImages(source, labels, classes=classes)
-    if hierarchy is None and name is None:
-        return images
-    images = copy(images)
-    images.name = images.name if name is None else name
-    images.hierarchy = images.hierarchy if hierarchy is None else Hierarchy.of(hierarchy)
-    images.hierarchy.check(images.classes)
+    if hierarchy is not None:
+        images = copy(images)
+        images.hierarchy = Hierarchy.of(hierarchy)
+        images.hierarchy.check(images.classes)
     return images
 
 
 def _opened(source: Any, root: str | os.PathLike[str] | None) -> ImageSet:
     from gmaug.datasets.folder import Folder, HuggingFace, open_folder
-    from gmaug.datasets.garden import FIRST_GARDENS, GARDENS, plant
-    from gmaug.datasets.real import OTHERS, REAL, open_real
+    from gmaug.datasets.garden import ALL_GARDENS, plant
+    from gmaug.datasets.real import SETS, open_real
 
     if isinstance(source, ImageSet):
         return source
@@ -99,14 +92,14 @@ def _opened(source: Any, root: str | os.PathLike[str] | None) -> ImageSet:
     if not isinstance(source, (str, bytes, os.PathLike)):
         kind = type(source).__name__
         raise TypeError(f"cannot open a {kind}; give a folder, an array with labels, or a set")
-    name, gardens = os.fsdecode(source), GARDENS | FIRST_GARDENS
+    name = os.fsdecode(source)
     if Path(name).exists():
         return open_folder(source)
-    if name in REAL or name in OTHERS:
+    if name in SETS:
         return open_real(name, root=os.environ.get("GMAUG_DATA", "data") if root is None else root)
-    if name in gardens:
-        return plant(gardens[name], seed=0).train
-    known = ", ".join([*REAL, *OTHERS, *gardens])
+    if name in ALL_GARDENS:
+        return plant(ALL_GARDENS[name], seed=0).train
+    known = ", ".join([*SETS, *ALL_GARDENS])
     raise FileNotFoundError(
         f"{printable(name)}: no such folder, and no data set of that name; there are {known}"
     )

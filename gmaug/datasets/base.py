@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff",
     ".webp", ".ppm", ".pgm", ".pbm", ".pnm",
 })  # fmt: skip
-MOST_CLASSES = 2**20  # where it is not said how many there are: a larger label is a slip
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, undecodable bytes, line ends
 _JOINERS = "\u200c\u200d"  # of the Cf, those that words and emoji are spelt with
 
@@ -121,8 +120,17 @@ class ImageSet(ABC):
         return f"<{self.name}: {len(self)} images, {counted(len(self.classes), 'class')} in {supers}>"
 
     @abstractmethod
+    def opened(self, index: int, *, size: int) -> AbstractContextManager[Image.Image]:
+        """One image, as stored, or drawn at `size` pixels a side where it can be drawn at any size.
+
+        The block that it opens is counted: sets that decode files bound how many pixels all such blocks hold
+        at once, so use it where several threads decode. UnreadableImage says why there is none.
+        """
+
     def image(self, index: int, *, size: int) -> Image.Image:
-        """One image, as stored, or drawn at `size` pixels a side where it can be drawn at any size."""
+        """One image, as :meth:`opened` gives it."""
+        with self.opened(index, size=size) as image:
+            return image
 
     @abstractmethod
     def subset(self, indices: Sequence[int]) -> Self:
@@ -140,15 +148,6 @@ class ImageSet(ABC):
         """Images of each class, every class listed."""
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist(), strict=True))
-
-    @contextmanager
-    def opened(self, index: int, *, size: int) -> Iterator[Image.Image]:
-        """One image, as :meth:`image` gives it, for as long as the block lasts.
-
-        Sets that decode files bound how many pixels all such blocks hold at once, so use it where
-        several threads decode.
-        """
-        yield self.image(index, size=size)
 
     def arrays(self, indices: Sequence[int] | None = None, *, size: int) -> np.ndarray:
         """Images as one array: short side resized to `size` (antialiased bilinear), centre crop, RGB.
@@ -198,7 +197,7 @@ class ImageSet(ABC):
         return (out[good] if skipped else out), indices[good], tuple(skipped)
 
 
-def class_numbers(labels: Iterable[int], classes: int = MOST_CLASSES, *, name: str = "labels") -> np.ndarray:
+def class_numbers(labels: Iterable[int], classes: int = 2**20, *, name: str = "labels") -> np.ndarray:
     """Labels as int64 (n,), or ValueError if one is no class's number, 0 to `classes` - 1."""
     found = np.asarray(labels if isinstance(labels, np.ndarray) else list(labels))
     if found.size == 0:
@@ -328,8 +327,8 @@ class ArrayImages(ImageSet):
             classes = [str(k) for k in range(numbers.max() + 1 if len(numbers) else 0)]
         super().__init__(name, classes, labels, Hierarchy.flat(classes) if hierarchy is None else hierarchy)
 
-    def image(self, index: int, *, size: int) -> Image.Image:
-        return Image.fromarray(self.images[index])
+    def opened(self, index: int, *, size: int) -> AbstractContextManager[Image.Image]:
+        return nullcontext(Image.fromarray(self.images[index]))
 
     def subset(self, indices: Sequence[int]) -> ArrayImages:
         return self._taking(indices, images=self.images[np.asarray(indices, dtype=np.int64)])

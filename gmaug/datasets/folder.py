@@ -14,10 +14,11 @@ import re
 import stat
 import threading
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -76,24 +77,22 @@ def decoded(source: str | os.PathLike[str] | bytes, *, name: str | None = None) 
     """
     stored = isinstance(source, bytes)
     name = name or ("bytes" if stored else os.fspath(source))
-    with _refusing(name):
-        if not stored:
-            status = os.stat(source)
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableImage(name, "not a regular file")  # a pipe would wait for ever
-            if status.st_size == 0:
-                raise UnreadableImage(name, "empty file")
-        file = Image.open(io.BytesIO(source) if stored else source, formats=FORMATS)
-    with file:
+    with ExitStack() as held:
         with _refusing(name):
+            if not stored:
+                status = os.stat(source)
+                if not stat.S_ISREG(status.st_mode):
+                    raise UnreadableImage(name, "not a regular file")  # a pipe would wait for ever
+                if status.st_size == 0:
+                    raise UnreadableImage(name, "empty file")
+            file = held.enter_context(Image.open(io.BytesIO(source) if stored else source, formats=FORMATS))
             _check(name, file)
-        with in_flight(file.width * file.height):
-            with _refusing(name):
-                file.load()
-                image = _eight_bits(name, _upright(file))
+            held.enter_context(in_flight(file.width * file.height))
+            file.load()
+            image = _eight_bits(name, _upright(file))
             if image is not file:
                 file.close()  # and with it the pixels as they were stored
-            yield image
+        yield image
 
 
 @contextmanager
@@ -105,9 +104,8 @@ def _refusing(name: str) -> Iterator[None]:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
         if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-            reason = (
-                f"decompression bomb: more pixels than PIL.Image.MAX_IMAGE_PIXELS ({Image.MAX_IMAGE_PIXELS})"
-            )
+            limit = f"PIL.Image.MAX_IMAGE_PIXELS ({Image.MAX_IMAGE_PIXELS})"
+            reason = f"decompression bomb: more pixels than {limit}"
         elif isinstance(error, Image.UnidentifiedImageError):
             reason = NO_IMAGE
         elif isinstance(error, FileNotFoundError):
@@ -163,16 +161,7 @@ def _eight_bits(name: str, image: Image.Image) -> Image.Image:
 # ---- sets of files ------------------------------------------------------------------------
 
 
-class _Decoded(ImageSet):
-    """Images decoded one at a time by :meth:`opened`, their pixels in flight bounded."""
-
-    def image(self, index: int, *, size: int | None = None) -> Image.Image:
-        """One image, upright, 8 bits, grey or RGB, in its own size; UnreadableImage says why not."""
-        with self.opened(index, size=size) as image:
-            return image
-
-
-class Folder(_Decoded):
+class Folder(ImageSet):
     """Image files on disk, one of `paths` an image.
 
     ``skipped`` is what was left out when the folder was listed: files outside a class, files that are no
@@ -192,14 +181,14 @@ class Folder(_Decoded):
         super().__init__(name, classes, labels, hierarchy)
         self.paths, self.skipped = tuple(map(Path, paths)), tuple(skipped)
 
-    def opened(self, index: int, *, size: int | None = None) -> Any:
+    def opened(self, index: int, *, size: int) -> AbstractContextManager[Image.Image]:
         return decoded(self.paths[index])
 
     def subset(self, indices: Sequence[int]) -> Folder:
         return self._taking(indices, paths=tuple(self.paths[i] for i in indices))
 
 
-class HuggingFace(_Decoded):
+class HuggingFace(ImageSet):
     """One split of a data set of Hugging Face's ``datasets``, with a column of images and one of labels.
 
     Images are decoded here, with the checks that files get. Labels are the one column of class labels, or
@@ -229,7 +218,7 @@ class HuggingFace(_Decoded):
         super().__init__(name, classes, values, Hierarchy.flat(classes))
         self.rows = plain.cast_column(self.column, datasets.Image(decode=False))
 
-    def opened(self, index: int, *, size: int | None = None) -> Any:
+    def opened(self, index: int, *, size: int) -> AbstractContextManager[Image.Image]:
         stored = self.rows[int(index)][self.column] or {}
         source = stored.get("path") if stored.get("bytes") is None else stored["bytes"]
         if source is None:
@@ -240,67 +229,10 @@ class HuggingFace(_Decoded):
         return self._taking(indices, rows=self.rows.select([int(i) for i in indices]))
 
 
-def natural(name: str) -> tuple:
-    """Sort key: 2 before 10, case and composition of letters only where nothing else differs."""
-    folded = unicodedata.normalize("NFC", name).casefold()
-    parts = re.split(r"(\d+)", folded, flags=re.ASCII)
-    return tuple(int(part) if k % 2 else part for k, part in enumerate(parts)), name
-
-
 # ---- listing a folder ---------------------------------------------------------------------
 
-Identity = tuple[int, int]  # device and number of a file: two names may lead to one
+Files = dict[Path, tuple[int, int]]  # with the device and number of each: two names may lead to one file
 Key = tuple[str, ...]  # names of the folders that lead to a class
-
-
-class _Listing(NamedTuple):
-    """Sub-folders, images and other files of a folder, in natural order."""
-
-    folders: dict[Path, Identity]
-    images: dict[Path, Identity]
-    others: list[Path]
-
-
-def _list(folder: Path, ancestors: set[Identity], skipped: list[Skipped]) -> _Listing:
-    listing = _Listing({}, {}, [])
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: natural(entry.name))
-    except OSError as error:
-        skipped.append(Skipped(printable(folder), f"cannot be listed ({error.strerror})"))
-        return listing
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue  # hidden: thumbnails, version control, the shadows that macOS leaves
-        path = folder / entry.name
-        try:
-            status = entry.stat()
-        except OSError as error:
-            looped = entry.is_symlink() and error.errno == errno.ELOOP
-            reason = "symlink loop" if looped else f"cannot be read ({error.strerror})"
-            skipped.append(Skipped(printable(path), reason))
-            continue
-        identity = status.st_dev, status.st_ino
-        if not stat.S_ISDIR(status.st_mode):
-            if path.suffix.lower() in SUFFIXES or (stat.S_ISREG(status.st_mode) and _looks_like_one(path)):
-                listing.images[path] = identity
-            else:
-                listing.others.append(path)
-        elif identity in ancestors:
-            skipped.append(Skipped(printable(path), "symlink loop"))
-        else:
-            listing.folders[path] = identity
-    return listing
-
-
-def _looks_like_one(path: Path) -> bool:
-    """Whether a file without an image's ending starts as an image does."""
-    try:
-        with Image.open(path, formats=FORMATS):
-            return True
-    except Image.UnidentifiedImageError:
-        return False
-    except Exception:
-        return True  # it cannot be opened now: whoever decodes it says why
 
 
 def open_folder(path: str | os.PathLike[str], *, name: str | None = None) -> Folder:
@@ -322,81 +254,118 @@ def open_folder(path: str | os.PathLike[str], *, name: str | None = None) -> Fol
         raise FileNotFoundError(f"{shown}: no such folder; {SHAPE}")
     if not root.is_dir():
         raise NotADirectoryError(f"{shown}: not a folder; {SHAPE}")
-    skipped: list[Skipped] = []
-    seen: dict[Identity, Path] = {}
+    skipped: dict[Path, str] = {}
+    seen: dict[tuple[int, int], Path] = {}
     keys: list[Key] = []
     for key, files in _classes(root, skipped).items():
         for file, identity in files.items():
             if seen.setdefault(identity, file) is file:
                 keys.append(key)
             else:
-                skipped.append(Skipped(printable(file), f"the same file as {printable(seen[identity])}"))
+                skipped[file] = f"the same file as {printable(seen[identity])}"
     if not keys:
         raise ValueError(f"{shown}: no image in it; {SHAPE}")
     names = _names(root, list(dict.fromkeys(keys)))
     if table.is_file():
         hierarchy = Hierarchy.of(table)
-        skipped = [one for one in skipped if one.path != printable(table)]
+        skipped.pop(table, None)
     else:
         groups: dict[str, list[str]] = {}
         for key, one in names.items():
             groups.setdefault(printable(key[0]), []).append(one)
         hierarchy = Hierarchy(groups, "the folders' names")
     number = {key: k for k, key in enumerate(names)}
+    left_out = [Skipped(printable(file), reason) for file, reason in skipped.items()]
     return Folder(
         name or printable(root.resolve().name), list(names.values()), [number[key] for key in keys],
-        hierarchy, paths=list(seen.values()), skipped=skipped,
+        hierarchy, paths=list(seen.values()), skipped=left_out,
     )  # fmt: skip
 
 
-def _classes(root: Path, skipped: list[Skipped]) -> dict[Key, dict[Path, Identity]]:
-    """Images of each class."""
-    status = root.stat()
-    above = {(status.st_dev, status.st_ino)}
-    top = _list(root, above, skipped)
-    if not top.folders and top.images:
+def _classes(root: Path, skipped: dict[Path, str]) -> dict[Key, Files]:
+    """Images of each class; of everything else, the reason goes to `skipped`."""
+    folders, images, others = _list(root, skipped)
+    if images and not folders:
         raise ValueError(f"{printable(root)}: images but no class folder; {SHAPE}")
-    found: dict[Key, dict[Path, Identity]] = {}
-
-    def leave(paths: Iterable[Path], reason: str) -> None:
-        skipped.extend(Skipped(printable(path), reason) for path in paths)
-
-    def add(key: Key, folder: Path, listing: _Listing) -> None:
-        leave(listing.folders, "folder inside a class folder; its files are not read")
-        leave(listing.others, NO_IMAGE)
-        if listing.images:
-            found[key] = listing.images
-        elif not listing.folders and not listing.others:
-            leave([folder], "empty folder")
-
-    leave([*top.images, *top.others], "beside the class folders, in no class")
-    for folder, identity in top.folders.items():
-        listing = _list(folder, above | {identity}, skipped)
-        ours: list[Skipped] = []
-        subs = {sub: _list(sub, above | {identity, own}, ours) for sub, own in listing.folders.items()}
-        if not any(inner.images for inner in subs.values()):
-            add((folder.name,), folder, listing)
-            continue
-        if listing.images:
+    skipped |= dict.fromkeys([*images, *others], "beside the class folders, in no class")
+    found: dict[Key, Files] = {}
+    for folder in folders:
+        below: dict[Path, str] = {}
+        subs, images, others = _list(folder, skipped)
+        classes = {sub: _list(sub, below) for sub in subs}
+        if not any(inner for _, inner, _ in classes.values()):
+            classes = {folder: (subs, images, others)}
+        elif images:
             reason = "holds images and folders of images; move the ones or the others out"
             raise ValueError(f"{printable(folder)}: {reason}")
-        skipped += ours
-        leave(listing.others, "beside the sub-class folders, in none")
-        for sub, inner in subs.items():
-            add((folder.name, sub.name), sub, inner)
+        else:
+            skipped |= below | dict.fromkeys(others, "beside the sub-class folders, in none")
+        for place, (inside, files, rest) in classes.items():
+            skipped |= dict.fromkeys(inside, "folder inside a class folder; its files are not read")
+            skipped |= dict.fromkeys(rest, NO_IMAGE)
+            if files:
+                found[place.relative_to(root).parts] = files
+            elif not inside and not rest:
+                skipped.setdefault(place, "empty folder")
     tops = dict.fromkeys(key[0].casefold() for key in found)
     if len(tops) > 1 and all(len(key) == 2 for key in found) and set(tops) <= SPLITS:
         raise ValueError(f"{printable(root)}: holds splits ({', '.join(tops)}); name one of them")
     return found
 
 
+def _list(folder: Path, skipped: dict[Path, str]) -> tuple[list[Path], Files, list[Path]]:
+    """Sub-folders, images and other files of a folder, in natural order."""
+    folders, images, others = [], {}, []
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: natural(entry.name))
+    except OSError as error:
+        skipped[folder] = f"cannot be listed ({error.strerror})"
+        return folders, images, others
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue  # hidden: thumbnails, version control, the shadows that macOS leaves
+        path = folder / entry.name
+        try:
+            status = entry.stat()
+        except OSError as error:
+            looped = entry.is_symlink() and error.errno == errno.ELOOP
+            skipped[path] = "symlink loop" if looped else f"cannot be read ({error.strerror})"
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            if folder.resolve().is_relative_to(path.resolve()):
+                skipped[path] = "symlink loop"
+            else:
+                folders.append(path)
+        elif path.suffix.lower() in SUFFIXES or (stat.S_ISREG(status.st_mode) and _looks_like_one(path)):
+            images[path] = status.st_dev, status.st_ino
+        else:
+            others.append(path)
+    return folders, images, others
+
+
+def _looks_like_one(path: Path) -> bool:
+    """Whether a file without an image's ending starts as an image does."""
+    try:
+        with Image.open(path, formats=FORMATS):
+            return True
+    except Image.UnidentifiedImageError:
+        return False
+    except Exception:
+        return True  # it cannot be opened now: whoever decodes it says why
+
+
+def natural(name: str) -> tuple:
+    """Sort key: 2 before 10, case and composition of letters only where nothing else differs."""
+    folded = unicodedata.normalize("NFC", name).casefold()
+    parts = re.split(r"(\d+)", folded, flags=re.ASCII)
+    return tuple(int(part) if k % 2 else part for k, part in enumerate(parts)), name
+
+
 def _names(root: Path, keys: list[Key]) -> dict[Key, str]:
     """Name a class after its folder, and after its super-class too where two folders share the name."""
-    last = [printable(key[-1]) for key in keys]
-    names = {
-        k: one if last.count(one) == 1 else printable("/".join(k)) for k, one in zip(keys, last, strict=True)
-    }
-    written = list(names.values())
-    if twice := next((one for one in written if written.count(one) > 1), None):
+    times = Counter(printable(key[-1]) for key in keys)
+    names = {key: printable(key[-1] if times[printable(key[-1])] == 1 else "/".join(key)) for key in keys}
+    twice, count = Counter(names.values()).most_common(1)[0]
+    if count > 1:
         raise ValueError(f"{printable(root)}: two folders are both written {twice}; rename one")
     return names

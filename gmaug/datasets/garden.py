@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -22,6 +23,9 @@ from gmaug.hierarchy import Hierarchy
 
 LARGEST_SIDE = 1024  # a drawing holds a dozen float32 planes; beyond this they are hundreds of megabytes
 _STREAMS = {"train": 0, "validation": 1, "test": 2, "more": 3, "bodies": 4, "scenes": 5}  # disjoint
+GROUPS = Hierarchy(
+    {name: marks for name, (_, marks) in BODY_PLANS.items()}, "the garden's body plans and marks"
+)
 
 
 def _check(name: str, value: float, low: float, high: float = math.inf, *, whole: bool = True) -> None:
@@ -34,7 +38,7 @@ def _check(name: str, value: float, low: float, high: float = math.inf, *, whole
 
 @dataclass(frozen=True)
 class GardenSettings:
-    """What a garden is made of."""
+    """What a garden is made of; its super-classes are the body plans, its sub-classes their marks."""
 
     # share of variance, 0 to 1, in pose, background and light that an image has in common with its
     # super-class: what SSIM sees
@@ -42,30 +46,23 @@ class GardenSettings:
     # how strongly, 0 to 1, the mark that tells two sub-classes apart is drawn: what the paper's argument
     # is about (section 3.3), and SSIM hardly sees it
     contrast: float = 1.0
-    super_classes: int = 3  # body plans
-    sub_classes: int = 3  # marks in each
     largest: int = 200  # training images of the largest class
     imbalance: float = 20.0  # largest training class over the smallest
     validation: int = 30  # images of each class
     test: int = 100
-    scene: int = 0  # which scenes the super-classes share: seeds give samples from one garden, scenes gardens
 
     def __post_init__(self) -> None:
         _check("shared", self.shared, 0, 1, whole=False)
         _check("contrast", self.contrast, 0, 1, whole=False)
-        _check("super_classes", self.super_classes, 1, len(BODY_PLANS))
-        _check("sub_classes", self.sub_classes, 1, min(len(marks) for _, marks in BODY_PLANS.values()))
         _check("largest", self.largest, 1)
         _check("imbalance", self.imbalance, 1, self.largest, whole=False)
-        for name in ("validation", "test", "scene"):
-            _check(name, getattr(self, name), 0)
+        _check("validation", self.validation, 0)
+        _check("test", self.test, 0)
 
     @property
     def hierarchy(self) -> Hierarchy:
-        """Body plans over marks."""
-        plans = list(BODY_PLANS.items())[: self.super_classes]
-        groups = {name: tuple(marks[: self.sub_classes]) for name, (_, marks) in plans}
-        return Hierarchy(groups, "the garden's body plans and marks")
+        """Body plans over marks, the same for every garden."""
+        return GROUPS
 
     @property
     def train_counts(self) -> dict[str, int]:
@@ -74,12 +71,11 @@ class GardenSettings:
         Ranks go round the super-classes, so that each has classes of the head and of the tail,
         and a different mark leads in each.
         """
-        classes, groups = self.super_classes * self.sub_classes, list(self.hierarchy.groups.values())
-        counts = dict.fromkeys(self.hierarchy.sub_classes, 0)
-        sizes = exponential_counts(classes, largest=self.largest, imbalance=self.imbalance)
+        groups, counts = list(GROUPS.groups.values()), dict.fromkeys(GROUPS.sub_classes, 0)
+        sizes = exponential_counts(len(counts), largest=self.largest, imbalance=self.imbalance)
         for rank, size in enumerate(sizes):
-            turn, parent = divmod(rank, self.super_classes)
-            counts[groups[parent][(turn + parent) % self.sub_classes]] = size
+            turn, parent = divmod(rank, len(groups))
+            counts[groups[parent][(turn + parent) % len(groups[parent])]] = size
         return counts
 
 
@@ -110,13 +106,7 @@ FIRST_GARDENS: dict[str, GardenSettings] = {
 }
 """The first experiments' eight: `shared` alone differs (Table 5's range); 10 to 200 images a class."""
 
-
-def garden_named(name: str) -> GardenSettings:
-    """Settings of one of `GARDENS` or `FIRST_GARDENS`."""
-    known = GARDENS | FIRST_GARDENS
-    if name not in known:
-        raise ValueError(f"garden {name!r} is unknown; there are {', '.join(GARDENS)}, garden-1 to garden-8")
-    return known[name]
+ALL_GARDENS = GARDENS | FIRST_GARDENS
 
 
 class Garden(ImageSet):
@@ -141,21 +131,22 @@ class Garden(ImageSet):
         name: str = "garden",
         bodies: Mapping[str, tuple[int, int, tuple[int, ...]]] | None = None,
     ) -> None:
-        hierarchy, plans = settings.hierarchy, settings.hierarchy.super_classes
-        classes: Sequence[str] = hierarchy.sub_classes
-        self.bodies = [(*divmod(k, settings.sub_classes), None) for k in range(len(classes))]
+        hierarchy, classes = GROUPS, GROUPS.sub_classes
+        self.bodies = [
+            (parent, k, None) for parent, m in enumerate(GROUPS.groups.values()) for k in range(len(m))
+        ]
         if bodies is not None:
-            classes, self.bodies = list(bodies), list(bodies.values())
-            groups = {plans[parent]: [] for parent, _, _ in self.bodies}
+            classes, self.bodies = tuple(bodies), list(bodies.values())
+            groups: dict[str, list[str]] = {}
             for one, (parent, _, _) in bodies.items():
-                groups[plans[parent]].append(one)
+                groups.setdefault(GROUPS.super_classes[parent], []).append(one)
             hierarchy = Hierarchy(groups, "the body plans of the individuals")
         super().__init__(name, classes, labels, hierarchy)
         self.settings, self.keys = settings, [tuple(key) for key in keys]
 
-    def image(self, index: int, *, size: int) -> Image.Image:
+    def opened(self, index: int, *, size: int) -> AbstractContextManager[Image.Image]:
         """The image drawn at `size` x `size` pixels."""
-        return Image.fromarray(self._draw(index, size))
+        return nullcontext(Image.fromarray(self._draw(index, size)))
 
     def arrays(self, indices: Sequence[int] | None = None, *, size: int) -> np.ndarray:
         """Images drawn at `size` pixels, uint8 of shape (n, size, size, 3), range 0-255."""
@@ -169,8 +160,9 @@ class Garden(ImageSet):
     def _draw(self, index: int, size: int) -> np.ndarray:
         _check("size", size, 8, LARGEST_SIDE)
         s, (parent, mark, body) = self.settings, self.bodies[self.labels[index]]
-        knobs = {"shared": s.shared, "contrast": s.contrast, "scene": s.scene}
-        return draw(parent, mark, self.keys[index], **knobs, size=size, body=body)
+        return draw(
+            parent, mark, self.keys[index], shared=s.shared, contrast=s.contrast, size=size, body=body
+        )
 
 
 def plant(settings: GardenSettings = GardenSettings(), *, seed: int = 0) -> Splits:
@@ -178,11 +170,10 @@ def plant(settings: GardenSettings = GardenSettings(), *, seed: int = 0) -> Spli
 
     `seed`, 0 or more, says which sample of images; no image stands in two of the splits.
     """
-    classes = settings.hierarchy.sub_classes
     counts = {
         "train": settings.train_counts,
-        "validation": dict.fromkeys(classes, settings.validation),
-        "test": dict.fromkeys(classes, settings.test),
+        "validation": dict.fromkeys(GROUPS.sub_classes, settings.validation),
+        "test": dict.fromkeys(GROUPS.sub_classes, settings.test),
     }
     return Splits(**{split: _sow(settings, counts[split], split, seed) for split in counts})
 
@@ -192,7 +183,7 @@ def more(settings: GardenSettings, counts: Mapping[str, int], *, seed: int) -> G
 
     `seed`, 0 or more, says which sample; two seeds share no image.
     """
-    known = settings.hierarchy.sub_classes
+    known = GROUPS.sub_classes
     for name, count in counts.items():
         if name not in known:
             raise ValueError(f"counts names the class {name!r}; this garden has {', '.join(known)}")
@@ -204,30 +195,28 @@ def _sow(settings: GardenSettings, counts: Mapping[str, int], split: str, seed: 
     _check("seed", seed, 0)
     keys = [(int(seed), _STREAMS[split], c, k) for c, n in enumerate(counts.values()) for k in range(n)]
     knobs = settings.shared, settings.contrast
-    known = {(one.shared, one.contrast): name for name, one in (FIRST_GARDENS | GARDENS).items()}
+    known = {(one.shared, one.contrast): name for name, one in ALL_GARDENS.items()}
     title = known.get(knobs, f"garden with shared {knobs[0]:g}, contrast {knobs[1]:g}")
     return Garden(settings, [key[2] for key in keys], keys, name=f"{title}, {split}")
 
 
-def individuals(
-    n: int, *, per_identity: int, seed: int = 0, shared: float = 0.25, contrast: float = 1.0, scene: int = 0
-) -> Garden:
+def individuals(n: int, *, per_identity: int, seed: int = 0, shared: float = 0.25) -> Garden:
     """Images of `n` individuals, each in many poses, lights and places: what recognition needs.
 
     An individual's body plan, colours, mark and small variations come from its own stream and stay
     the same; pose, background and light come from each image's. The body plans take turns; an
     individual is a class, its body plan the super-class. More of `n` or `per_identity` adds individuals
-    or images, and leaves those that were there as they are; two seeds share none. `shared`,
-    `contrast` and `scene` are those of :class:`GardenSettings`.
+    or images, and leaves those that were there as they are; two seeds share none. `shared` is that of
+    :class:`GardenSettings`.
     """
     _check("n", n, 1)
     _check("per_identity", per_identity, 1)
     _check("seed", seed, 0)
-    settings, bodies = GardenSettings(shared=shared, contrast=contrast, scene=scene), {}
-    plans = list(settings.hierarchy.groups.values())
+    plans, bodies = list(GROUPS.groups.values()), {}
     for k in range(n):
-        parent, stream = k % settings.super_classes, (int(seed), _STREAMS["bodies"], k)
-        mark = int(np.random.default_rng(stream).integers(settings.sub_classes))
+        parent, stream = k % len(plans), (int(seed), _STREAMS["bodies"], k)
+        mark = int(np.random.default_rng(stream).integers(len(plans[parent])))
         bodies[f"{plans[parent][mark]} {k}"] = parent, mark, stream
     keys = [(int(seed), _STREAMS["scenes"], k, i) for k in range(n) for i in range(per_identity)]
+    settings = GardenSettings(shared=shared)
     return Garden(settings, [key[2] for key in keys], keys, name="individuals", bodies=bodies)

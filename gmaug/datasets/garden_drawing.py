@@ -401,20 +401,19 @@ _BOUND = 2.2  # standard deviations; keeps bodies within the frame and colours w
 
 
 def draw(
-    parent: int, mark: int, key: tuple[int, ...], *, shared: float, contrast: float, scene: int, size: int,
+    parent: int, mark: int, key: tuple[int, ...], *, shared: float, contrast: float, size: int,
     body: tuple[int, ...] | None = None,
 ) -> np.ndarray:
     """Draw one image, uint8, shape (size, size, 3), range 0-255.
 
     `parent` and `mark` are indices into `BODY_PLANS`; `key` seeds the image's own random streams, `body`
-    that of the body where several images show one individual; `scene` says which scenes the
-    super-classes have.
+    that of the body where several images show one individual.
     """
     shared, contrast = float(shared), float(contrast)
     # Small drawings are made at twice the size and averaged, as a camera's pixel would.
     side = 2 * size if size <= 96 else size
     # Three streams, because the grain takes as many numbers as the size needs.
-    common, common_fields = _shared(scene, parent, side)
+    common, common_fields = _shared(parent, side)
     own = _stream(*key, 0).standard_normal(_NUMBERS)
     one, other = shared**0.5, (1 - shared) ** 0.5
     numbers = np.clip(one * common + other * own, -_BOUND, _BOUND).tolist()
@@ -436,9 +435,9 @@ def _stream(*key: int) -> np.random.Generator:
 
 
 @lru_cache(maxsize=16)
-def _shared(scene: int, parent: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+def _shared(parent: int, side: int) -> tuple[np.ndarray, np.ndarray]:
     """The scene and the fields that a super-class has in common."""
-    return _stream(scene, parent, 0).standard_normal(_NUMBERS), fields(_stream(scene, parent, 1), side)
+    return _stream(0, parent, 0).standard_normal(_NUMBERS), fields(_stream(0, parent, 1), side)
 
 
 def _background(canvas: Canvas, mixed: np.ndarray, numbers: list[float]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gmaug import equivalence, experiment, mixing, recognition, runs
 from gmaug.datasets import open_images
-from gmaug.datasets.garden import GARDENS, garden_named, individuals, more, plant
+from gmaug.datasets.garden import ALL_GARDENS, GARDENS, individuals, more, plant
 from gmaug.equivalence import Task, interleaved
 from gmaug.experiment import CellSettings, Material
 from gmaug.experiment.cells import Arrays, measured
@@ -68,7 +68,7 @@ def open_task(
     if name in ("cifar10", "cifar10-five", "ham10000"):
         pool, test, extra = _photographs(name, root, size)
     else:
-        settings = garden_named(name)
+        settings = ALL_GARDENS[name]
         each = -(-base // len(settings.hierarchy.sub_classes))
         counts = dict.fromkeys(settings.hierarchy.sub_classes, int(np.ceil(each * (1 + most))))
         parts = more(settings, counts, seed=1000 + seed), plant(settings).test

@@ -192,6 +192,7 @@ def test_from_files_by_a_loop(benchmark, folder):
 
 MEMORY = """
 import re, sys
+from contextlib import nullcontext
 import numpy as np
 from PIL import Image
 from gmaug.datasets.base import ImageSet
@@ -199,9 +200,9 @@ from gmaug.hierarchy import Hierarchy
 from gmaug.similarity import measure
 
 class Drawn(ImageSet):
-    def image(self, index, *, size):
+    def opened(self, index, *, size):
         pixels = np.random.default_rng(index).integers(0, 256, (56, 56), dtype=np.uint8)
-        return Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
+        return nullcontext(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
     def subset(self, indices):
         raise NotImplementedError
 
