@@ -58,43 +58,20 @@ def conditions(pairs: Any, alpha: float, beta: float, *, classes: int) -> np.nda
 # The search
 
 
-def m_total(mixed: np.ndarray, first: np.ndarray, second: np.ndarray) -> Arrays:
-    """Separations and consistency of the samples of each mix, of which ``m_total`` is made up.
-
-    By our reading of the abstract: all are cosine measures in the recogniser's features.
-
-    Parameters
-    ----------
-    mixed, first, second : ndarray, shape (pairs, k, d)
-        Features of k samples of each mix, and of each of its two sources.
-
-    Returns
-    -------
-    separations : ndarray, shape (pairs, 2)
-        From the first source and from the second: one less the mean cosine of a sample of the mix with one
-        of the source, in [0, 2].
-    consistency : ndarray, shape (pairs,)
-        Mean cosine of two samples of the mix, in [-1, 1].
-    """
-    mixed, first, second = (unit(features) for features in (mixed, first, second))
-    k, centre = mixed.shape[1], mixed.mean(axis=1)
-    sources = np.stack([first.mean(axis=1), second.mean(axis=1)], axis=1)
-    separations = 1 - (centre[:, None] * sources).sum(axis=2)
-    consistency = (k**2 * (centre**2).sum(axis=1) - k) / (k * (k - 1))
-    return separations, consistency
-
-
 @dataclass(frozen=True, eq=False)
 class Search:
     """The map of ``m_total``, separation plus consistency, over (alpha, beta).
+
+    By our reading of the abstract both are cosine measures of samples in the recogniser's features.
 
     Attributes
     ----------
     grid : tuple of float
         Of alpha and of beta.
-    separations : ndarray, shape (g, g, pairs, 2)
-        By alpha, beta, pair and source.
-    consistency : ndarray, shape (g, g, pairs)
+    separations : ndarray, shape (g, g, pairs, 2), in [0, 2]
+        By alpha, beta, pair and source: 1 less the mean cosine of a sample of the mix with one of the source.
+    consistency : ndarray, shape (g, g, pairs), in [-1, 1]
+        Mean cosine of two samples of the mix.
     nearer : bool
         Whether the separation that counts is that from the nearer source, or the mean over both. The text
         at hand says "from both" and leaves it open. The mean has a flaw: an image of one source alone is far
@@ -157,15 +134,9 @@ class Search:
 
 
 def search(
-    generator: Any,
-    recogniser: Any,
-    pairs: Any,
-    *,
-    classes: int,
-    seed: int,
-    grid: Sequence[float] = GRID,
-    samples: int = 6,
-) -> Search:
+    generator: Any, recogniser: Any, pairs: Any, *,
+    classes: int, seed: int, grid: Sequence[float] = GRID, samples: int = 6,
+) -> Search:  # fmt: skip
     """Try every alpha with every beta on the same pairs and the same noise.
 
     Parameters
@@ -175,30 +146,32 @@ def search(
     recogniser : object with ``features(images) -> (n, d)``
     pairs : array of int, shape (n, 2)
         At least two: their scatter gives the standard error.
-    classes : int
-        C of the generator.
-    seed : int
+    classes, seed : int
+        C of the generator, and the seed of its noise.
     grid : sequence of float
         Rising, from 0.1 to 1.1.
     samples : int
         Images of each mix and of each source, at least two.
     """
     require_linear(generator)
-    pairs, grid = np.asarray(pairs), tuple(float(value) for value in grid)
+    pairs, grid, k = np.asarray(pairs), tuple(float(value) for value in grid), samples
     if not grid or not LOW <= min(grid) <= max(grid) <= HIGH or list(grid) != sorted(set(grid)):
         raise ValueError(f"grid={list(grid)}: give rising numbers from {LOW} to {HIGH}")
-    if len(pairs) < 2 or samples < 2:
-        raise ValueError(f"{len(pairs)} pairs of {samples} samples show no scatter; give two or more of each")
-    repeated = np.repeat(pairs, samples, axis=0)
+    if len(pairs) < 2 or k < 2:
+        raise ValueError(f"{len(pairs)} pairs of {k} samples show no scatter; give two or more of each")
+    repeated = np.repeat(pairs, k, axis=0)
 
-    def seen(alpha: float, beta: float) -> np.ndarray:
+    def centres_at(alpha: float, beta: float) -> np.ndarray:
+        """Mean of the k unit features of each pair's samples, shape (pairs, d)."""
         wanted = conditions(repeated, alpha, beta, classes=classes)
         features = recogniser.features(generator.sample(conditions=wanted, seed=seed))
-        return features.reshape(len(pairs), samples, -1)
+        return unit(features).reshape(len(pairs), k, -1).mean(axis=1)
 
-    first, second = seen(1, 0), seen(0, 1)
-    found = [[m_total(seen(a, b), first, second) for b in grid] for a in grid]
-    separations, consistency = (np.array([[point[k] for point in row] for row in found]) for k in (0, 1))
+    sources = np.stack([centres_at(1, 0), centres_at(0, 1)], axis=1)
+    mixes = np.array([[centres_at(alpha, beta) for beta in grid] for alpha in grid])
+    separations = 1 - (mixes[..., None, :] * sources).sum(axis=-1)
+    # of all k * k products of two samples, less the k of a sample with itself
+    consistency = (k**2 * (mixes**2).sum(axis=-1) - k) / (k * (k - 1))
     return Search(grid, separations, consistency)
 
 
@@ -232,29 +205,22 @@ def choose_pairs(
         raise ValueError(f"how={how!r} is unknown; use one of {', '.join(CHOICES)}")
     if embedding is None and (how != "random" or classes is None):
         raise ValueError(f"how={how!r} needs embedding=, a direction of each class; random needs classes=")
-    classes = len(embedding) if embedding is not None else classes
+    classes = classes if embedding is None else len(embedding)
     pool = np.column_stack(np.triu_indices(classes, k=1))
     if not 1 <= count <= len(pool):
         raise ValueError(f"count={count}: {classes} classes make {len(pool)} pairs")
     if how != "random":
-        directions = unit(embedding)
-        closeness = (directions[pool[:, 0]] * directions[pool[:, 1]]).sum(axis=1)
+        one, other = unit(embedding)[pool.T]
+        closeness = (one * other).sum(axis=1)
         order = np.argsort(-closeness if how == "near" else closeness, kind="stable")
-        pool = pool[order[: max(count, int(np.ceil(0.25 * len(pool))))]]
+        pool = pool[order[: max(count, -(-len(pool) // 4))]]
     return pool[np.random.default_rng(seed).permutation(len(pool))[:count]]
 
 
 def draw(
-    generator: Any,
-    pairs: Any,
-    alpha: float,
-    beta: float,
-    *,
-    images: int,
-    classes: int,
-    seed: int,
-    scores: bool = False,
-) -> Arrays:
+    generator: Any, pairs: Any, alpha: float, beta: float, *,
+    images: int, classes: int, seed: int, scores: bool = False,
+) -> Arrays:  # fmt: skip
     """An augmentation set, uint8 (n, h, w, 3), of `images` of each mix, and its labels (n,).
 
     Each mix is a new class: labels count from `classes` on, in the order of the pairs. Other arguments are as

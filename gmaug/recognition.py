@@ -18,14 +18,14 @@ from torch import nn
 
 from gmaug.classifiers.losses import Loss
 from gmaug.classifiers.resnet import ResNet18
-from gmaug.classifiers.settings import GARDEN, ResNet18Settings
+from gmaug.classifiers.settings import GARDEN
 from gmaug.mixing import Arrays, centres, choose_pairs, draw, pixel_mixes, unit
 
 # The recogniser
 
-SMALL = replace(GARDEN, width=16, stem_stride=2, padding=1)
-"""For images of 16 px, of which the classifiers' own padding of 4 px would be a quarter. On 24 individuals,
-one seed, 200 steps, 40 others to verify: TAR .40 at a FAR of 1e-2; at full resolution, half as wide, .30."""
+SMALL = replace(GARDEN, width=16, stem_stride=2)
+"""For images of 16 px. On 24 individuals, one seed, 200 steps, 40 others to verify: TAR .40 at a FAR of 1e-2;
+at full resolution, half as wide, .30."""
 
 
 class CosineHead(nn.Module):
@@ -49,12 +49,7 @@ class Recogniser(ResNet18):
     """
 
     margin: ClassVar[float] = 0.2  # in cosine
-    scale: ClassVar[float] = (
-        16.0  # of the cosines before the softmax; the method's 64 is for thousands of classes
-    )
-
-    def __init__(self, settings: ResNet18Settings = SMALL, *, device: str = "auto") -> None:
-        super().__init__(settings, device=device)
+    scale: ClassVar[float] = 16.0  # of the cosines; the method's 64 is for thousands of classes
 
     def _network(self, classes: int) -> nn.Module:
         net = super()._network(classes)
@@ -103,10 +98,8 @@ class Verification:
         cosines = (unit(features) @ unit(features).T)[one, other]
         same = who[one] == who[other]
         if same.all() or not same.any():
-            raise ValueError(
-                f"{len(who)} images of {len(set(who.tolist()))} identities make no pair of one identity, or "
-                "none of two; give two images of at least two identities"
-            )
+            found = f"{len(who)} images of {len(set(who.tolist()))} identities"
+            raise ValueError(f"{found} make no two kinds of pair; give two images of at least two identities")
         order = np.argsort(-cosines[~same], kind="stable")
         self.count = int(who.max()) + 1
         self.genuine, self.impostor = cosines[same], cosines[~same][order]
@@ -119,15 +112,13 @@ class Verification:
         `weights` (impostors,) say how often each pair counts. ValueError if `far` is not in (0, 1], or below
         one pair.
         """
-        least = 1 / len(self.impostor)
-        if not least <= far <= 1:
-            raise ValueError(
-                f"far={far}: {len(self.impostor)} pairs of two identities allow {least:.1e} to 1; hold out "
-                "more identities"
-            )
-        passed = np.cumsum(np.ones(len(self.impostor)) if weights is None else weights)
+        count = len(self.impostor)
+        if not 1 / count <= far <= 1:
+            allow = f"{count} pairs of two identities allow {1 / count:.1e} to 1"
+            raise ValueError(f"far={far}: {allow}; hold out more identities")
+        passed = np.cumsum(np.ones(count) if weights is None else weights)
         allowed = int(np.searchsorted(passed, far * passed[-1] + 1e-9, side="right"))
-        return float(self.impostor[allowed]) if allowed < len(passed) else -np.inf
+        return float(self.impostor[allowed]) if allowed < count else -np.inf
 
     def tar(self, far: float, *, seed: int = 0, draws: int = 200) -> Tar:
         """TAR at a FAR with its bootstrap: identities are drawn anew, and all their pairs with them.
@@ -144,7 +135,7 @@ class Verification:
             found.append(weight @ (self.genuine > limit) / max(weight.sum(), 1))
         return Tar(far, value, np.array(found))
 
-    def roc(self, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    def roc(self, points: int) -> tuple[np.ndarray, np.ndarray]:
         """FAR, rising evenly in its logarithm from one impostor pair to all, and TAR."""
         far = np.geomspace(1 / len(self.impostor), 1, points)
         allowed = np.floor(far * len(self.impostor) + 1e-9).astype(int)
@@ -201,7 +192,7 @@ class Identities:
         return int(self.train[1].max()) + 1
 
 
-def open_individuals(*, seed: int, persons: int = 60, images: int = 20, size: int = 32) -> Identities:
+def open_individuals(*, seed: int, persons: int, images: int, size: int) -> Identities:
     """The garden's individuals at `size` pixels.
 
     `persons` individuals are trained on, with so many `images` of each, and as many others are in reserve; as
@@ -218,15 +209,9 @@ def open_individuals(*, seed: int, persons: int = 60, images: int = 20, size: in
 
 
 def additions(
-    arm: str,
-    of: Identities,
-    *,
-    generators: Mapping[str, Any],
-    recogniser: Any,
-    alpha: float,
-    beta: float,
-    seed: int,
-) -> Arrays | None:
+    arm: str, of: Identities, *,
+    generators: Mapping[str, Any], recogniser: Any, alpha: float, beta: float, seed: int,
+) -> Arrays | None:  # fmt: skip
     """What an arm adds to the training images: as many images as there are, of as many mixes as identities.
 
     Parameters
@@ -271,7 +256,7 @@ def additions(
 def train_recogniser(train: Arrays, added: Arrays | None, *, steps: int, seed: int) -> Recogniser:
     """A recogniser of the training identities and of what is added, in `steps` gradient steps.
 
-    Its views move images by a sixteenth of their side.
+    Its views move images by a sixteenth of their side: the classifiers' 4 px are a quarter of 16.
     """
     settings = replace(SMALL, padding=max(1, train[0].shape[1] // 16))
     parts = [train] if added is None else [train, added]

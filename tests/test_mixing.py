@@ -77,12 +77,16 @@ def test_one_hot_mixes_give_exactly_the_classes_own_samples(trained, kind):
 
 
 def test_m_total_is_that_of_its_definition():
-    rng = np.random.default_rng(0)
-    mixed, first, second = rng.normal(size=(3, 2, 4, 6))
-    separations, consistency = mixing.m_total(mixed, first, second)
-    z, a, b = (mixing.unit(v[0]) for v in (mixed, first, second))
-    assert separations[0] == pytest.approx([1 - (z @ a.T).mean(), 1 - (z @ b.T).mean()])
-    assert consistency[0] == pytest.approx((z @ z.T)[~np.eye(4, dtype=bool)].mean())
+    found = mixing.search(Blend(), Pixels(), PAIRS, classes=CLASSES, seed=1, grid=(0.3, 0.7), samples=4)
+
+    def of_first_pair(alpha, beta):
+        rows = mixing.conditions(np.repeat(PAIRS, 4, axis=0), alpha, beta, classes=CLASSES)
+        return mixing.unit(Pixels().features(Blend().sample(conditions=rows, seed=1)))[:4]
+
+    z, a, b = (of_first_pair(*weights) for weights in ((0.3, 0.7), (1, 0), (0, 1)))
+    separations = [1 - (z @ a.T).mean(), 1 - (z @ b.T).mean()]
+    assert found.separations[0, 1, 0] == pytest.approx(separations)
+    assert found.consistency[0, 1, 0] == pytest.approx((z @ z.T)[~np.eye(4, dtype=bool)].mean())
 
 
 def test_m_total_does_not_depend_on_the_order_of_the_pair_at_equal_weights():
