@@ -49,7 +49,7 @@ class Hierarchy:
         if isinstance(given, Hierarchy):
             return given
         if isinstance(given, Mapping):
-            return cls({name: tuple(members) for name, members in given.items()}, "given as a mapping")
+            return cls(given, "given as a mapping")
         return cls(_read(Path(given)), _shown(Path(given).name))
 
     @property
@@ -64,8 +64,7 @@ class Hierarchy:
 
     def super_of(self, sub_class: str) -> str:
         """Name of the super-class that holds `sub_class`; KeyError if none does."""
-        parent = {member: name for name, members in self.groups.items() for member in members}
-        return parent[sub_class]
+        return {member: name for name, members in self.groups.items() for member in members}[sub_class]
 
     def check(self, classes: Iterable[str]) -> None:
         """Raise ValueError unless each of `classes` is one of the sub-classes."""

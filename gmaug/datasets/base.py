@@ -121,16 +121,10 @@ class ImageSet(ABC):
 
     @abstractmethod
     def opened(self, index: int, *, size: int) -> AbstractContextManager[Image.Image]:
-        """One image, as stored, or drawn at `size` pixels a side where it can be drawn at any size.
+        """One image, as stored, or drawn at `size` pixels a side; UnreadableImage says why there is none.
 
-        The block that it opens is counted: sets that decode files bound how many pixels all such blocks hold
-        at once, so use it where several threads decode. UnreadableImage says why there is none.
+        Sets that decode files bound how many pixels are held at once, until each block ends.
         """
-
-    def image(self, index: int, *, size: int) -> Image.Image:
-        """One image, as :meth:`opened` gives it."""
-        with self.opened(index, size=size) as image:
-            return image
 
     @abstractmethod
     def subset(self, indices: Sequence[int]) -> Self:
@@ -149,29 +143,32 @@ class ImageSet(ABC):
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
-    def arrays(self, indices: Sequence[int] | None = None, *, size: int) -> np.ndarray:
-        """Images as one array: short side resized to `size` (antialiased bilinear), centre crop, RGB.
+    def image(self, index: int, *, size: int) -> Image.Image:
+        """One image, as :meth:`opened` gives it."""
+        with self.opened(index, size=size) as image:
+            return image
 
-        Returns
-        -------
-        ndarray of uint8, shape (n, size, size, 3), range 0-255
-            Of the images at `indices`, all by default. The first that cannot be used raises
-            UnreadableImage; :meth:`read` leaves such images out.
-        """
+    def arrays(self, indices: Sequence[int] | None = None, *, size: int) -> np.ndarray:
+        """The images that :meth:`read` gives; the first that cannot be used raises UnreadableImage."""
         return self.read(indices, size=size, strict=True)[0]
 
     def read(
         self, indices: Sequence[int] | None = None, *, size: int, strict: bool = False
     ) -> tuple[np.ndarray, np.ndarray, tuple[Skipped, ...]]:
-        """Images as :meth:`arrays` gives them, without those that cannot be used.
+        """Images as one array: short side resized to `size` (antialiased bilinear), centre crop, RGB.
+
+        Parameters
+        ----------
+        indices : sequence of int, optional
+            Of the images; all by default.
 
         Returns
         -------
-        images : ndarray of uint8, shape (n, size, size, 3)
+        images : ndarray of uint8, shape (n, size, size, 3), range 0-255
         kept : ndarray of int64, shape (n,)
             Which images these are; ``labels[kept]`` are their labels.
         skipped : tuple of Skipped
-            The others, and why; the first raises :class:`UnreadableImage` if `strict`.
+            Those that cannot be used, and why; the first raises :class:`UnreadableImage` if `strict`.
         """
         if not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"size={size!r}; give a whole number of pixels from 1")

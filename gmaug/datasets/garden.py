@@ -24,8 +24,11 @@ from gmaug.hierarchy import Hierarchy
 LARGEST_SIDE = 1024  # a drawing holds a dozen float32 planes; beyond this they are hundreds of megabytes
 _STREAMS = {"train": 0, "validation": 1, "test": 2, "more": 3, "bodies": 4, "scenes": 5}  # disjoint
 GROUPS = Hierarchy(
-    {name: marks for name, (_, marks) in BODY_PLANS.items()}, "the garden's body plans and marks"
+    {plan: marks for plan, (_, marks) in BODY_PLANS.items()}, "the garden's body plans and marks"
 )
+BODIES = {
+    mark: (k, marks.index(mark), None) for k, marks in enumerate(GROUPS.groups.values()) for mark in marks
+}
 
 
 def _check(name: str, value: float, low: float, high: float = math.inf, *, whole: bool = True) -> None:
@@ -52,12 +55,12 @@ class GardenSettings:
     test: int = 100
 
     def __post_init__(self) -> None:
-        _check("shared", self.shared, 0, 1, whole=False)
-        _check("contrast", self.contrast, 0, 1, whole=False)
+        for knob in ("shared", "contrast"):
+            _check(knob, getattr(self, knob), 0, 1, whole=False)
         _check("largest", self.largest, 1)
         _check("imbalance", self.imbalance, 1, self.largest, whole=False)
-        _check("validation", self.validation, 0)
-        _check("test", self.test, 0)
+        for split in ("validation", "test"):
+            _check(split, getattr(self, split), 0)
 
     @property
     def hierarchy(self) -> Hierarchy:
@@ -118,8 +121,10 @@ class Garden(ImageSet):
     labels : iterable of int
     keys : sequence of tuple of int
         Seeds of the images' random streams: the same key and label are the same image.
-    bodies : mapping of str to (int, int, tuple of int), optional
-        Classes that are individuals: body plan, mark and the seed of the body of each.
+    bodies : mapping of str to (int, int, tuple of int or None)
+        Body plan and mark of each class, and the seed of its body where the class is an individual.
+    hierarchy : Hierarchy
+        Body plans over these classes.
     """
 
     def __init__(
@@ -129,20 +134,11 @@ class Garden(ImageSet):
         keys: Sequence[tuple[int, ...]],
         *,
         name: str = "garden",
-        bodies: Mapping[str, tuple[int, int, tuple[int, ...]]] | None = None,
+        bodies: Mapping[str, tuple[int, int, tuple[int, ...] | None]] = BODIES,
+        hierarchy: Hierarchy = GROUPS,
     ) -> None:
-        hierarchy, classes = GROUPS, GROUPS.sub_classes
-        self.bodies = [
-            (parent, k, None) for parent, m in enumerate(GROUPS.groups.values()) for k in range(len(m))
-        ]
-        if bodies is not None:
-            classes, self.bodies = tuple(bodies), list(bodies.values())
-            groups: dict[str, list[str]] = {}
-            for one, (parent, _, _) in bodies.items():
-                groups.setdefault(GROUPS.super_classes[parent], []).append(one)
-            hierarchy = Hierarchy(groups, "the body plans of the individuals")
-        super().__init__(name, classes, labels, hierarchy)
-        self.settings, self.keys = settings, [tuple(key) for key in keys]
+        super().__init__(name, list(bodies), labels, hierarchy)
+        self.settings, self.keys, self.bodies = settings, list(keys), list(bodies.values())
 
     def opened(self, index: int, *, size: int) -> AbstractContextManager[Image.Image]:
         """The image drawn at `size` x `size` pixels."""
@@ -212,11 +208,14 @@ def individuals(n: int, *, per_identity: int, seed: int = 0, shared: float = 0.2
     _check("n", n, 1)
     _check("per_identity", per_identity, 1)
     _check("seed", seed, 0)
-    plans, bodies = list(GROUPS.groups.values()), {}
+    plans, bodies, groups = list(GROUPS.groups.items()), {}, {}
     for k in range(n):
         parent, stream = k % len(plans), (int(seed), _STREAMS["bodies"], k)
-        mark = int(np.random.default_rng(stream).integers(len(plans[parent])))
-        bodies[f"{plans[parent][mark]} {k}"] = parent, mark, stream
+        plan, marks = plans[parent]
+        mark = int(np.random.default_rng(stream).integers(len(marks)))
+        bodies[f"{marks[mark]} {k}"] = parent, mark, stream
+        groups.setdefault(plan, []).append(f"{marks[mark]} {k}")
     keys = [(int(seed), _STREAMS["scenes"], k, i) for k in range(n) for i in range(per_identity)]
-    settings = GardenSettings(shared=shared)
-    return Garden(settings, [key[2] for key in keys], keys, name="individuals", bodies=bodies)
+    settings, grouped = GardenSettings(shared=shared), Hierarchy(groups, "the body plans of the individuals")
+    labels = [key[2] for key in keys]
+    return Garden(settings, labels, keys, name="individuals", bodies=bodies, hierarchy=grouped)

@@ -55,18 +55,17 @@ class Canvas:
         for channel, value in zip(self.rgb[:, at[0], at[1]], colour, strict=True):
             channel += (value * shade - channel) * cover
 
-    def box(self, cx: float, cy: float, reach: float) -> tuple[slice, slice]:
-        """The pixels within `reach` of a point along both axes."""
+    def region(
+        self, x: float, y: float, reach: float, start: Point = (0, 0)
+    ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+        """The pixels within `reach` of a point along both axes; how far from `start`, (1, w) and (h, 1)."""
         spans = []
-        for centre in (cy, cx):
+        for centre in (y, x):
             low = max(0, math.floor((centre - reach + 1) / self.pixel) - 1)
             high = min(self.side, math.ceil((centre + reach + 1) / self.pixel) + 1)
             spans.append(slice(low, max(low, high)))
-        return spans[0], spans[1]
-
-    def coordinates(self, at: tuple[slice, slice], x0: float = 0, y0: float = 0) -> tuple[np.ndarray, ...]:
-        """Where a box's pixels lie from a point, shapes (1, w) and (h, 1)."""
-        return self.axis[None, at[1]] - x0, self.axis[at[0], None] - y0
+        down, across = spans
+        return (down, across), self.axis[None, across] - start[0], self.axis[down, None] - start[1]
 
     def ellipse(
         self, cx: float, cy: float, a: float, b: float, colour: Rgb, *, angle: float = 0.0,
@@ -79,11 +78,10 @@ class Canvas:
         start of the first axis (1 at its end), a petal that darkens inwards; `taper` narrows that start, 0
         to 1, as a leaf's. What lies above (below) an offset along the second axis, in units of `b`, is kept.
         """
-        at = self.box(cx, cy, max(a, b) + soft)
         if opacity <= 0:
             return
+        at, x, y = self.region(cx, cy, max(a, b) + soft, (cx, cy))
         cos, sin = math.cos(angle), math.sin(angle)
-        x, y = self.coordinates(at, cx, cy)
         u, v = x * (cos / a) + y * (sin / a), y * (cos / b) - x * (sin / b)
         wide = v / (1 - taper * np.maximum(0.5 - 0.5 * u, 0) + 1e-3) if taper else v
         square = u * u + wide * wide
@@ -94,9 +92,7 @@ class Canvas:
             distance = np.maximum(distance, (v - above) * b)
         if below > -math.inf:
             distance = np.maximum(distance, (below - v) * b)
-        shade: np.ndarray | float = 1.0
-        if base != 1.0:
-            shade = (1 + base) / 2 + (1 - base) / 2 * u
+        shade = 1.0 if base == 1 else (1 + base) / 2 + (1 - base) / 2 * u
         if round_:
             lx, ly = self.light
             lu, lv = lx * cos + ly * sin, ly * cos - lx * sin
@@ -107,8 +103,7 @@ class Canvas:
         """A convex polygon, corners given clockwise as seen."""
         xs, ys = zip(*corners, strict=True)
         cx, cy = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
-        at = self.box(cx, cy, max(max(xs) - cx, max(ys) - cy))
-        x, y = self.coordinates(at)
+        at, x, y = self.region(cx, cy, max(max(xs) - cx, max(ys) - cy))
         distance = np.float32(-math.inf)
         for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], corners[0]], strict=True):
             length = math.hypot(x1 - x0, y1 - y0)
@@ -123,9 +118,9 @@ class Canvas:
         """A stem of half-width `width`, bowed sideways by `bend` and wider by `flare` at its end."""
         (x0, y0), (x1, y1) = start, end
         length = math.hypot(x1 - x0, y1 - y0)
-        at = self.box((x0 + x1) / 2, (y0 + y1) / 2, length / 2 + width + flare + abs(bend))
+        reach = length / 2 + width + flare + abs(bend)
+        at, x, y = self.region((x0 + x1) / 2, (y0 + y1) / 2, reach, start)
         dx, dy = (x1 - x0) / length, (y1 - y0) / length
-        x, y = self.coordinates(at, x0, y0)
         along = np.clip(x * (dx / length) + y * (dy / length), 0, 1)
         across = y * dx - x * dy - 4 * bend * along * (1 - along)
         past = (x - along * (length * dx)) * dx + (y - along * (length * dy)) * dy
@@ -235,7 +230,6 @@ def _deep(rng: np.random.Generator) -> Rgb:
 
 
 def _pale(rng: np.random.Generator) -> Rgb:
-    """A pale mark's colour."""
     return colour(rng.random(), rng.uniform(0.02, 0.22), rng.uniform(0.90, 1.0))
 
 
@@ -442,7 +436,7 @@ def _shared(parent: int, side: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _background(canvas: Canvas, mixed: np.ndarray, numbers: list[float]) -> None:
     """Foliage out of focus: two tints that change slowly, lit from one side, with discs of light."""
-    (broad, fine, slow), (lx, ly), (x, y) = mixed, canvas.light, canvas.coordinates(np.s_[:, :])
+    (broad, fine, slow), (lx, ly), (_, x, y) = mixed, canvas.light, canvas.region(0, 0, 1)
     tone = broad * 0.11 + fine * 0.048 + (0.46 + 0.05 * numbers[6])
     tone = np.clip(tone + (0.10 * lx * x + 0.12 * ly * y), 0, 1.1)
     blend = np.clip(slow * 0.28 + 0.5, 0, 1)

@@ -25,11 +25,6 @@ def exponential_counts(classes: int, *, largest: int, imbalance: float) -> list[
     return [round(largest * imbalance ** -(k / max(classes - 1, 1))) for k in range(classes)]
 
 
-def split(images: ImageSet, fractions: Sequence[float], **options: Any) -> list[ImageSet]:
-    """Parts of an image set, each in the order of `images`; see :func:`split_rows`."""
-    return [images.subset(rows) for rows in split_rows(images.labels, fractions, **options)]
-
-
 def split_rows(
     labels: Sequence[int], fractions: Sequence[float], *, groups: Sequence[Any] | None = None, seed: int = 0
 ) -> list[np.ndarray]:
@@ -69,6 +64,11 @@ def split_rows(
     return [np.sort(np.array(part, dtype=np.int64)) for part in parts]
 
 
+def split(images: ImageSet, fractions: Sequence[float], **options: Any) -> list[ImageSet]:
+    """Parts of an image set, each in the order of `images`; see :func:`split_rows`."""
+    return [images.subset(rows) for rows in split_rows(images.labels, fractions, **options)]
+
+
 def _quotas(n: int, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """`n` images in whole numbers by largest remainders, and at least one each where there are enough."""
     exact = n * shares / shares.sum()
@@ -93,8 +93,7 @@ def groups_from_csv(images: ImageSet, path: str | os.PathLike[str], *, column: s
     shown, found = printable(path), {}
     with Path(path).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         reader = csv.DictReader(file)
-        missing = {column, "file"} - set(reader.fieldnames or ())
-        if missing:
+        if missing := {column, "file"} - set(reader.fieldnames or ()):
             raise ValueError(f"{shown}: no column {', '.join(sorted(missing))}; add it or name another")
         for row in reader:
             parts = Path(row["file"] or "").parts
@@ -103,6 +102,5 @@ def groups_from_csv(images: ImageSet, path: str | os.PathLike[str], *, column: s
     depths = sorted({len(parts) for parts in found}, reverse=True)
     groups = [next((g for d in depths if (g := found.get(one.parts[-d:]))), None) for one in paths]
     if None in groups:
-        lost = printable(paths[groups.index(None)].name)
-        raise ValueError(f"{shown}: no {column} for {lost}; add a row")
+        raise ValueError(f"{shown}: no {column} for {printable(paths[groups.index(None)].name)}; add a row")
     return np.array(groups)
