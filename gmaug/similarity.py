@@ -422,17 +422,13 @@ def measure(
         number of times; a set with no more pairs than that gives all of them once. ``"balanced"``: as many
         as 2n, but each image in equally many, which makes the error a little smaller. ``"all"``: every pair.
     target_se : float, optional
-        Go on drawing random pairs, so many at a time, until the standard error of a set is no
-        larger, or until it is due to the number of images alone (see ``missed``).
+        Go on drawing random pairs, so many at a time, until the standard error of a set is no larger, or
+        until it is due to the number of images alone (see ``missed``).
     seed : int
-        Of the pairs. The same seed gives the same result, whatever `jobs`.
+        Of the pairs. The same seed gives the same result, whatever the number of threads, `jobs`.
     strict : bool
         Raise at the first image that cannot be used, instead of listing it in ``skipped``. A file beside
         the class folders that is no image, such as a README, is no reason to stop.
-    jobs : int, optional
-        Threads; all cores by default.
-    progress : bool
-        Show bars.
 
     Raises
     ------
@@ -441,23 +437,23 @@ def measure(
 
     Notes
     -----
-    Peak memory does not grow with the number of images, but for the lists of pairs (40 bytes a pair): it
-    stays below 0.6 GiB, since prepared pixels beyond 0.25 GiB go to a scratch file in the temporary folder.
+    Peak memory stays below 0.6 GiB, but for the lists of pairs (40 bytes a pair): prepared pixels beyond
+    0.25 GiB go to a scratch file in the temporary folder.
     """
     images = open_images(images, labels, hierarchy=hierarchy)
     convention, sampling = convention_named(convention), pair_sampling(pairs)
     if target_se is not None and (pairs in ("all", "balanced") or not target_se > 0):
-        raise ValueError(
-            f"target_se={target_se} with pairs={pairs!r}; it takes a positive number and random pairs"
-        )
+        given = f"target_se={target_se} with pairs={pairs!r}"
+        raise ValueError(f"{given}; it takes a positive number and random pairs")
     if strict and (stop := next((one for one in images.skipped if not one.harmless), None)):
         raise ValueError(f"{stop.path}: {stop.reason}; mend it, or do without strict")
     order = np.arange(len(images))
     if pairs == "balanced":  # the ring is laid on a random order
-        order = np.random.default_rng(seed).permutation(len(images))
+        order = np.random.default_rng(seed).permutation(order)
     with tempfile.TemporaryFile(prefix="gmaug-pixels-") as scratch:
-        options = {"strict": strict, "jobs": jobs, "progress": progress}
-        pixels, kept, bad = _prepared(images, order, convention, scratch, **options)
+        pixels, kept, bad = _prepared(
+            images, order, convention, scratch, strict=strict, jobs=jobs, progress=progress
+        )
 
         def score(lists: list[np.ndarray]) -> list[np.ndarray]:
             every = np.concatenate(lists)
@@ -530,15 +526,9 @@ def _draw(
 
 
 def _prepared(
-    images: ImageSet,
-    order: np.ndarray,
-    convention: Convention,
-    scratch: BinaryIO,
-    *,
-    strict: bool,
-    jobs: int | None,
-    progress: bool,
-) -> tuple[np.ndarray | Callable[[np.ndarray], np.ndarray], np.ndarray, list[Skipped]]:
+    images: ImageSet, order: np.ndarray, convention: Convention, scratch: BinaryIO,
+    *, strict: bool, jobs: int | None, progress: bool,
+) -> tuple[np.ndarray | Callable[[np.ndarray], np.ndarray], np.ndarray, list[Skipped]]:  # fmt: skip
     """Images in this order as the convention wants them, which of them could be used, and the others.
 
     Pixels are uint8, (planes, h, w) an image: an array while they are few, else a function that reads some of

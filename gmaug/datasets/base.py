@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from PIL import Image
@@ -100,6 +100,7 @@ class ImageSet(ABC):
     """
 
     skipped: tuple[Skipped, ...] = ()
+    stored: ClassVar[str]  # the attribute that holds what each image is made of, by image
 
     def __init__(
         self, name: str, classes: Sequence[str], labels: Iterable[int], hierarchy: Hierarchy
@@ -126,15 +127,12 @@ class ImageSet(ABC):
         Sets that decode files bound how many pixels are held at once, until each block ends.
         """
 
-    @abstractmethod
     def subset(self, indices: Sequence[int]) -> Self:
         """The same set with the images at `indices` alone, in that order."""
-
-    def _taking(self, indices: Sequence[int], **stored: Any) -> Self:
-        """A copy with the labels at `indices`, and what is `stored` for these images."""
-        other = copy(self)
-        other.labels = self.labels[np.asarray(indices, dtype=np.int64)]
-        vars(other).update(stored)
+        other, rows = copy(self), np.asarray(indices, dtype=np.int64)
+        for name in ("labels", self.stored):
+            held = getattr(self, name)
+            setattr(other, name, held[rows] if isinstance(held, np.ndarray) else [held[k] for k in rows])
         return other
 
     @property
@@ -298,6 +296,8 @@ class ArrayImages(ImageSet):
         One super-class per class by default.
     """
 
+    stored = "images"
+
     def __init__(
         self,
         images: np.ndarray,
@@ -326,9 +326,6 @@ class ArrayImages(ImageSet):
 
     def opened(self, index: int, *, size: int) -> AbstractContextManager[Image.Image]:
         return nullcontext(Image.fromarray(self.images[index]))
-
-    def subset(self, indices: Sequence[int]) -> ArrayImages:
-        return self._taking(indices, images=self.images[np.asarray(indices, dtype=np.int64)])
 
 
 @dataclass(frozen=True)

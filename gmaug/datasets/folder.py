@@ -168,6 +168,8 @@ class Folder(ImageSet):
     image, empty folders, loops. A damaged image is found only when it is decoded.
     """
 
+    stored = "paths"
+
     def __init__(
         self,
         name: str,
@@ -179,13 +181,10 @@ class Folder(ImageSet):
         skipped: Sequence[Skipped] = (),
     ) -> None:
         super().__init__(name, classes, labels, hierarchy)
-        self.paths, self.skipped = tuple(map(Path, paths)), tuple(skipped)
+        self.paths, self.skipped = list(map(Path, paths)), tuple(skipped)
 
     def opened(self, index: int, *, size: int) -> AbstractContextManager[Image.Image]:
         return decoded(self.paths[index])
-
-    def subset(self, indices: Sequence[int]) -> Folder:
-        return self._taking(indices, paths=tuple(self.paths[i] for i in indices))
 
 
 class HuggingFace(ImageSet):
@@ -194,6 +193,8 @@ class HuggingFace(ImageSet):
     Images are decoded here, with the checks that files get. Labels are the one column of class labels, or
     else the column ``label``, of any values.
     """
+
+    stored = "at"  # rows of `rows`
 
     def __init__(self, rows: Any, *, name: str) -> None:
         import datasets
@@ -216,17 +217,17 @@ class HuggingFace(ImageSet):
             feature, values = datasets.ClassLabel(names=[str(one) for one in known]), map(known.index, values)
         classes = [printable(one) for one in feature.names]
         super().__init__(name, classes, values, Hierarchy.flat(classes))
-        self.rows = plain.cast_column(self.column, datasets.Image(decode=False))
+        self.rows, self.at = (
+            plain.cast_column(self.column, datasets.Image(decode=False)),
+            np.arange(len(plain)),
+        )
 
     def opened(self, index: int, *, size: int) -> AbstractContextManager[Image.Image]:
-        stored = self.rows[int(index)][self.column] or {}
-        source = stored.get("path") if stored.get("bytes") is None else stored["bytes"]
+        kept = self.rows[int(self.at[index])][self.column] or {}
+        source = kept.get("path") if kept.get("bytes") is None else kept["bytes"]
         if source is None:
             raise UnreadableImage(f"{self.name}[{index}]", "holds no image")
         return decoded(source, name=f"{self.name}[{index}]")
-
-    def subset(self, indices: Sequence[int]) -> HuggingFace:
-        return self._taking(indices, rows=self.rows.select([int(i) for i in indices]))
 
 
 # ---- listing a folder ---------------------------------------------------------------------

@@ -127,6 +127,8 @@ class Garden(ImageSet):
         Body plans over these classes.
     """
 
+    stored = "keys"
+
     def __init__(
         self,
         settings: GardenSettings,
@@ -149,9 +151,6 @@ class Garden(ImageSet):
         indices = range(len(self)) if indices is None else indices
         drawn = [self._draw(int(index), size) for index in indices]
         return np.array(drawn, dtype=np.uint8).reshape(-1, size, size, 3)
-
-    def subset(self, indices: Sequence[int]) -> Garden:
-        return self._taking(indices, keys=[self.keys[i] for i in indices])
 
     def _draw(self, index: int, size: int) -> np.ndarray:
         _check("size", size, 8, LARGEST_SIDE)

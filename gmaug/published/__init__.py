@@ -1,7 +1,7 @@
 """The paper's printed numbers: Tables 1 to 7, the constants of its text, and its claims.
 
-The CSV files hold the figures exactly as they are printed, trailing zeros included. Two further files hold
-facts about the data that the paper does not print; their column ``known_by`` says how each is known.
+The CSV files hold the figures exactly as they are printed, trailing zeros included. Further files hold
+facts about the data that the paper does not print; a column ``known_by`` says how each is known.
 """
 
 from __future__ import annotations

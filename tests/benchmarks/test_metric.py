@@ -203,8 +203,6 @@ class Drawn(ImageSet):
     def opened(self, index, *, size):
         pixels = np.random.default_rng(index).integers(0, 256, (56, 56), dtype=np.uint8)
         return nullcontext(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
-    def subset(self, indices):
-        raise NotImplementedError
 
 names = ["a", "b", "c", "d"]
 images = Drawn("drawn", names, np.arange(24_000) % 4, Hierarchy.flat(names))
