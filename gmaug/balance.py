@@ -231,7 +231,7 @@ def balance(
 
 
 class _Kept:
-    """A classifier whose trainings are kept in a folder, each under what it is trained on."""
+    """A classifier whose trainings are kept in a folder when they are done, each under its data."""
 
     def __init__(self, model: Any, folder: Path) -> None:
         self.model, self.folder = model, folder
@@ -239,7 +239,11 @@ class _Kept:
     def fit(self, images: np.ndarray, labels: np.ndarray, **options: Any) -> _Kept:
         loss = runs.plain(options.get("loss"))
         name = runs.digest(images, labels, options.get("seed"), options.get("steps"), loss)
-        self.model.fit(images, labels, checkpoint=self.folder / name, **options)
+        path = self.folder / f"{name}.safetensors"
+        if path.is_file():
+            self.model = type(self.model).load(path)
+        else:
+            self.model.fit(images, labels, **options).save(path)
         return self
 
     def __getattr__(self, name: str) -> Any:

@@ -43,7 +43,7 @@ def test_the_constructor_does_nothing_but_store_and_can_be_cloned(model):
 
 def test_nothing_is_given_before_fit(model):
     for method in (model.logits, model.features, model.predict, model.predict_proba):
-        with pytest.raises(NotFittedError, match="call fit"):
+        with pytest.raises(NotFittedError, match="not fitted"):
             method(X)
     with pytest.raises(NotFittedError):
         check_is_fitted(model)

@@ -1,5 +1,6 @@
 """ResNet18: its parts, its training, its manners."""
 
+import errno
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from blobs import SMALL, blobs
+from safetensors import SafetensorError
 
 from gmaug.classifiers import (
     GARDEN,
@@ -20,7 +22,7 @@ from gmaug.classifiers import (
 )
 from gmaug.classifiers.resnet import resnet18
 from gmaug.classifiers.training import Batches
-from gmaug.classifiers.views import Views, mirrored
+from gmaug.classifiers.views import Views
 
 TRAIN = blobs([60, 30, 10], seed=0)
 HELD = blobs([15, 15, 15], seed=1)
@@ -129,7 +131,7 @@ def test_views_are_windows_of_the_mirrored_image():
     views = Views(images, replace(SMALL, padding=3))
     drawn = views.draw(torch.arange(40), torch.Generator().manual_seed(0)).permute(0, 2, 3, 1).byte()
     wide = np.pad(TRAIN[0][:40], ((0, 0), (3, 3), (3, 3), (0, 0)), mode="reflect")
-    assert np.array_equal(mirrored(images, 3).numpy(), wide)
+    assert np.array_equal(views.images.numpy(), wide)
     kinds = set()
     for image, view in zip(wide, drawn.numpy(), strict=True):
         found = [
@@ -219,7 +221,7 @@ def test_bad_input(images, labels, options, says):
 
 
 def test_bad_use(trained, tmp_path):
-    with pytest.raises(ValueError, match="not trained"):
+    with pytest.raises(ValueError, match="not fitted"):
         ResNet18(SMALL).logits(TEST[0])
     with pytest.raises(ValueError, match="resize"):
         trained.logits(TEST[0][:, :8, :8])
@@ -298,17 +300,20 @@ def test_a_file_is_written_whole_or_not_at_all(trained, monkeypatch, tmp_path):
     path = tmp_path / "net.safetensors"
     trained.save(path)
     before = path.read_bytes()
-    monkeypatch.setattr(
-        "safetensors.torch.save_file", lambda *a, **k: (_ for _ in ()).throw(OSError(28, "full"))
-    )
-    with pytest.raises(OSError, match="full"):
+
+    def full(*rest, **options):
+        raise SafetensorError("I/O error: (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match=r"No space left.*net\.safetensors") as raised:
         trained.save(path)
+    assert raised.value.errno == errno.ENOSPC
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_by_name():
-    model = make_classifier("resnet18", settings_for("resnet18", shape=(64, 64)), device="cpu")
+    model = make_classifier("resnet18", settings_for("resnet18", shape=(64, 64)))
     assert isinstance(model, ResNet18)
     assert model.settings.stem_stride == 2
     with pytest.raises(ValueError, match=r"classifier='vgg' is unknown; use 'resnet18' or 'mae'"):

@@ -20,40 +20,36 @@ from gmaug.classifiers.settings import (
     TrainingSettings,
 )
 
-_LAZY = {
+_HOMES = {
     "Loss": "losses", "MAE": "mae", "ResNet18": "resnet", "balancing_weights": "losses",
     "class_balanced_weights": "losses",
 }  # fmt: skip
-
-KINDS = {"resnet18": ("ResNet18", ResNet18Settings), "mae": ("MAE", MAESettings)}
-"""The classifiers by name: class and class of its settings."""
-
-PATCHES = 8  # along a side of the masked autoencoder's input, as in the garden's settings
+_KINDS = {"resnet18": ("ResNet18", ResNet18Settings), "mae": ("MAE", MAESettings)}
 
 __all__ = [
-    "GARDEN", "GARDEN_MAE", "KINDS", "PAPER", "PAPER_MAE", "MAESettings", "ResNet18Settings",
-    "TrainingSettings", "make_classifier", "settings_class", "settings_for", *_LAZY,
+    "GARDEN", "GARDEN_MAE", "PAPER", "PAPER_MAE", "MAESettings", "ResNet18Settings", "TrainingSettings",
+    "make_classifier", "settings_class", "settings_for", *_HOMES,
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"gmaug.classifiers.{_LAZY[name]}"), name)
-
-
-def make_classifier(name: str, settings: TrainingSettings, *, device: str = "auto") -> Any:
-    """An untrained classifier of :data:`KINDS`, with settings of its own; ``ValueError`` if there is none."""
-    settings_class(name)
-    return __getattr__(KINDS[name][0])(settings, device=device)
+    return getattr(import_module(f"gmaug.classifiers.{_HOMES[name]}"), name)
 
 
 def settings_class(name: str) -> type[TrainingSettings]:
     """The class of a classifier's settings; ``ValueError`` with the known names if there is none."""
-    if name not in KINDS:
-        known = " or ".join(map(repr, KINDS))
+    if name not in _KINDS:
+        known = " or ".join(map(repr, _KINDS))
         raise ValueError(f"classifier={name!r} is unknown; use {known}, or an object of your own")
-    return KINDS[name][1]
+    return _KINDS[name][1]
+
+
+def make_classifier(name: str, settings: TrainingSettings) -> Any:
+    """An untrained ``"resnet18"`` or ``"mae"``; ``ValueError`` if there is no such classifier."""
+    settings_class(name)
+    return __getattr__(_KINDS[name][0])(settings)
 
 
 def settings_for(name: str, *, shape: tuple[int, int] = (32, 32)) -> TrainingSettings:
@@ -61,9 +57,8 @@ def settings_for(name: str, *, shape: tuple[int, int] = (32, 32)) -> TrainingSet
     there on; ``ValueError`` if there is no such classifier."""
     settings_class(name)
     side = min(shape)
-    if name == "mae":
-        patch = max(d for d in range(1, max(1, side // PATCHES) + 1) if side % d == 0)
-        return replace(GARDEN_MAE, patch=patch)
+    if name == "mae":  # some eight patches along a side, as in the garden
+        return replace(GARDEN_MAE, patch=max(d for d in range(1, max(1, side // 8) + 1) if side % d == 0))
     if side <= 48:
         return GARDEN
     if side <= 96:  # maps as large as the garden's, and twice as wide

@@ -16,21 +16,16 @@ if TYPE_CHECKING:
 
 
 def class_balanced_weights(counts: np.ndarray, *, beta: float) -> np.ndarray:
-    """Weights of the classes by the inverse of their effective number of images.
+    """Weights of the classes, float64 (C,), by the inverse of their effective number of images.
 
     ``w_c`` is proportional to ``(1 - beta) / (1 - beta**n_c)`` and the weights sum to the number of classes.
-    ``beta = 0`` weighs all alike; as `beta` nears 1 a class weighs ``1 / n_c``.
 
     Parameters
     ----------
     counts : array of int, shape (C,)
         Training images of each class, at least one each.
     beta : float
-        In [0, 1); Cui et al. try 0.9, 0.99, 0.999 and 0.9999.
-
-    Returns
-    -------
-    ndarray of float64, shape (C,)
+        In [0, 1): 0 weighs all alike; near 1 a class weighs ``1 / n_c``. Cui et al. try 0.9 to 0.9999.
 
     Raises
     ------
@@ -73,8 +68,8 @@ class Loss:
     ) -> torch.Tensor:  # fmt: skip
         """Mean loss of a batch: the weighted losses over the *number* of images.
 
-        ``torch.nn.functional.cross_entropy(weight=w)`` divides by the summed weights instead, which would
-        undo the weights of a batch whose images are all of one class.
+        torch's ``cross_entropy(weight=w)`` divides by the summed weights instead, which would undo the
+        weights of a batch whose images are all of one class.
 
         Parameters
         ----------
@@ -83,14 +78,9 @@ class Loss:
         counts : array of int, shape (C,)
             Training images of each class.
         shares : float tensor, shape (n, k), optional
-            Of an image mixed from k others: its loss is the sum, by share, of the losses of its k labels,
-            each with the weight of its own class.
+            Of an image mixed from k others, whose k losses are summed by share.
         weights : float tensor, shape (n,), optional
             Of the images, besides those of their classes.
-
-        Returns
-        -------
-        float tensor, shape ()
         """
         if shares is None:
             losses = self.each(logits, labels, counts=counts)

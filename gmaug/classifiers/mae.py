@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +17,11 @@ from torch import nn
 
 from gmaug import backend
 from gmaug.classifiers.settings import PAPER_MAE, MAESettings
-from gmaug.classifiers.training import Batches, Kept, Run, TorchClassifier, decay_groups
+from gmaug.classifiers.training import Batches, TorchClassifier, decay_groups, descend
 from gmaug.classifiers.views import Views
 
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # colours that published weights expect
 REPORTS = 20  # entries of the pre-training's history
-HIDDEN = 4  # the hidden part of a layer is so many times as wide as the layer
 ALIKE = {
     "patch_size": "patch", "hidden_size": "width", "num_hidden_layers": "depth",
     "num_attention_heads": "heads",
@@ -51,17 +50,11 @@ class MAE(TorchClassifier):
         was pre-trained, and of a model from a file.
     """
 
-    settings_class: ClassVar[type] = MAESettings
     pretraining_ = ()
 
     def __init__(self, settings: MAESettings = PAPER_MAE, *, device: str = "auto") -> None:
         self.settings = settings
         self.device = device
-
-    @property
-    def stochastic(self) -> bool:
-        """Whether the network skips layers by chance in training."""
-        return self.settings.drop_path > 0
 
     def _network(self, classes: int) -> nn.Module:
         return vit_classifier(self.settings, side=self._input_side(), classes=classes)
@@ -78,15 +71,15 @@ class MAE(TorchClassifier):
         groups, fused = layer_decay_groups(net, self.settings), next(net.parameters()).is_cuda
         return torch.optim.AdamW(groups, lr=self.settings.base_lr, fused=fused)
 
-    def _prepare(self, images: np.ndarray, kept: Kept | None) -> None:
+    def _prepare(self, images: np.ndarray) -> None:
         self.pretraining_ = []
         if self.settings.weights is not None:
             self.mean_, self.std_ = (np.array(v, dtype=np.float32) for v in IMAGENET)
             take_encoder(self.net_, published(self.settings, side=self._input_side()))
         elif self.settings.pretraining_epochs:
-            take_encoder(self.net_, self._pretrained(images, kept).vit)
+            take_encoder(self.net_, self._pretrained(images).vit)
 
-    def _pretrained(self, images: np.ndarray, kept: Kept | None) -> nn.Module:
+    def _pretrained(self, images: np.ndarray) -> nn.Module:
         s, side = self.settings, self._input_side()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed_)
@@ -106,17 +99,17 @@ class MAE(TorchClassifier):
         about = {"lr": s.pretraining_lr, "fused": self._device.type == "cuda"}
         optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), **about)
         total = max(1, -(-s.pretraining_epochs * len(images) // batch))
-        run = Run(net, optimizer, Batches(len(images), batch, random=random), "pretraining", kept)
-        run.descend(loss_of, total, min(REPORTS, total), s.pretraining_rate, desc="pre-training")
-        self.pretraining_ = run.history
+        self.pretraining_, _ = descend(
+            net, optimizer, Batches(len(images), batch, random=random), loss_of, steps=total,
+            parts=min(REPORTS, total), rate=s.pretraining_rate, desc="pre-training",
+        )  # fmt: skip
         return net
 
 
 class PooledViT(nn.Module):
     """transformers' ViT classifier that reads the mean of the patches, not the class token.
 
-    As the recipe of He et al. has it, the mean is normed and the norm before it is left out. `drop_path` is
-    the chance to skip a branch of the last layer; it grows from 0 along the depth.
+    As the recipe of He et al. has it, the mean is normed and the norm before it is left out.
     """
 
     def __init__(self, model: nn.Module, *, drop_path: float) -> None:
@@ -162,7 +155,7 @@ def autoencoder(settings: MAESettings, *, side: int) -> nn.Module:
         decoder_hidden_size=settings.decoder_width,
         decoder_num_hidden_layers=settings.decoder_depth,
         decoder_num_attention_heads=settings.decoder_heads,
-        decoder_intermediate_size=HIDDEN * settings.decoder_width,
+        decoder_intermediate_size=4 * settings.decoder_width,
     )
     return library.ViTMAEForPreTraining(config)
 
@@ -174,46 +167,34 @@ def take_encoder(net: PooledViT, encoder: nn.Module) -> None:
 
 
 def published(settings: MAESettings, *, side: int) -> nn.Module:
-    """The encoder of ``settings.weights``, a folder that transformers' ``save_pretrained`` wrote.
-
-    Raises
-    ------
-    ValueError
-        If the folder is missing, is no masked autoencoder, is damaged, or has other sizes.
-    """
+    """The encoder of ``settings.weights``, a folder that transformers' ``save_pretrained`` wrote;
+    ``ValueError`` if it is missing, is no masked autoencoder, is damaged, or has other sizes."""
     folder = Path(str(settings.weights))
     try:
         about = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise ValueError(
-            f"weights={folder}: its config.json cannot be read ({_line(error)}); give a folder made by "
-            "save_pretrained"
-        ) from None
+        found = f"weights={folder}: its config.json cannot be read ({_line(error)})"
+        raise ValueError(f"{found}; give a folder made by save_pretrained") from None
     wanted = {key: getattr(settings, name) for key, name in ALIKE.items()}
     for key, value in {"model_type": "vit_mae", **wanted, "image_size": side}.items():
         if about.get(key) != value:
-            name = ALIKE.get(key, key)
-            raise ValueError(
-                f"weights={folder}: {name} is {about.get(key)} there, {value} here; change either"
-            )
+            found = f"{ALIKE.get(key, key)} is {about.get(key)} there, {value} here"
+            raise ValueError(f"weights={folder}: {found}; change either")
     options = {"local_files_only": True, "use_safetensors": True, "dtype": torch.float32}
     try:
         model = transformers().ViTMAEModel
-        encoder, found = model.from_pretrained(folder, output_loading_info=True, **options)
+        encoder, loaded = model.from_pretrained(folder, output_loading_info=True, **options)
     except Exception as error:  # damaged files raise errors of several libraries
         raise ValueError(f"weights={folder}: cannot be loaded ({_line(error)}); fetch it again") from None
-    missing = [*sorted(found["missing_keys"]), *found["mismatched_keys"]]
-    if missing:
-        raise ValueError(f"weights={folder}: {len(missing)} tensors are missing or of another shape, "
-                         f"{missing[0]} first; fetch it again")  # fmt: skip
+    if missing := [*sorted(loaded["missing_keys"]), *loaded["mismatched_keys"]]:
+        found = f"{len(missing)} tensors are missing or of another shape, {missing[0]} first"
+        raise ValueError(f"weights={folder}: {found}; fetch it again")
     return encoder
 
 
 def layer_decay_groups(net: PooledViT, settings: MAESettings) -> list[dict[str, Any]]:
-    """The optimiser's groups: the rate falls by `layer_decay` a layer downwards from the last one.
-
-    Biases, norms, the class token and the positions are not decayed towards 0.
-    """
+    """The optimiser's groups: the rate falls by `layer_decay` a layer downwards from the last one; biases,
+    norms, the class token and the positions are not decayed towards 0."""
     top = settings.depth + 1
     found: dict[tuple[int, bool], dict[str, Any]] = {}
     for name, weight in net.named_parameters():
@@ -246,7 +227,7 @@ def _encoder(settings: MAESettings, side: int) -> dict[str, Any]:
     if side % settings.patch:
         raise ValueError(f"patch={settings.patch} does not divide the images' side {side}; change either")
     sizes = {key: getattr(settings, name) for key, name in ALIKE.items()}
-    return sizes | {"image_size": side, "intermediate_size": HIDDEN * settings.width}
+    return sizes | {"image_size": side, "intermediate_size": 4 * settings.width}
 
 
 def _line(error: BaseException) -> str:

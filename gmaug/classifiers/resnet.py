@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import nn
 
@@ -28,8 +26,6 @@ class ResNet18(TorchClassifier):
     >>> model.predict(other)
     """
 
-    settings_class: ClassVar[type] = ResNet18Settings
-
     def __init__(self, settings: ResNet18Settings = PAPER, *, device: str = "auto") -> None:
         self.settings = settings
         self.device = device
@@ -40,10 +36,8 @@ class ResNet18(TorchClassifier):
         return net
 
     def _features(self, batch: torch.Tensor) -> torch.Tensor:
-        net = self.net_
-        batch = net.maxpool(net.relu(net.bn1(net.conv1(batch))))
-        batch = net.layer4(net.layer3(net.layer2(net.layer1(batch))))
-        return net.avgpool(batch).flatten(1)
+        layers = [layer for name, layer in self.net_.named_children() if name != "fc"]
+        return nn.Sequential(*layers)(batch).flatten(1)
 
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         s = self.settings

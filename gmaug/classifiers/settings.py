@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 VALIDATIONS = 8  # of a run whose length is given in steps: a validation costs as much as some steps
 
-
 _RANGES = (
     ("give 1 or more", lambda v: v >= 1,
      "batch steps epochs validations crop_size width stem_stride patch depth heads "
@@ -21,10 +20,10 @@ _RANGES = (
     ("use 'imagenet' or 'small'", lambda v: v in ("imagenet", "small"), "stem"),
     ("use 'step', 'cycle' or 'cosine'", lambda v: v in ("step", "cycle", "cosine"), "schedule"),
     ("give (operations, magnitude), such as (2, 9), magnitude 0 to 30; or None",
-     lambda v: [type(n) for n in v] == [int, int] and v[0] > 0 <= v[1] <= 30, "randaugment"),
+     lambda v: isinstance(v, tuple) and [*map(type, v)] == [int, int] and v[0] > 0 <= v[1] <= 30,
+     "randaugment"),
 )  # fmt: skip
-LIMITS = {name: (words, fits) for words, fits, names in _RANGES for name in names.split()}
-"""Of a setting: what it may be, in words, and a function that says whether a value is that."""
+"""What settings may be: in words, as a test of a value that is not None, and the settings' names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +56,11 @@ class TrainingSettings:
             )
         if isinstance(self.randaugment, list):  # from JSON
             object.__setattr__(self, "randaugment", tuple(self.randaugment))
-        for name, (words, fits) in LIMITS.items():
-            value = getattr(self, name, None)
-            try:
-                fit = value is None or fits(value)
-            except TypeError:
-                fit = False
-            if not fit:
-                raise ValueError(f"{name}={value!r}: {words}")
+        for words, fits, names in _RANGES:
+            for name in names.split():
+                value = getattr(self, name, None)
+                if value is not None and not fits(value):
+                    raise ValueError(f"{name}={value!r}: {words}")
 
     def steps_for(self, images: int) -> int:
         """Gradient steps of a training on a set of `images` images."""

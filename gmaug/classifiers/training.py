@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from gmaug import backend, progress
 from gmaug.classifiers.losses import Loss
 from gmaug.classifiers.views import Mixer, Views, lent
 from gmaug.datasets.base import as_images, labelled
-from gmaug.runs import digest, plain
+from gmaug.runs import plain
 
 AT_ONCE = 256  # images scored at a time: bounds memory, and fixes the rounding
 FITTED = ("classes", "counts", "mean", "std", "side", "seed", "steps", "best_epoch", "history")
 """What a file holds besides the weights and the settings."""
-STATE = ("step", "best_epoch", "merit", "history")
-"""What a checkpoint holds of a :class:`Run` besides tensors."""
-
-Kept = tuple[Path, str]
-"""A checkpoint's folder, and a digest that tells its training from others."""
 
 
 class TorchClassifier(ClassifierMixin, BaseEstimator):
@@ -50,13 +45,10 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         Gradient steps taken.
     """
 
-    settings_class: ClassVar[type]
-    stochastic: ClassVar[bool] = False  # whether the network draws random numbers in training
-
     # a subclass gives _network(classes), a new network, torch's generator seeded; _features(batch), the last
     # layer's input (b, d); and _optimizer(net)
 
-    def _prepare(self, images: np.ndarray, kept: Kept | None) -> None:
+    def _prepare(self, images: np.ndarray) -> None:
         """What is done to the new network before it is trained on the images; nothing by default."""
 
     def fit(
@@ -71,42 +63,31 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         sampling_weights: np.ndarray | None = None,
         image_weights: np.ndarray | None = None,
         loss: Loss | None = None,
-        checkpoint: str | Path | None = None,
     ) -> TorchClassifier:
         """Train from scratch.
 
         Parameters
         ----------
-        images : ndarray of uint8, shape (n, h, w, 3)
-        labels : array, shape (n,)
+        images, labels : ndarray of uint8, shape (n, h, w, 3), and array, shape (n,)
         validation : (images, labels), optional
             Choose the best weights; never trained on.
         classes : array, optional
-            All labels, for a training set that may lack some; those that occur by default.
+            All labels, for a training set that may lack some.
         seed : int
             Of the weights, the order and the views.
         steps : int, optional
-            Gradient steps to take, whatever the size of the set; as many as the settings say by default. The
-            run is validated as often either way.
+            Gradient steps, whatever the set's size, validated as often as the settings' own number of them.
         sampling_weights : array of float, shape (n,), optional
-            Draw images with replacement, each in proportion to its weight (oversampling); every image once an
-            epoch by default.
+            Draw images with replacement, each in proportion to its weight (oversampling).
         image_weights : array of float, shape (n,), optional
-            What each image's loss counts, such as 0.3 for generated images (DiffuLT); all 1 by default. Not
-            together with MixUp or CutMix.
+            What each image's loss counts, such as 0.3 for generated images (DiffuLT); not with mixed images.
         loss : Loss, optional
             Softmax cross-entropy by default; with the settings' label smoothing if it states none.
-        checkpoint : path, optional
-            A folder where the run is kept at each validation. The same call goes on from there after an
-            interruption, to the same weights bit for bit; after the end, it gives them at once.
 
         Raises
         ------
         ValueError
-            If shapes, types or labels do not fit together, the loss stops being a number, or the checkpoint
-            is of another run.
-        OSError
-            If the checkpoint cannot be written; what was kept before still serves.
+            If shapes, types or labels do not fit together, or the loss stops being a number.
         """
         images, labels = labelled(images, labels, name="images")
         self.classes_ = np.unique(labels) if classes is None else np.asarray(classes)
@@ -130,13 +111,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         image_weights = _weights("image_weights", image_weights, len(images))
         if image_weights is not None and (self.settings.mixup or self.settings.cutmix):
             raise ValueError("image_weights= say what one image counts; turn mixup and cutmix off")
-        kept = None
-        if checkpoint is not None:
-            about = type(self).__name__, self.settings, self.loss_, seed, self.steps_, self.classes_.tolist()
-            data = images, truth, sampling_weights, image_weights, *(self._watch or ())
-            kept = Path(checkpoint), digest(*about, *data)
         self._build()
-        self._prepare(images, kept)
+        self._prepare(images)
         net, device = self.net_, self._device
         random = torch.Generator().manual_seed(seed)
         batch = min(self.settings.batch, len(images))
@@ -145,13 +121,16 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         mixer = Mixer(self.settings, len(self.classes_))
         target = torch.from_numpy(truth).to(device)
         counting = None if image_weights is None else torch.from_numpy(image_weights).float().to(device)
+        skips = getattr(self.settings, "drop_path", 0.0) > 0  # the network itself draws random numbers
 
         def loss_of(index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             pixels = self._normalised(views.draw(index, random))
             index = index.to(device)
             pixels, goal, shares = mixer(pixels, target[index], random)
-            lending = lent(random, device) if self.stochastic else nullcontext()
-            with lending, backend.autocast(device, self.settings.mixed_precision):
+            with (
+                lent(random, device) if skips else nullcontext(),
+                backend.autocast(device, self.settings.mixed_precision),
+            ):
                 logits = net(pixels)
             logits = logits.float()
             main = goal if shares is None else goal[:, 0]  # of a mixed image, the larger share's label
@@ -159,12 +138,11 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
             value = self.loss_.value(logits, goal, counts=self.counts_, shares=shares, weights=weights)
             return value, (logits.argmax(1) == main).sum()
 
-        run = Run(net, self._optimizer(net), batches, "training", kept)
-        parts = self.settings.validations_of(self.steps_)
-        run.descend(
-            loss_of, self.steps_, parts, self.settings.rate, validate=self.validated, desc="classifier"
-        )
-        self.history_, self.best_epoch_ = run.history, run.best_epoch
+        self.history_, self.best_epoch_ = descend(
+            net, self._optimizer(net), batches, loss_of, steps=self.steps_,
+            parts=self.settings.validations_of(self.steps_), rate=self.settings.rate,
+            validate=self.validated, desc="classifier",
+        )  # fmt: skip
         del self._watch
         return self
 
@@ -195,27 +173,24 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     def _encode(self, labels: np.ndarray, name: str) -> np.ndarray:
         place = {label: k for k, label in enumerate(self.classes_.tolist())}
-        unknown = set(labels.tolist()) - place.keys()
-        if unknown:
-            first = sorted(unknown)[0]
+        if unknown := set(labels.tolist()) - place.keys():
+            first = min(unknown)
             raise ValueError(f"{name} hold {first!r}, which is not among the classes; name it in classes=")
         return np.array([place[label] for label in labels.tolist()], dtype=np.int64)
 
     @torch.no_grad()
-    def _forward(self, images: np.ndarray, layer: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
-        if not hasattr(self, "net_"):
-            raise NotFittedError(f"this {type(self).__name__} is not trained; call fit or load first")
-        images = as_images(images)
+    def _forward(self, images: np.ndarray, *, features: bool = False) -> np.ndarray:
+        check_is_fitted(self, "net_")
+        layer, images = self._features if features else self.net_, as_images(images)
         height, width = images.shape[1:3]
         if (height, width) != tuple(self.side_):
-            raise ValueError(
-                f"images are {(height, width)} pixels, training images were {self.side_}; resize them"
-            )
+            found = f"images are {(height, width)} pixels, training images were {self.side_}"
+            raise ValueError(f"{found}; resize them")
         if side := self.settings.crop_size:
             top, left = (height - side) // 2, (width - side) // 2
             images = images[:, top : top + side, left : left + side]
         self.net_.eval()
-        out = [np.empty((0, len(self.classes_)), np.float32)] if not len(images) else []
+        out = [] if len(images) else [np.empty((0, len(self.classes_)), np.float32)]
         for start in range(0, len(images), AT_ONCE):
             batch = torch.from_numpy(images[start : start + AT_ONCE]).to(self._device)
             out.append(layer(self._normalised(batch.permute(0, 3, 1, 2).float())).float().cpu().numpy())
@@ -223,11 +198,11 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Raw scores, float32, shape (n, C), of uint8 images of shape (n, h, w, 3)."""
-        return self._forward(images, lambda batch: self.net_(batch))
+        return self._forward(images)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """What the last layer sees, float32, shape (n, d); for distances between image sets."""
-        return self._forward(images, self._features)
+        return self._forward(images, features=True)
 
     def predict_proba(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities, float64, shape (n, C)."""
@@ -252,7 +227,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
         if about.get("kind") != cls.__name__:
             kind = about.get("kind", "file of something else")
             raise ValueError(f"{path}: holds a {kind}, not a {cls.__name__}; load it with its own class")
-        self = cls(cls.settings_class(**about["settings"]), device=device)
+        self = cls(device=device)
+        self.settings = type(self.settings)(**about["settings"])
         for name in FITTED:
             setattr(self, f"{name}_", about[name])
         self.classes_, self.counts_ = np.array(self.classes_), np.array(self.counts_)
@@ -273,125 +249,56 @@ def decay_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
-@dataclass(eq=False)
-class Run:
-    """All that a step of a training changes or depends on, and where it is kept."""
+def descend(
+    net: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches,
+    loss_of: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]], *, steps: int, parts: int,
+    rate: Callable[[float], float], validate: Callable[[], dict[str, float]] = dict, desc: str,
+) -> tuple[list[dict[str, Any]], int]:  # fmt: skip
+    """Gradient steps, and back to the weights of the best validation; the history, and that one's number.
 
-    net: nn.Module
-    optimizer: torch.optim.Optimizer
-    batches: Batches
-    stage: str  # name of the checkpoint's file
-    kept: Kept | None  # the file is replaced as a whole at each validation
-    step: int = 0  # steps taken
-    history: list[dict[str, Any]] = field(default_factory=list)  # one entry a validation
-    best_epoch: int = 0  # number of the best validation,
-    merit: tuple[float, float] | None = None  # its balanced accuracy and its loss, negative,
-    best: dict[str, torch.Tensor] | None = None  # and its weights; None without validation images
-
-    def descend(
-        self, loss_of: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]], total: int,
-        parts: int, rate: Callable[[float], float], *, validate: Callable[[], dict[str, float]] = dict,
-        desc: str,
-    ) -> None:  # fmt: skip
-        """Gradient steps on whatever `loss_of` measures; then back to the weights of the best validation.
-
-        Parameters
-        ----------
-        loss_of : callable
-            From a batch of indices to its mean loss and, if it has such, its count of right answers.
-        total, parts : int
-            Steps; the run is validated, and kept, at the end of each of so many equal parts.
-        rate : callable
-            Learning rate at a share of the run in [0, 1); a group of the optimiser that holds ``lr_scale``
-            takes that multiple of it.
-        validate : callable
-            Entries of the history besides the training's own.
-        desc : str
-        """
-        self._read()
-        net, optimizer = self.net, self.optimizer
-        device = next(net.parameters()).device
-        ends = {-(-total * (k + 1) // parts) for k in range(parts)}
-        summed, right, seen = torch.zeros((), device=device), torch.zeros((), device=device), 0
-        with progress.bar(desc=desc, total=total, unit="step", initial=self.step) as bar:
-            for step in range(self.step, total):
-                now = rate(step / total)
-                for group in optimizer.param_groups:
-                    group["lr"] = now * group.get("lr_scale", 1.0)
-                index = next(self.batches)
-                net.train()
-                value, correct = loss_of(index)
-                optimizer.zero_grad(set_to_none=True)
-                value.backward()
-                optimizer.step()
-                summed += value.detach() * len(index)
-                right += 0 if correct is None else correct
-                seen += len(index)
-                self.step = step + 1
-                bar.update()
-                if self.step not in ends:
-                    continue
-                entry = {"epoch": len(self.history) + 1, "step": self.step, "rate": now}
-                entry["train_loss"] = float(summed) / seen
-                if correct is not None:
-                    entry["train_accuracy"] = float(right) / seen
-                if not np.isfinite(entry["train_loss"]):
-                    raise ValueError(f"training diverged by step {step + 1}: its loss is no number; lower lr")
-                summed, right, seen = summed * 0, right * 0, 0
-                entry |= validate()
-                self.history.append(entry)
-                # without validation images the latest is taken for the best
-                merit = (entry.get("validation_accuracy", self.step), -entry.get("validation_loss", 0.0))
-                if self.merit is None or merit > self.merit:
-                    self.merit, self.best_epoch = merit, entry["epoch"]
-                    self.best = deepcopy(net.state_dict()) if "validation_accuracy" in entry else None
-                self._write()
-                shown = "validation_accuracy" if "validation_accuracy" in entry else "train_loss"
-                bar.set_postfix_str(f"{shown.replace('_', ' ')} {entry[shown]:.3f}")
-        if self.best is not None:
-            net.load_state_dict(self.best)
-        net.eval()
-
-    def _path(self) -> Path:
-        return self.kept[0] / f"{self.stage}.safetensors"
-
-    def _write(self) -> None:
-        if self.kept is None:
-            return
-        tensors = {f"net.{key}": value for key, value in self.net.state_dict().items()}
-        tensors |= {f"best.{key}": value for key, value in (self.best or {}).items()}
-        for k, memory in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{k}.{key}": v for key, v in memory.items() if v is not None}
-        tensors |= {"random": self.batches.random.get_state(), "left": self.batches.left.clone()}
-        state = {name: getattr(self, name) for name in STATE}
-        backend.write_tensors(self._path(), tensors, {"run": self.kept[1], "state": state})
-
-    def _read(self) -> None:
-        """Go on from what was kept, if anything was; ``ValueError`` if it is another training's."""
-        if self.kept is None or not self._path().is_file():
-            return
-        tensors, about = backend.read_tensors(self._path())
-        if about.get("run") != self.kept[1]:
-            raise ValueError(
-                f"checkpoint {self._path()} is of another training: give another folder, or delete the file"
-            )
-        self.batches.random.set_state(tensors.pop("random"))
-        self.batches.left = tensors.pop("left")
-        weights: dict[str, dict[str, torch.Tensor]] = {"net": {}, "best": {}}
-        memory: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in tensors.items():
-            group, name = key.split(".", 1)
-            if group == "optimizer":
-                k, name = name.split(".", 1)
-                memory.setdefault(int(k), {})[name] = value
-            else:
-                weights[group][name] = value.to(next(self.net.parameters()).device)
-        self.net.load_state_dict(weights["net"])
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": memory})
-        self.best = weights["best"] or None
-        for name in STATE:
-            setattr(self, name, about["state"][name])
-        self.merit = tuple(self.merit)
+    `loss_of` gives the mean loss of a batch of indices and, if it has such, its count of right answers. At
+    the end of each of `parts` equal parts the net is validated: `validate` gives entries of the history
+    besides the training's own. `rate` is the learning rate at a share of the run in [0, 1), of which a group
+    of the optimiser that holds ``lr_scale`` takes that multiple.
+    """
+    history, best, device = [], None, next(net.parameters()).device
+    ends = {-(-steps * (k + 1) // parts) for k in range(parts)}
+    summed, right, seen = torch.zeros((), device=device), torch.zeros((), device=device), 0
+    with progress.bar(range(1, steps + 1), desc=desc, unit="step") as bar:
+        for step in bar:
+            now = rate((step - 1) / steps)
+            for group in optimizer.param_groups:
+                group["lr"] = now * group.get("lr_scale", 1.0)
+            index = next(batches)
+            net.train()
+            value, correct = loss_of(index)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            optimizer.step()
+            summed += value.detach() * len(index)
+            right += 0 if correct is None else correct
+            seen += len(index)
+            if step not in ends:
+                continue
+            entry = {"epoch": len(history) + 1, "step": step, "rate": now, "train_loss": float(summed) / seen}
+            if correct is not None:
+                entry["train_accuracy"] = float(right) / seen
+            if not np.isfinite(entry["train_loss"]):
+                raise ValueError(f"training diverged by step {step}: its loss is no number; lower lr")
+            summed, right, seen = summed * 0, right * 0, 0
+            entry |= validate()
+            history.append(entry)
+            judged = "validation_accuracy" in entry  # otherwise the latest is taken for the best
+            merit = (entry["validation_accuracy"], -entry["validation_loss"]) if judged else (step,)
+            if best is None or merit > best[0]:
+                best = merit, entry["epoch"], deepcopy(net.state_dict()) if judged else None
+            shown = "validation_accuracy" if judged else "train_loss"
+            bar.set_postfix_str(f"{shown.replace('_', ' ')} {entry[shown]:.3f}")
+    _, epoch, weights = best
+    if weights is not None:
+        net.load_state_dict(weights)
+    net.eval()
+    return history, epoch
 
 
 class Batches:
@@ -404,9 +311,6 @@ class Batches:
         self.weights = None if weights is None else torch.from_numpy(weights)
         self.count, self.batch, self.random = count, batch, random
         self.left = torch.empty(0, dtype=torch.int64)
-
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        return self
 
     def __next__(self) -> torch.Tensor:
         while len(self.left) < self.batch:

@@ -28,21 +28,21 @@ class Views:
         self.settings, self.side = settings, images.shape[1:3]
         self.pad = settings.padding if settings.crop == "padded" else 0
         if settings.crop_size and settings.crop_size > min(self.side):
-            raise ValueError(
-                f"crop_size={settings.crop_size} is more than the images' side {min(self.side)}; enlarge the "
-                "images, or give crop_size=None"
-            )
+            side = f"crop_size={settings.crop_size} is more than the images' side {min(self.side)}"
+            raise ValueError(f"{side}; enlarge the images, or give crop_size=None")
         if self.pad >= min(self.side):
-            raise ValueError(
-                f"padding={self.pad} is not less than the image's side {min(self.side)}; lower it"
-            )
-        self.images = mirrored(images, self.pad) if self.pad else images
+            raise ValueError(f"padding={self.pad} is not less than the image's side {min(self.side)}")
+        self.images = images
+        if self.pad:  # black beyond the border would mark the images that were shifted
+            pads = (0, 0), (self.pad, self.pad), (self.pad, self.pad), (0, 0)
+            wide = np.pad(images.cpu().numpy(), pads, mode="reflect")
+            self.images = torch.from_numpy(wide).to(images.device)
         self.operations = None
         if settings.randaugment:
             backend.torchvision()
             from torchvision.transforms import v2
 
-            # grey beyond the border, as black would mark the images that were turned or shifted
+            # grey beyond the border, for the same reason
             bilinear = v2.InterpolationMode.BILINEAR
             self.operations = v2.RandAugment(*settings.randaugment, fill=128, interpolation=bilinear)
 
@@ -112,10 +112,8 @@ class Mixer:
     def __call__(
         self, batch: torch.Tensor, labels: torch.Tensor, random: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """A batch (b, 3, height, width), its labels, and the labels' shares where images were mixed.
-
-        Then labels and shares are of shape (b, 2), the label of the larger share first.
-        """
+        """A batch (b, 3, height, width), its labels, and the labels' shares where images were mixed: then
+        both are of shape (b, 2), the larger share first."""
         if self.erase is not None:
             with lent(random):  # image by image, as above
                 batch = torch.stack([self.erase(image) for image in batch.cpu()]).to(batch)
@@ -138,9 +136,3 @@ def lent(random: torch.Generator, device: torch.device | None = None) -> Iterato
         # torch.manual_seed would seed every device, and those not named above stay so
         (torch.manual_seed if cuda else torch.default_generator.manual_seed)(seed)
         yield
-
-
-def mirrored(images: torch.Tensor, pad: int) -> torch.Tensor:
-    """Images (n, h, w, 3) with `pad` pixels more on each side, mirrored: black would mark shifted ones."""
-    wide = np.pad(images.cpu().numpy(), ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect")
-    return torch.from_numpy(wide).to(images.device)
