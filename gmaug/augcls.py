@@ -47,35 +47,20 @@ class Examples(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The candidates of one round.
+    """The candidates of one round: k that were added to the set, and all n that were drawn."""
 
-    Attributes
-    ----------
-    images, labels, added_score : ndarray of uint8 (k, h, w, 3), ndarray (k,), ndarray (k,)
-        The candidates added to the set, by class, and the score of each for its class (NaN without
-        selection); of a class, those that passed come first.
-    quota, drawn, passed, filled : ndarray of int64, shape (C,)
-        Images wanted, candidates drawn, candidates that passed, and candidates added although they did not
-        pass, by class.
-    wanted, predicted, score : ndarray, shape (n,)
-        Every candidate, in the order drawn: its class's index, the index of the top class (-1 without
-        selection) and that class's score (NaN without selection).
-    kept, refused : Examples
-        The first few of each class that passed, and that did not.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    added_score: np.ndarray
-    quota: np.ndarray
-    drawn: np.ndarray
-    passed: np.ndarray
-    filled: np.ndarray
-    wanted: np.ndarray
-    predicted: np.ndarray
-    score: np.ndarray
-    kept: Examples
-    refused: Examples
+    images: np.ndarray  # added ones, uint8 (k, h, w, 3), by class, those that passed first
+    labels: np.ndarray  # their classes' indices, int64 (k,)
+    added_score: np.ndarray  # the score of each for its class, (k,); NaN without selection
+    quota: np.ndarray  # images wanted of each class, int64 (C,), as the next three are
+    drawn: np.ndarray  # candidates
+    passed: np.ndarray  # candidates that passed
+    filled: np.ndarray  # candidates added although they did not pass
+    wanted: np.ndarray  # of every candidate, in the order drawn, its class's index, (n,)
+    predicted: np.ndarray  # index of its top class, (n,); -1 without selection
+    score: np.ndarray  # that class's score, (n,); NaN without selection
+    kept: Examples  # the first few of each class that passed,
+    refused: Examples  # and that did not
 
     @property
     def accepted(self) -> np.ndarray:
@@ -101,15 +86,15 @@ class Round:
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON holds it; counts in the order of the classes."""
-        known = [
-            None if np.isnan(value) else float(value) for value in (self.before, self.after, *self.recall)
-        ]
-        counts = ("quota", "drawn", "passed", "filled", "missing")
-        return {
-            "round": self.number,
-            **{name: getattr(self.pool, name).tolist() for name in counts},
-            "before": known[0], "after": known[1], "recall": known[2:], "steps": self.steps,
-        }  # fmt: skip
+
+        def known(value: float) -> float | None:
+            return None if np.isnan(value) else float(value)
+
+        names = ("quota", "drawn", "passed", "filled", "missing")
+        counts = {name: getattr(self.pool, name).tolist() for name in names}
+        scores = {"before": known(self.before), "after": known(self.after)}
+        recall = [known(value) for value in self.recall]
+        return {"round": self.number, **counts, **scores, "recall": recall, "steps": self.steps}
 
 
 def collect(
@@ -124,8 +109,7 @@ def collect(
 
     `quota` (C,) holds the images wanted of each class, `names` (C,) what the generator calls the classes, and
     `score` gives the classifier's scores (n, C) of images: without it every candidate passes. The draws'
-    seeds come from `seed` and the class; the rest is as :class:`GMAugCls` has it. ``ValueError`` if the
-    generator gives no uint8 images, one of each label.
+    seeds come from `seed` and the class; the rest is as :class:`GMAugCls` has it.
     """
     quota = np.asarray(quota, dtype=np.int64)
     limit = np.ceil(quota * budget).astype(np.int64)
@@ -148,12 +132,14 @@ def collect(
                 passes = (p.argmax(axis=1) == c) & (p[:, c] >= alpha)
             else:
                 passes = p[:, c] >= np.quantile(p[:, c], quantile)
+
         images, drawn[c], passed[c] = np.concatenate(images), len(passes), passes.sum()
         chosen = np.flatnonzero(passes)[: quota[c]]
         if shortfall == "best":
             rest = np.flatnonzero(~passes)
             rest = rest[np.argsort(-p[rest, c], kind="stable")][: quota[c] - len(chosen)]
             filled[c], chosen = len(rest), np.concatenate([chosen, rest])
+
         top = np.full(len(p), -1) if score is None else p.argmax(axis=1)
         columns = images, np.full(len(p), c), top, p[np.arange(len(p)), top]
         added.append((images[chosen], columns[1][chosen], p[chosen, c]))
@@ -161,6 +147,7 @@ def collect(
         for shown, verdict in ((kept, True), (refused, False)):
             few = np.flatnonzero(passes == verdict)[:EXAMPLES]
             shown.append(tuple(column[few] for column in columns))
+
     whole, real = np.empty(0, np.int64), np.empty(0)
     nothing = np.empty((0, 1, 1, 3), np.uint8), whole, whole, real  # where no class wants any
     return Pool(
@@ -197,24 +184,22 @@ class GMAugCls(BaseEstimator):
     Parameters
     ----------
     generator : {"cgan", "diffusion"} or object
-        By name, one is made for images of this size and trained here, which takes its time. An object has
+        By name, one is made for images of this size and trained here. An object has
         ``sample(labels, *, seed)``, asked for the classes themselves if they are integers and for their ranks
         otherwise; and ``fit(images, labels)`` if it is yet to be trained: once (Fig. 5), on what is not held
         out.
     classifier : {"resnet18", "mae"} or object
         By name, with settings for images of this size. An object is untrained, copied for each round, and has
         ``fit(images, labels, *, validation, classes, seed)``, ``logits`` and ``predict_proba``. C is trained
-        with logit adjustment where ``fit`` takes a ``loss``, so that it recognises the small classes and does
-        not refuse whatever is drawn for them; C' learns the filled set as it is.
+        with logit adjustment where ``fit`` takes a ``loss``, so that it does not refuse whatever is drawn for
+        small classes; C' learns the filled set as it is.
     sampling_strategy : str, dict, int or callable
-        ``"not majority"``, ``"minority"``, ``"all"``, ... and ``{class: count afterwards}`` as in
-        imbalanced-learn; an integer is the count every class is filled to, as the paper does. Originals are
-        never dropped.
+        As in imbalanced-learn: ``"not majority"``, ``{class: count afterwards}``, ...; an integer is the
+        count every class is filled to, as the paper does. Originals are never dropped.
     select : bool
         False keeps every candidate: the paper's cGAN-aug.
     score : {"softmax", "logit"}
-        What is compared: the probability, or the raw logit (the authors' code: 10 to 30 for ResNet18, 2 to 3
-        for MAE).
+        What is compared: the probability, or the raw logit (the authors' code).
     alpha : float, optional
         A candidate passes if its top class is the one asked for with a score of at least `alpha` (the paper);
         0.5 by default for a probability, to be given for ``"logit"``.
@@ -222,8 +207,8 @@ class GMAugCls(BaseEstimator):
         In [0, 1). Instead, the best-scored share ``1 - quantile`` of a class's candidates passes, by the
         score of that class: a rule that no class can fail as a whole. The whole budget is drawn first.
     shortfall : {"best", "leave"}
-        A class still short after its budget is filled with its best-scored refused candidates, so that the
-        set is balanced; or left short. `filled_up_` and `n_missing_` say which, and a warning does.
+        A class still short after its budget is filled with its best-scored refused candidates, or left short;
+        `filled_up_`, `n_missing_` and a warning say which.
     epsilon : float
         Gain in balanced validation accuracy, in [0, 1], below or at which no further round is made.
     rounds : int
@@ -266,25 +251,13 @@ class GMAugCls(BaseEstimator):
     """
 
     def __init__(
-        self,
-        generator: Any = "cgan",
-        classifier: Any = "resnet18",
-        *,
+        self, generator: Any = "cgan", classifier: Any = "resnet18", *,
         sampling_strategy: str | Mapping[Any, int] | int | Callable[..., Any] = "not majority",
-        select: bool = True,
-        score: str = "softmax",
-        alpha: float | None = None,
-        quantile: float | None = None,
-        shortfall: str = "best",
-        epsilon: float = 0.0,
-        rounds: int = 2,
-        budget: float = 5.0,
-        prefit: bool | None = None,
-        steps: int | None = None,
-        validation_fraction: float = 0.2,
-        size: int = 32,
-        seed: int = 0,
-    ) -> None:
+        select: bool = True, score: str = "softmax", alpha: float | None = None,
+        quantile: float | None = None, shortfall: str = "best", epsilon: float = 0.0, rounds: int = 2,
+        budget: float = 5.0, prefit: bool | None = None, steps: int | None = None,
+        validation_fraction: float = 0.2, size: int = 32, seed: int = 0,
+    ) -> None:  # fmt: skip
         self.generator = generator
         self.classifier = classifier
         self.sampling_strategy = sampling_strategy
@@ -303,14 +276,10 @@ class GMAugCls(BaseEstimator):
         self.seed = seed
 
     def fit_resample(
-        self,
-        X: np.ndarray | ImageSet,
-        y: np.ndarray | None = None,
-        *,
-        validation: Arrays | ImageSet | None = None,
-        first: Any = None,
-    ) -> Arrays:
-        """Originals, then the added images, and their labels.
+        self, X: np.ndarray | ImageSet, y: np.ndarray | None = None, *,
+        validation: Arrays | ImageSet | None = None, first: Any = None,
+    ) -> Arrays:  # fmt: skip
+        """Originals, then the added images, and their labels; ``ValueError`` if something does not fit.
 
         Parameters
         ----------
@@ -321,36 +290,30 @@ class GMAugCls(BaseEstimator):
             Choose weights and rounds; held out of `X` by default, yet returned with the rest.
         first : object, optional
             C, if it is trained already.
-
-        Raises
-        ------
-        ValueError
-            If a parameter or an array does not fit.
         """
         self._check()
         images, labels = labelled(X, y, size=self.size, name="X")
         self.classes_ = np.unique(labels)
         quota = quotas(labels, self.sampling_strategy)
         self.sampling_strategy_ = self._by_class(quota)
-        if validation is None:
-            train = ~held_out(labels, self.validation_fraction, self.seed)
-            held = (images[~train], labels[~train]) if not train.all() else None
-        else:
-            train = np.ones(len(labels), dtype=bool)
+        fraction = self.validation_fraction if validation is None else 0.0
+        train, held = ~held_out(labels, fraction, self.seed), None
+        if validation is not None:
             parts = validation if isinstance(validation, tuple) else (validation, None)
             held = labelled(*parts, size=self.size, name="validation")
-        if held is not None and not np.isin(held[1], self.classes_).all():
-            raise ValueError("validation holds classes that X lacks; leave them out")
+            if not np.isin(held[1], self.classes_).all():
+                raise ValueError("validation holds classes that X lacks; leave them out")
+        elif not train.all():
+            held = images[~train], labels[~train]
         own = images[train], labels[train]
         names = self._take_generator(*own, held)
-        selector = first
+        selector, score = first, None
         if self.select and first is None:
             selector = self._trained(own, held, None, loss=Loss(tau=1.0))
         recall = self._recall(selector if self.select else None, held)
         self.rounds_: list[Round] = []
         best: tuple[Round, Any] | None = None
         for number in range(1, (self.rounds if self.select else 1) + 1):
-            score = None
             if self.select:
                 score = selector.logits if self.score == "logit" else selector.predict_proba
             pool = collect(
@@ -407,21 +370,15 @@ class GMAugCls(BaseEstimator):
             (self.n_missing_, "images still missing"),
             (self.filled_up_, "the best-scored of the refused candidates taken"),
         ):
-            wanted = self.sampling_strategy_
-            short = ", ".join(f"{name}: {n} of {wanted[name]}" for name, n in found.items() if n)
+            short = [f"{name}: {n} of {self.sampling_strategy_[name]}" for name, n in found.items() if n]
             if short:
-                warnings.warn(
-                    f"budget={self.budget} spent, {said} ({short}); raise budget or lower the threshold",
-                    QuotaNotMet,
-                    stacklevel=3,
-                )
+                spent = f"budget={self.budget} spent, {said} ({', '.join(short)})"
+                warnings.warn(f"{spent}; raise budget or lower the threshold", QuotaNotMet, stacklevel=3)
 
     def _trained(self, own: Arrays, held: Arrays | None, steps: int | None, loss: Loss | None = None) -> Any:
-        if isinstance(self.classifier, str):
-            settings = settings_for(self.classifier, shape=own[0].shape[1:3])
-            classifier = make_classifier(self.classifier, settings)
-        else:
-            classifier = deepcopy(self.classifier)
+        classifier = deepcopy(self.classifier)
+        if isinstance(classifier, str):
+            classifier = make_classifier(classifier, settings_for(classifier, shape=own[0].shape[1:3]))
         taken = inspect.signature(classifier.fit).parameters.values()
         options: dict[str, Any] = {} if steps is None else {"steps": steps}
         if loss is not None and any(one.name == "loss" or one.kind is one.VAR_KEYWORD for one in taken):
@@ -474,8 +431,7 @@ class GMAugCls(BaseEstimator):
 def quotas(labels: np.ndarray, strategy: Any) -> np.ndarray:
     """Images to add to each class, int64, shape (C,), in the order of the sorted classes.
 
-    `strategy` is as :class:`GMAugCls` takes it. ``ValueError`` if there are not two classes, imbalanced-learn
-    does not know the strategy, or a wanted count is below a class's own.
+    `strategy` is as :class:`GMAugCls` takes it; ``ValueError`` if it makes no sense for these classes.
     """
     from imblearn.utils import check_sampling_strategy
 
@@ -500,11 +456,8 @@ def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
 
 def is_fitted(model: Any) -> bool:
-    """Whether a model is trained, or has nothing to ``fit``.
-
-    As scikit-learn has it: ``__sklearn_is_fitted__`` decides where there is one; otherwise attributes that
-    end in an underscore and hold something.
-    """
+    """Whether a model is trained, or has nothing to ``fit``: as ``__sklearn_is_fitted__`` says, if there is
+    one; otherwise whether some attribute that ends in an underscore holds something."""
     if not hasattr(model, "fit"):
         return True
     if hasattr(model, "__sklearn_is_fitted__"):
