@@ -53,7 +53,7 @@ test: venv  ## lint, pytest, and nbval over the notebooks
 	$(VENV)/bin/ruff check .
 	OMP_NUM_THREADS=1 $(python) -m pytest tests -n 2 --dist loadfile --ignore tests/benchmarks
 	GMAUG_PROFILE=smoke GMAUG_RUNS="$(CURDIR)/runs/nbval" GMAUG_PROGRESS="$(CURDIR)/runs/nbval.txt" \
-		OMP_NUM_THREADS=1 $(python) -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+		OMP_NUM_THREADS=1 $(python) -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=1800 --nbval-kernel-startup-timeout=600 notebooks
 
 lab: venv  ## JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab notebooks

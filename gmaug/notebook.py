@@ -76,8 +76,7 @@ def begin(name: str, *, profile: str = "default", seed: int = 0, data: str | Non
     name : str
         File name of the notebook without its ending.
     profile : {"smoke", "default", "paper"}
-        How large a run; the environment variable ``GMAUG_PROFILE`` wins over it, so that tests
-        can pick ``smoke``.
+        How large a run; the environment variable ``GMAUG_PROFILE``, which tests set, wins over it.
     seed : int
         Seed of everything random.
     data : str, optional
@@ -104,16 +103,9 @@ class Notebook:
     def stage(
         self, name: str, compute: Callable[[], Any], *, settings: Any = None, inputs: Any = None
     ) -> Any:
-        """The result of `compute`, kept until its settings, its inputs or the package change.
+        """The result of `compute` (JSON values), kept until its settings, its inputs or the package change.
 
-        Parameters
-        ----------
-        name : str
-            Names the kept file; the same name means the same result in every notebook.
-        compute : callable
-            Takes nothing and returns what JSON can hold.
-        settings, inputs : JSON-able, optional
-            What the result depends on; the seed is added.
+        `settings` and `inputs` are all that it depends on beside the seed, as JSON values.
         """
         key = {"settings": {"seed": self.seed, "given": plain(settings)}, "inputs": plain(inputs)}
         if inputs is not None:
@@ -122,27 +114,28 @@ class Notebook:
 
     def figure(self, figure: Figure, name: str, *, data: pd.DataFrame, caption: str) -> None:
         """Show a figure with its caption and write it, its data and its provenance."""
-        about = {"folder": self.folder / "figures", "caption": caption, "provenance": self.provenance()}
-        report.save_figure(figure, name, data=data, **about)
+        report.save_figure(
+            figure,
+            name,
+            data=data,
+            caption=caption,
+            folder=self.folder / "figures",
+            provenance=self.provenance(),
+        )
         _show(figure)
         _say(f"*{caption}*")
 
     def table(self, table: pd.DataFrame, name: str, *, caption: str) -> None:
         """Show a table with its caption and write it with its provenance."""
-        about = {"folder": self.folder / "figures", "caption": caption, "provenance": self.provenance()}
-        report.save_table(table, name, **about)
+        report.save_table(
+            table, name, caption=caption, folder=self.folder / "figures", provenance=self.provenance()
+        )
         _say(f"{report.markdown(table)}\n\n*{caption}*")
 
     def interact(self, draw: Callable[..., Figure], **controls: Any) -> None:
-        """Let a reader move what `draw` takes, in JupyterLab; elsewhere show it once, at its defaults.
+        """Let a reader move the arguments of `draw`, in JupyterLab; elsewhere show it at their defaults.
 
-        Parameters
-        ----------
-        draw : callable
-            Returns a figure; every argument has a default.
-        **controls
-            For each argument what :func:`ipywidgets.interact` makes a control of: a list of choices, or
-            ``(low, high, step)``.
+        `controls` are what :func:`ipywidgets.interact` takes: lists of choices, or ``(low, high, step)``.
         """
 
         @wraps(draw)  # ipywidgets reads the defaults
@@ -186,9 +179,9 @@ class Notebook:
         """Show where this notebook's numbers come from, and how long they took."""
         origin = self.provenance() | environment()
         versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
+        data = f"{origin['data']['folder'] or 'embedded'} (`{origin['data']['hash']}`)"
         lines = [
-            f"**Provenance.** Profile `{self.settings.name}`, seed {self.seed}, "
-            f"data {origin['data']['folder'] or 'embedded'} (`{origin['data']['hash']}`), "
+            f"**Provenance.** Profile `{self.settings.name}`, seed {self.seed}, data {data}, "
             f"commit `{origin['commit']}`.",
             f"{origin['machine']}, {origin['cores']} cores; Python {origin['python']}; {versions}.",
             f"This notebook took {time.perf_counter() - self.started:.0f} s, kept stages included.",

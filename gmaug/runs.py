@@ -14,7 +14,6 @@ import platform
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from functools import cache
@@ -125,10 +124,12 @@ def commit() -> str | None:
     """The checkout's commit, with ``+`` appended if tracked files differ; None outside a checkout."""
     if not (PACKAGE.parent / ".git").exists():
         return None
-    git = ["git", "-C", PACKAGE.parent]
+    about = {"cwd": PACKAGE.parent, "stderr": subprocess.DEVNULL, "text": True}
     try:
-        short = subprocess.check_output([*git, "rev-parse", "--short", "HEAD"], text=True)
-        changed = subprocess.check_output([*git, "status", "--porcelain", "-uno", "gmaug", "notebooks"])
+        short = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], **about)
+        changed = subprocess.check_output(
+            ["git", "status", "--porcelain", "-uno", "gmaug", "notebooks"], **about
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return short.strip() + ("+" if changed else "")
@@ -157,22 +158,9 @@ def write_record(
 ) -> Path:  # fmt: skip
     """Record a run; return the record's path.
 
-    Parameters
-    ----------
-    kind, name : str
-        Folder and file name.
-    content, settings : JSON-able
-        What was measured, and all that was chosen, the seed among it.
-    data : mapping
-        ``name``, ``images`` and ``hash`` of what it was measured on.
-    seconds : float
-        Duration.
-    device : str, optional
-        Such as ``"cpu, 2 threads"``; found out if left out.
-    files : iterable of str
-        Names of files beside the record that belong to it, such as weights.
-    folder : Path, optional
-        Of all kinds of records; ``notebooks/recorded`` by default.
+    `settings` is all that was chosen, the seed among it; `data` has ``name``, ``images`` and ``hash`` of what
+    it was measured on; `files` names files beside the record that belong to it, such as weights. `device` is
+    found out if left out.
     """
     path = record_path(kind, name, folder=folder)
     made = {"date": datetime.date.today().isoformat(), "seconds": round(seconds, 1), **environment()}
@@ -185,10 +173,7 @@ def write_record(
 def read_record(kind: str, name: str, *, folder: Path | None = None) -> dict[str, Any]:
     """A record: ``settings``, ``data``, ``made``, ``files``, ``content``.
 
-    Raises
-    ------
-    NotRecorded
-        If it is not there, or a file that belongs to it is missing or has other bytes.
+    NotRecorded if it is not there, or a file that belongs to it is missing or has other bytes.
     """
     path = record_path(kind, name, folder=folder)
     try:
@@ -244,10 +229,8 @@ def stage(path: Path, compute: Callable[[], Any], *, key: Mapping[str, Any]) -> 
     `key` holds parameters and digests of inputs; the package's source is added.
     """
     if stale(path, key) is not None:
-        start = time.perf_counter()
         result = compute()
-        seconds = round(time.perf_counter() - start, 3)
-        write_json(path, {"key": _full(key), "seconds": seconds, "result": result})
+        write_json(path, {"key": _full(key), "result": result})
     return json.loads(path.read_text(encoding="utf-8"))["result"]
 
 

@@ -67,6 +67,6 @@ def two_processes(folder, data, *, imports: str, model: str) -> list[np.ndarray]
     script.write_text(textwrap.dedent(SCRIPT).format(imports=imports, model=model))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     launch += [str(script), str(folder)]
-    done = subprocess.run(launch, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(launch, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return [np.load(folder / f"weights{rank}.npy") for rank in range(2)]

@@ -114,15 +114,14 @@ def test_a_changed_constant_makes_the_comparison_fail(tmp_path):
 
 def compare(folder, package_parent):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "notebooks"]
+    command += ["--nbval-current-env", "--nbval-kernel-startup-timeout=600", "--nbval-cell-timeout=1800"]
     environment = {
         **os.environ,
         "PYTHONPATH": str(package_parent),
         "GMAUG_PROFILE": "smoke",
         "GMAUG_RUNS": str(folder / "runs"),
     }
-    return subprocess.run(
-        [*command, "--nbval-current-env"], cwd=folder, env=environment, capture_output=True
-    ).returncode
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True).returncode
 
 
 def _until_first_checked(book):

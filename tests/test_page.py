@@ -60,7 +60,7 @@ def test_a_browser_shows_it_and_asks_for_nothing(tmp_path):
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--disable-sync",
                "--disable-background-networking", "--disable-component-update", "--no-first-run"]  # fmt: skip
     command = [BROWSER, *options, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     assert "<h1>A &amp; B</h1>" in shown.stdout
     assert "&lt;script&gt;" in shown.stdout
     assert "CONSOLE" not in shown.stderr

@@ -8,173 +8,91 @@ README, the list of claims and the docstrings. Pages are written to ``runs/book-
 from __future__ import annotations
 
 import argparse
-import html
 import json
 import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
+from jinja2 import Environment
 from nbformat.v4 import new_markdown_cell
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from gmaug import published, report  # noqa: E402
+from gmaug import report  # noqa: E402
 
 HERE, NOTEBOOKS, FIGURES = Path(__file__).parent, ROOT / "notebooks", ROOT / "figures"
 SOURCE = ROOT / "runs" / "book-source"
 NAMED = re.compile(r"""nb\.(?:figure|table)\(.*?["']((?:fig|table)[0-9a-z_]+)["']""", re.DOTALL)
-LINK = re.compile(r"\[([^\[\]]+)\]\((\d\d_\w+)\.ipynb[^)]*\)")
 CLASSES = {report.ITSELF: "itself", report.NOT_RUN: "not-run", report.CONSTRUCTION: "construction"}
+KINDS = {"csv": "data (CSV)", "svg": "vector (SVG)", "png": "PNG", "md": "Markdown", "json": "provenance"}
 
+GALLERY = """\
+# {{ "Figures" if kind == "fig" else "Tables" }}
 
-class Book:
-    """What the pages need to know of each other: where figures are drawn, and what the verdicts are."""
+{% if kind == "fig" %}
+Numbers are the paper's; S1, S5 and S8 are the companion's own, of notebooks 07, 05 and 08. Every figure names
+the cell that drew it and the data that it shows.
+{% else %}
+The paper's tables, beside what was found here.
+{% endif %}
 
-    def __init__(self) -> None:
-        self.claims = published.claims().to_dict("records")
-        self.by_text = {f"{row['claim']} ({row['section']})": row["id"] for row in self.claims}
-        self.verdicts = {row["id"]: row for row in report.committed_verdicts(NOTEBOOKS)}
-        self.drawn: dict[str, str] = {}
-        paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-        self.books = {path.stem: nbformat.read(path, as_version=4) for path in paths}
-        self.titles = {name: self._title(book) for name, book in self.books.items()}
+{% for item in items %}
+<span id="{{ item.name }}"></span>
 
-    @staticmethod
-    def _title(book: nbformat.NotebookNode) -> str:
-        return book.cells[0].source.splitlines()[0].lstrip("# ")
+## {{ item.name | number }}
 
-    def notebook(self, name: str) -> nbformat.NotebookNode:
-        """A notebook for the book: anchors at figures, vector pictures, links from verdicts to claims."""
-        book, cells = self.books[name], []
-        for cell in book.cells:
-            if cell.cell_type == "markdown":
-                cell.source = LINK.sub(self._link, cell.source)
-                cells.append(cell)
-                continue
-            names = [n for n in dict.fromkeys(NAMED.findall(cell.source)) if (FIGURES / f"{n}.csv").exists()]
-            if names:
-                anchors = "".join(f'<span id="cell-{n}"></span>' for n in names)
-                cells.append(new_markdown_cell(anchors))
-            self._pictures(cell, [n for n in names if n.startswith("fig")])
-            for data in (output.get("data", {}) for output in cell.outputs):
-                if "text/markdown" in data:
-                    data["text/markdown"] = LINK.sub(self._link, data["text/markdown"])
-            if "nb.verdicts()" in cell.source:
-                cells.append(new_markdown_cell('<span id="verdicts"></span>'))
-                self._link_claims(cell)
-            cells.append(cell)
-            for n in names:
-                self.drawn[n] = name
-                page = "figures" if n.startswith("fig") else "tables"
-                place = f'<a href="{page}.html#{n}">in the list of {page}</a>'
-                cells.append(new_markdown_cell(f'<p class="origin">{n}: {files(n)} · {place}</p>'))
-        book.cells = cells
-        return book
+{% if kind == "fig" %}
+<figure class="drawn"><img src="figures/{{ item.name }}.svg" alt="{{ item.caption }}" loading="lazy"></figure>
 
-    def _link(self, link: re.Match[str]) -> str:
-        """A link to another notebook; its text alone where that is not written yet."""
-        return link[0] if link[2] in self.books else link[1]
+{{ item.caption | safe }}
+{% else %}
+{{ item.text | safe }}
+{% endif %}
 
-    @staticmethod
-    def _pictures(cell: nbformat.NotebookNode, names: list[str]) -> None:
-        """Put the vector picture where the cell shows one named figure and nothing else."""
-        shown = [o for o in cell.outputs if "image/png" in o.get("data", {})]
-        if len(shown) == len(names) == 1:
-            data = shown[0]["data"]
-            del data["image/png"]
-            data["image/svg+xml"] = (FIGURES / f"{names[0]}.svg").read_text("utf-8")
+<p class="origin"><a href="{{ drawn[item.name] }}.html#cell-{{ item.name }}">made by this cell of \
+{{ titles[drawn[item.name]] }}</a> · {{ item.name | files }}</p>
 
-    def _link_claims(self, cell: nbformat.NotebookNode) -> None:
-        """Link each claim of a closing table to its place in the list."""
-        for output in cell.outputs:
-            lines = output.get("data", {}).get("text/markdown", "").splitlines()
-            for k, line in enumerate(lines[2:], 2):
-                key = self.by_text.get(report.table_row(line)[0])
-                if key:
-                    lines[k] = line.replace("| ", f'| <a href="claims.html#{key}">¶</a> ', 1)
-            if lines:
-                output["data"]["text/markdown"] = "\n".join(lines)
+{% endfor %}
+"""
 
-    def claims_page(self) -> str:
-        """The list of claims: an anchor, a verdict and the evidence for each."""
-        frame = report.table(self.verdicts.values())
-        kinds = [*report.VERDICTS, report.CONSTRUCTION]
-        counts = frame["verdict"].value_counts()
-        button = '<button type="button" data-kind="{}" aria-pressed="false">{}: {}</button>'
-        buttons = "".join(button.format(css(kind), kind, counts[kind]) for kind in kinds if kind in counts)
-        parts = [
-            "# Claims\n",
-            "What the papers say, and what was found.\n",
-            f"{report.tally(frame)}. *Not run* means that the data, a GPU or the hours were not at hand; it "
-            "is no verdict. *Inconclusive* means that the interval holds both answers. Each verdict is taken "
-            "from the closing table of a notebook as committed.\n",
-            f'<div class="filter" role="group" aria-label="Show one verdict">{buttons}</div>\n',
-        ]
-        for section in dict.fromkeys(frame["section"]):
-            parts.append(f"## {heading(section)}\n")
-            parts += [self._claim(row) for row in frame[frame["section"] == section].to_dict("records")]
-        return "\n".join([*parts, f"<script>{FILTER}</script>\n"])
+CLAIMS = """\
+# Claims
 
-    def _claim(self, row: dict[str, object]) -> str:
-        said = {name: html.escape(str(row[name])) for name in ("claim", "ours", "verdict", "why", "test")}
-        name = self.verdicts.get(row["id"], {}).get("notebook")
-        evidence = "" if name is None else (
-            f' · <a href="{name}.html#verdicts">evidence: {html.escape(self.titles[name])}</a>'
-        )  # fmt: skip
-        paper = html.escape(f"{row['paper']} {row['unit']}".strip())
-        ours = f" · found: {said['ours']}" if row["ours"] else ""
-        why = "" if row["why"] == row["test"] else f'<p class="detail">{said["why"]}</p>\n'
-        return (
-            f'<div class="claim {css(row["verdict"])}" id="{row["id"]}">\n<p>{said["claim"]}</p>\n'
-            f'<p class="detail"><span class="verdict">{said["verdict"]}</span> · paper: {paper}{ours}</p>\n'
-            f"{why}"
-            f'<p class="detail">Tested by: {said["test"]}{evidence}</p>\n'
-            f'<a class="self" href="#{row["id"]}">{row["id"]}</a>\n</div>\n'
-        )
+What the papers say, and what was found.
 
-    def pictures_page(self) -> str:
-        """Every figure with its caption, the cell that drew it, and its data."""
-        parts = [
-            "# Figures\n",
-            "Numbers are the paper's; S1 and S2 are the two further systems. Every figure names the cell "
-            "that drew it and the data that it shows.\n",
-        ]
-        for about in sidecars("fig"):
-            name = about["name"]
-            image = (
-                f'<img src="figures/{name}.svg" alt="{html.escape(str(about["caption"]))}" loading="lazy">'
-            )
-            parts += [
-                f'<span id="{name}"></span>\n',
-                f"## {number(name)}\n",
-                f'<figure class="drawn">{image}</figure>\n',
-                f"{about['caption']}\n",
-                self._origin(name),
-            ]
-        return "\n".join(parts)
+{{ tally }}. *Not run* means that the data, a GPU or the hours were not at hand; it is no verdict.
+*Inconclusive* means that the interval holds both answers. Each verdict is taken from the closing table of a
+notebook as committed.
 
-    def tables_page(self) -> str:
-        """Every table of the paper beside ours."""
-        parts = ["# Tables\n", "The paper's tables, beside what was found here.\n"]
-        for about in sidecars("table"):
-            text = (FIGURES / f"{about['name']}.md").read_text("utf-8")
-            parts += [f'<span id="{about["name"]}"></span>\n', f"## {number(about['name'])}\n", text,
-                      self._origin(about["name"])]  # fmt: skip
-        return "\n".join(parts)
+<div class="filter" role="group" aria-label="Show one verdict">
+{% for kind, count in counts.items() %}
+<button type="button" data-kind="{{ kind | css }}" aria-pressed="false">{{ kind }}: {{ count }}</button>
+{% endfor %}
+</div>
 
-    def _origin(self, name: str) -> str:
-        if name not in self.drawn:
-            raise SystemExit(f"no notebook makes {name}; run make notebooks, or take it out of figures/")
-        where = self.drawn[name]
-        title = html.escape(self.titles[where])
-        cell = f'<a href="{where}.html#cell-{name}">made by this cell of {title}</a>'
-        return f'<p class="origin">{cell} · {files(name)}</p>\n'
+{% for row in rows %}
+{% if loop.changed(row.section) %}
+## {{ "Section " if row.section[0] in "0123456789" }}{{ row.section }}
 
+{% endif %}
+<div class="claim {{ row.verdict | css }}" id="{{ row.id }}">
+<p>{{ row.claim }}</p>
+<p class="detail"><span class="verdict">{{ row.verdict }}</span> · paper: {{ row.paper }} {{ row.unit }}
+{% if row.ours %} · found: {{ row.ours }}{% endif %}</p>
+{% if row.why != row.test %}
+<p class="detail">{{ row.why }}</p>
+{% endif %}
+<p class="detail">Tested by: {{ row.test }}{% if row.id in evidence %} ·
+<a href="{{ evidence[row.id] }}.html#verdicts">evidence: {{ titles[evidence[row.id]] }}</a>{% endif %}</p>
+<a class="self" href="#{{ row.id }}">{{ row.id }}</a>
+</div>
 
-FILTER = """
+{% endfor %}
+<script>
 document.querySelectorAll('.filter button').forEach(button => button.addEventListener('click', () => {
   const on = button.getAttribute('aria-pressed') !== 'true';
   document.querySelectorAll('.filter button').forEach(
@@ -182,17 +100,8 @@ document.querySelectorAll('.filter button').forEach(button => button.addEventLis
   document.querySelectorAll('.claim').forEach(claim => {
     claim.hidden = on && !claim.classList.contains(button.dataset.kind); });
 }));
+</script>
 """
-
-
-def css(verdict: str) -> str:
-    """The verdict as the name of a style."""
-    return CLASSES.get(verdict, verdict)
-
-
-def heading(section: str) -> str:
-    """``3.1, Eq. 1`` as a heading."""
-    return f"Section {section}" if section[:1].isdigit() else section
 
 
 def number(name: str) -> str:
@@ -204,29 +113,75 @@ def number(name: str) -> str:
 
 def files(name: str) -> str:
     """Links to the files of a figure or table."""
-    kinds = {"csv": "data (CSV)", "svg": "vector (SVG)", "png": "PNG", "md": "Markdown", "json": "provenance"}
-    return " · ".join(
-        f'<a href="figures/{name}.{kind}">{text}</a>'
-        for kind, text in kinds.items()
-        if (FIGURES / f"{name}.{kind}").exists()
-    )
+    there = [(kind, text) for kind, text in KINDS.items() if (FIGURES / f"{name}.{kind}").exists()]
+    return " · ".join(f'<a href="figures/{name}.{kind}">{text}</a>' for kind, text in there)
 
 
-def sidecars(kind: str) -> list[dict[str, object]]:
-    """What is known of each figure or table in ``figures/``; the paper's first."""
-    return [json.loads(path.read_text("utf-8")) for path in sorted(FIGURES.glob(f"{kind}*.json"),
-            key=lambda path: ("_s1_" in path.stem or "_s2_" in path.stem, path.stem))]  # fmt: skip
+def render(template: str, **values: Any) -> str:
+    """A page of one of the templates above; values are escaped but where they are said to be safe."""
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": number, "css": lambda verdict: CLASSES.get(verdict, verdict)}
+    environment.filters["files"] = lambda name: environment.filters["safe"](files(name))
+    return environment.from_string(template).render(values)
+
+
+def prepare(book: nbformat.NotebookNode, claims: dict[str, str]) -> list[str]:
+    """Give a notebook anchors at its figures, vector pictures, and links from verdicts to claims.
+
+    `claims` are the ids by the text of the closing tables; returns the names of its figures and tables.
+    """
+    cells, made = [], []
+    for cell in book.cells:
+        if cell.cell_type == "markdown":
+            cells.append(cell)
+            continue
+        names = [n for n in dict.fromkeys(NAMED.findall(cell.source)) if (FIGURES / f"{n}.csv").exists()]
+        if names:
+            cells.append(new_markdown_cell("".join(f'<span id="cell-{n}"></span>' for n in names)))
+        figures = [name for name in names if name.startswith("fig")]
+        shown = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        if len(shown) == len(figures) == 1:  # where it shows one named figure and nothing else
+            del shown[0]["data"]["image/png"]
+            shown[0]["data"]["image/svg+xml"] = (FIGURES / f"{figures[0]}.svg").read_text("utf-8")
+        if "nb.verdicts()" in cell.source:
+            cells.append(new_markdown_cell('<span id="verdicts"></span>'))
+            link_claims(cell, claims)
+        cells.append(cell)
+        for name in names:
+            page = "figures" if name.startswith("fig") else "tables"
+            place = f'<a href="{page}.html#{name}">in the list of {page}</a>'
+            cells.append(new_markdown_cell(f'<p class="origin">{name}: {files(name)} · {place}</p>'))
+        made += names
+    book.cells = cells
+    return made
+
+
+def link_claims(cell: nbformat.NotebookNode, claims: dict[str, str]) -> None:
+    """Link each claim of a closing table to its place in the list."""
+    for output in cell.outputs:
+        lines = output.get("data", {}).get("text/markdown", "").splitlines()
+        for k, line in enumerate(lines[2:], 2):
+            if key := claims.get(report.table_row(line)[0]):
+                lines[k] = line.replace("| ", f'| <a href="claims.html#{key}">¶</a> ', 1)
+        if lines:
+            output["data"]["text/markdown"] = "\n".join(lines)
+
+
+def gallery(kind: str, drawn: dict[str, str], titles: dict[str, str]) -> str:
+    """Every figure (``fig``) or ``table``, the paper's first, with the cell that made it, and its data."""
+    items = []
+    for path in sorted(FIGURES.glob(f"{kind}*.json")):  # digits stand before the underscore of fig_s1_
+        if path.stem not in drawn:
+            raise SystemExit(f"no notebook makes {path.stem}; run make notebooks, or take it out of figures/")
+        text = path.with_suffix(".md").read_text("utf-8") if kind == "table" else ""
+        items.append({**json.loads(path.read_text("utf-8")), "text": text})
+    return render(GALLERY, kind=kind, items=items, drawn=drawn, titles=titles)
 
 
 def index_page() -> str:
     """The README as start page."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    text = (
-        text.replace("](notebooks/book/", "](")
-        .replace("](notebooks/", "](")
-        .replace(".png)", ".svg)")
-        .replace("](figures)", "](figures.md)")
-    )
+    text = (ROOT / "README.md").read_text("utf-8").replace(".png)", ".svg)")
+    text = re.sub(r"\]\(notebooks/(book/)?", "](", text).replace("](figures)", "](figures.md)")
     text = re.sub(r"\]\((CITATION\.cff|LICENSE)\)", r"](extra/\1)", text)
     pages = ["notebooks", "your_folder", "figures", "tables", "claims", "api"]
     return "\n".join([text, "```{toctree}", ":hidden:", "", *pages, "```", ""])
@@ -241,10 +196,9 @@ def api_pages() -> dict[str, str]:
     """A page for each room of the module, from its docstrings."""
     rooms: dict[str, list[str]] = {}
     for path in sorted((ROOT / "gmaug").rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        if parts[1] in ("__init__", "__main__") or "__pycache__" in parts:
-            continue
-        rooms.setdefault(parts[1], []).append(".".join(parts).removesuffix(".__init__"))
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if module not in ("gmaug", "gmaug.__main__"):
+            rooms.setdefault(module.split(".")[1], []).append(module)
     pages = {}
     for room, modules in rooms.items():
         lines = [f"# gmaug.{room}", ""]
@@ -263,22 +217,34 @@ def write_source() -> None:
     for name in ("CITATION.cff", "LICENSE"):
         shutil.copy(ROOT / name, SOURCE / "extra" / name)
     shutil.copytree(FIGURES, SOURCE / "figures", ignore=shutil.ignore_patterns("*.md"))
-    book = Book()
-    for name in book.books:
-        nbformat.write(book.notebook(name), SOURCE / f"{name}.ipynb")
-    api = api_pages()
+    for path in HERE.glob("*.md"):
+        shutil.copy(path, SOURCE / path.name)
+    verdicts = report.committed_verdicts(NOTEBOOKS)
+    claims = report.table(verdicts)
+    ids = dict(zip(claims["claim"] + " (" + claims["section"] + ")", claims["id"], strict=True))
+    titles, drawn = {}, {}
+    for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
+        book = nbformat.read(path, as_version=4)
+        titles[path.stem] = book.cells[0].source.splitlines()[0].lstrip("# ")
+        drawn |= dict.fromkeys(prepare(book, ids), path.stem)
+        nbformat.write(book, SOURCE / path.name)
+    counts = claims["verdict"].value_counts()
+    counts = {kind: counts[kind] for kind in (*report.VERDICTS, report.CONSTRUCTION) if kind in counts}
+    order = dict.fromkeys(claims["section"])
+    api, story = api_pages(), "They tell the story in this order; each can be read alone."
     pages = {
         "index": index_page(),
-        "notebooks": list_page("The notebooks", "They tell the story in this order; each can be read alone.",
-                               list(book.books)),
-        "figures": book.pictures_page(),
-        "tables": book.tables_page(),
-        "claims": book.claims_page(),
+        "notebooks": list_page("The notebooks", story, list(titles)),
+        "figures": gallery("fig", drawn, titles),
+        "tables": gallery("table", drawn, titles),
+        "claims": render(
+            CLAIMS, tally=report.tally(claims), counts=counts, titles=titles,
+            rows=[row for one in order for row in claims[claims["section"] == one].to_dict("records")],
+            evidence={row["id"]: row["notebook"] for row in verdicts},
+        ),
         "api": list_page("The module", "From its docstrings, a page for each room.", list(api)),
         **api,
     }  # fmt: skip
-    for path in HERE.glob("*.md"):
-        shutil.copy(path, SOURCE / path.name)
     for name, text in pages.items():
         (SOURCE / f"{name}.md").write_text(text, encoding="utf-8")
 

@@ -14,10 +14,7 @@ project = "gmaug"
 html_title = "gmaug: a paper, rerun"
 copyright = "the gmaug authors, MIT licence"
 root_doc = "index"
-extensions = [
-    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton",
-]  # fmt: skip
-templates_path = []
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["extra"]
 
 nb_execution_mode = "off"  # the outputs are those of the committed notebooks
@@ -55,7 +52,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_context = {"default_mode": "auto"}
+html_context = {"default_mode": "auto"}  # without it the theme complains in the browser's console
 
 
 def formula(translator, node):
