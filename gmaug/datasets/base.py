@@ -246,30 +246,19 @@ def as_images(images: Any, *, name: str = "images") -> np.ndarray:
 def labelled(
     X: Any, y: Any = None, *, size: int | None = None, name: str = "X"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images and the label of each, of arrays, lists or an image set.
+    """Images, uint8 (n, h, w, 3), and the label of each, of arrays, lists or an image set.
 
-    Parameters
-    ----------
-    X : array, list of arrays, or ImageSet
-        Images of a set that cannot be read are left out with a warning.
-    y : array, shape (n,), optional
-        An ImageSet's own labels by default.
-    size : int, optional
-        Side, in pixels, at which an ImageSet is read.
-    name : str
-        What the message calls `X`.
-
-    Returns
-    -------
-    (ndarray of uint8, shape (n, h, w, 3), ndarray, shape (n,))
+    A set is read at `size` pixels a side, with its own labels by default; images that cannot be read are left
+    out with a warning. `name` is what messages call `X`.
     """
-    y = X.labels if y is None and isinstance(X, ImageSet) else y
+    opened = isinstance(X, ImageSet)
+    y = X.labels if y is None and opened else y
     if y is None:
         raise ValueError(f"{name} is an array without labels; give y, or an ImageSet")
-    X, y = X if isinstance(X, ImageSet) else as_images(X, name=name), np.asarray(y)
+    X, y = X if opened else as_images(X, name=name), np.asarray(y)
     if y.shape != (len(X),):
         raise ValueError(f"{name} has {len(X)} images but labels of shape {y.shape}; give one each")
-    if isinstance(X, ImageSet):
+    if opened:
         if size is None:
             raise ValueError(f"{name} is an image set; give size=, its side in pixels")
         X, kept, skipped = X.read(size=size)
@@ -283,18 +272,7 @@ def labelled(
 
 
 class ArrayImages(ImageSet):
-    """Images held in memory.
-
-    Parameters
-    ----------
-    images : ndarray of uint8, shape (n, height, width, 3) or (n, height, width)
-    labels : sequence of int or str, shape (n,)
-        Numbers from 0 to C - 1, or names.
-    classes : sequence of str, optional
-        Names; by default those among `labels`, sorted, or ``"0"``, ``"1"``, ...
-    hierarchy : Hierarchy, optional
-        One super-class per class by default.
-    """
+    """Images held in memory, uint8 (n, h, w[, 3]); parameters as in :func:`gmaug.datasets.open_images`."""
 
     stored = "images"
 
@@ -313,7 +291,7 @@ class ArrayImages(ImageSet):
         if len(labels) != len(self.images):
             raise ValueError(f"{len(self.images)} images but {len(labels)} labels; give one label an image")
         if labels.dtype.kind in "UO":
-            names = [str(one) for one in labels.tolist()]
+            names = list(map(str, labels.tolist()))
             classes = sorted(set(names)) if classes is None else list(classes)
             if unknown := sorted(set(names) - set(classes)):
                 raise ValueError(f"labels hold {unknown[0]!r}, which is not among classes=; name it there")
