@@ -142,12 +142,10 @@ def search(
     Parameters
     ----------
     generator : object with linear conditions
-        ``sample(conditions=, seed=)``.
+        ``sample(conditions=, seed=)``, of `classes` classes.
     recogniser : object with ``features(images) -> (n, d)``
     pairs : array of int, shape (n, 2)
         At least two: their scatter gives the standard error.
-    classes, seed : int
-        C of the generator, and the seed of its noise.
     grid : sequence of float
         Rising, from 0.1 to 1.1.
     samples : int
@@ -190,7 +188,6 @@ def choose_pairs(
 
     Parameters
     ----------
-    count : int
     how : {"random", "near", "distant"}
         Near and distant ones are drawn from the nearest and the most distant quarter of all pairs (more where
         `count` is more): the extremes alone would be the same few classes again and again. Of ScoreMix it is
@@ -199,7 +196,6 @@ def choose_pairs(
         C; needed without `embedding`.
     embedding : ndarray, shape (C, d), optional
         A direction of each class, as :func:`centres` gives it; near and distant ones need it.
-    seed : int
     """
     if how not in CHOICES:
         raise ValueError(f"how={how!r} is unknown; use one of {', '.join(CHOICES)}")

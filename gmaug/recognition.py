@@ -147,17 +147,10 @@ class Verification:
 def gain(ours: Sequence[Tar], theirs: Sequence[Tar]) -> dict[str, float]:
     """What one way of training gains over another, in TAR, with its 95 % interval.
 
-    Parameters
-    ----------
-    ours, theirs : sequence of Tar
-        One a seed of training, paired; all of the same held-out identities and bootstrap seed.
-
-    Returns
-    -------
-    dict
-        ``gain`` (a difference in [-1, 1]), ``low`` and ``high``, ``seeds``. Identities and, where there are
-        several, training seeds are drawn anew; few seeds leave the interval too narrow, and one leaves the
-        scatter of training out.
+    `ours` and `theirs` are one a seed of training, paired, all of the same held-out identities and bootstrap
+    seed. The result holds ``gain`` (a difference in [-1, 1]), ``low``, ``high`` and ``seeds``. Identities
+    and, where there are several, training seeds are drawn anew; few seeds leave the interval too narrow, and
+    one leaves the scatter of training out.
     """
     if not len(ours) or len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} and {len(theirs)} trainings: give the same seeds of both, in order")
@@ -219,16 +212,12 @@ def additions(
     arm : str
         ``real``: nothing. ``same``: generated images of the identities there are, under their own labels.
         ``pixels``: :func:`gmaug.mixing.pixel_mixes` of random pairs. ``random``, ``near`` and ``distant``:
-        mixed conditions of so chosen pairs. ``scoremix``: mixed scores of distant pairs, one to one.
-        ``more``: real images of as many further identities, which a garden has.
-    of : Identities
+        conditions of so chosen pairs, mixed by alpha and beta. ``scoremix``: mixed scores of distant pairs,
+        one to one. ``more``: real images of as many further identities, which a garden has.
     generators : dict of str to generator
         ``"cgan"`` for conditions, ``"diffusion"`` for scores, trained on ``of.train``.
     recogniser : object with ``features``
         Trained on the same; it says which pairs are near.
-    alpha, beta : float
-        Of mixed conditions.
-    seed : int
     """
     if arm not in ARMS:
         raise ValueError(f"arm={arm!r} is unknown; use one of {', '.join(ARMS)}")

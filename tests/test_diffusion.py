@@ -363,7 +363,6 @@ def test_bad_input_is_one_clear_line(fitted):
         (lambda: tiny(guidance=-1), "guidance"),
         (lambda: tiny(sampler="euler"), "ancestral"),
         (lambda: fitted.sample([0], seed=0, steps=99), "1 to 50"),
-        (lambda: tiny(guidance_from=2), "guidance_from"),
         (lambda: fitted.sample(scores=np.ones((1, 3)), seed=0), "sum to one"),
         (lambda: fitted.sample([0], scores=np.eye(3), seed=0), "one of the three"),
         (lambda: fitted.sample([7], seed=0), "give 0 to 2"),

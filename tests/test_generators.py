@@ -13,7 +13,6 @@ from small_generators import TINY, flat_classes, tiny, two_processes, weights
 from gmaug.backend import write_tensors
 from gmaug.generators import (
     BankGenerator,
-    Diverged,
     TransitionalCGAN,
     load_generator,
     make_generator,
@@ -29,7 +28,7 @@ from gmaug.generators.cgan import (
     discriminator_loss,
     generator_loss,
     minibatch_std,
-    new_generator,
+    new_networks,
     r1_penalty,
     second_moment_norm,
 )
@@ -101,8 +100,6 @@ def test_minibatch_std_against_numpy():
     for group in (0, 1):
         part = x[4 * group : 4 * group + 4].numpy()
         np.testing.assert_allclose(maps[4 * group : 4 * group + 4], part.std(axis=0).mean(), rtol=1e-4)
-    with pytest.raises(ValueError, match="multiple"):
-        minibatch_std(torch.randn(6, 3, 4, 4), 4)
 
 
 # ---- losses and schedule ------------------------------------------------------------------
@@ -266,7 +263,7 @@ def test_it_learns_the_classes(data):
 
 
 def test_divergence_stops_with_advice(data):
-    with pytest.raises(Diverged, match="lower lr"):
+    with pytest.raises(RuntimeError, match="lower lr"):
         TransitionalCGAN(tiny(lr=1e6)).fit(*data)
 
 
@@ -349,7 +346,7 @@ def test_two_processes_hold_the_same_weights(data, tmp_path):
         model=f"TransitionalCGAN(TransitionalCGANSettings.from_dict({tiny(kimg=0.08).to_dict()!r}))",
     )
     assert np.array_equal(first, second)
-    start = new_generator(TINY, 3).state_dict().values()
+    start = new_networks(TINY, 3)["generator"].state_dict().values()
     assert not np.allclose(first, torch.cat([t.flatten() for t in start]).numpy())
 
 

@@ -112,8 +112,6 @@ def test_extractors():
     images[labels == 1, 4:12, 4:12] += 55
     cells = pixels(images, 4)
     np.testing.assert_allclose(cells[0].reshape(4, 4, 3)[1, 2], images[0, 4:8, 8:12].mean((0, 1)) / 255)
-    with pytest.raises(ValueError, match="divide"):
-        pixels(images, 5)
     learned = train_extractor(images[:128], labels[:128], seed=0, dimension=16, epochs=8, threads=1)
     assert learned(images).shape == (192, 16)
     assert (learned.logits(images[128:]).argmax(1) == labels[128:]).mean() > 0.9

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "TransitionalCGAN": "cgan", "GuidedDiffusion": "diffusion",
-    "Diverged": "training", "TransitionalCGANSettings": "settings", "GuidedDiffusionSettings": "settings",
+    "TransitionalCGANSettings": "settings", "GuidedDiffusionSettings": "settings",
 }  # fmt: skip
 
 KINDS = {"cgan": "TransitionalCGAN", "diffusion": "GuidedDiffusion"}
@@ -73,7 +73,7 @@ def make_generator(
 
 
 def load_generator(path: str | Path, *, device: str = "cpu", threads: int | None = None) -> TrainedGenerator:
-    """Read what ``save`` wrote, to sample on this `device` by this many `threads`.
+    """What ``save`` wrote, to sample on this `device` by this many `threads`.
 
     ``FileNotFoundError`` or ``ValueError`` if the file is missing, or holds no generator.
     """

@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -198,8 +197,6 @@ class ResidualBlock(nn.Module):
 def minibatch_std(x: Tensor, group: int) -> Tensor:
     """Append one map: the standard deviation over each `group` of neighbouring images, averaged."""
     n, c, height, width = x.shape
-    if n % group:
-        raise ValueError(f"a batch of {n} is not a multiple of minibatch_std={group}; change one of them")
     y = x.reshape(n // group, group, c, height, width)
     variance = (y - y.mean(dim=1, keepdim=True)).square().mean(dim=1)  # a third of the time of var()
     std = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
@@ -292,10 +289,8 @@ def _translation(images: Tensor, generator: torch.Generator) -> Tensor:
     backwards through indexing is not.
     """
     side = images.shape[2]
-    reach = max(1, round(side / 8))
-    shift = torch.randint(
-        -reach, reach + 1, (2, len(images), 1, 1, 1), generator=generator, device=images.device
-    )
+    reach, shape = max(1, round(side / 8)), (2, len(images), 1, 1, 1)
+    shift = torch.randint(-reach, reach + 1, shape, generator=generator, device=images.device)
     place = torch.arange(side, device=images.device)
     rows, columns = (place[:, None] - shift == place).to(images.dtype)
     return (rows @ images @ columns.transpose(2, 3)).contiguous(memory_format=torch.channels_last)
@@ -315,9 +310,9 @@ def _cutout(images: Tensor, generator: torch.Generator) -> Tensor:
 # ---- training -----------------------------------------------------------------------------
 
 
-def new_generator(settings: TransitionalCGANSettings, n_classes: int) -> Generator:
-    """The generator, its first weights drawn from the settings' seed."""
-    return seeded(settings.seed, lambda: Generator(settings, n_classes))
+def new_networks(settings: TransitionalCGANSettings, n_classes: int) -> dict[str, Generator]:
+    """What samples are drawn from: the generator, its first weights drawn from the settings' seed."""
+    return {"generator": seeded(settings.seed, lambda: Generator(settings, n_classes))}
 
 
 class CGANTraining(Training):
@@ -326,28 +321,33 @@ class CGANTraining(Training):
     settings: TransitionalCGANSettings
 
     def _build(self) -> None:
-        s, to = self.settings, {"device": self.device, "memory_format": torch.channels_last}
-        self.generator = new_generator(s, self.n_classes).to(**to)
-        self.averaged = new_generator(s, self.n_classes).to(**to).requires_grad_(False)
+        s = self.settings
+        live, self.drawn = (new_networks(s, self.n_classes) for _ in range(2))
+        self.generator, self.averaged = live["generator"], self.drawn["generator"].requires_grad_(False)
         # drawn from another stream of the same seed
-        self.discriminator = seeded(s.seed + 2**32, lambda: Discriminator(s, self.n_classes)).to(**to)
+        self.discriminator = seeded(s.seed + 2**32, lambda: Discriminator(s, self.n_classes))
         self.modules = {
             "generator": self.generator, "average": self.averaged, "discriminator": self.discriminator
         }  # fmt: skip
-        self.drawn = {"generator": self.averaged}
-        options = {"lr": s.lr, "betas": s.betas, "fused": True}
+        for net in self.modules.values():
+            net.to(device=self.device, memory_format=torch.channels_last)
         self.optimisers = {
-            "g": torch.optim.Adam(self.generator.parameters(), **options),
-            "d": torch.optim.Adam(self.discriminator.parameters(), **options),
+            name: torch.optim.Adam(net.parameters(), lr=s.lr, betas=s.betas, fused=True)
+            for name, net in (("g", self.generator), ("d", self.discriminator))
         }
 
-    def examine(self) -> dict[str, float]:
-        return {"lambda": self.settings.lambda_at(self.kimg)}
+    @property
+    def lambda_t(self) -> float:
+        """The class's weight now."""
+        return self.settings.lambda_at(self.kimg)
 
     @property
     def ready(self) -> bool:
         """Not before the class counts in full: earlier, samples are real enough but of any class."""
-        return self.settings.lambda_at(self.kimg) >= 1
+        return self.lambda_t >= 1
+
+    def examine(self) -> dict[str, float]:
+        return {"lambda": self.lambda_t}
 
     def step(self) -> dict[str, Tensor]:
         """Train both networks on one batch; losses, the R1 penalty and the means of the four logits.
@@ -356,8 +356,7 @@ class CGANTraining(Training):
         of fakes serves both networks: the generator learns from the discriminator that it has improved.
         (A second batch, as StyleGAN2 draws, costs a forward pass and changes nothing in expectation.)
         """
-        s = self.settings
-        weight, own = s.lambda_at(self.kimg), self.own()
+        s, weight, own = self.settings, self.lambda_t, self.own()
         # a fake's class is the class of a training image drawn at random: the training distribution
         wanted = self.part(self.labels[self.rows()])
         z = self.part(torch.randn(s.batch, s.z_dim, generator=self.random, device=self.device))
@@ -373,10 +372,8 @@ class CGANTraining(Training):
                 u_fake, c_fake = self.discriminator(fakes.detach(), wanted)
                 r1 = r1_penalty(u_real, reals)
             else:
-                both, classes = torch.cat([shown, fakes.detach()]), torch.cat([labels, wanted])
-                (u_real, u_fake), (c_real, c_fake) = (
-                    y.split(len(reals)) for y in self.discriminator(both, classes)
-                )
+                u, c = self.discriminator(torch.cat([shown, fakes.detach()]), torch.cat([labels, wanted]))
+                (u_real, u_fake), (c_real, c_fake) = u.split(len(reals)), c.split(len(reals))
             loss_d = discriminator_loss(u_real, c_real, u_fake, c_fake, weight)
         self.descend("d", loss_d + r1 * (s.gamma / 2 * s.r1_every))
         self.discriminator.requires_grad_(False)  # the generator's step needs no gradient of its weights
@@ -398,15 +395,12 @@ class TransitionalCGAN(TrainedGenerator):
     logits (see :class:`~gmaug.generators.training.TrainedGenerator`).
     """
 
-    FORMAT: ClassVar[str] = "gmaug transitional cgan 2"
-    settings_class: ClassVar[type] = TransitionalCGANSettings
-    training_class: ClassVar[type] = CGANTraining
+    FORMAT = "gmaug transitional cgan 2"
+    settings_class, training_class = TransitionalCGANSettings, CGANTraining
+    networks = staticmethod(new_networks)
     settings: TransitionalCGANSettings
 
     @torch.inference_mode()
     def _draw(self, wanted: Tensor, random: torch.Generator) -> Tensor:
         z = torch.randn(len(wanted), self.settings.z_dim, generator=random, device=wanted.device)
         return self.nets_["generator"](z, wanted, self.settings.lambda_at(self.kimg_), random)
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return {"generator": new_generator(self.settings, self.n_classes_)}

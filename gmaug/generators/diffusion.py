@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +26,8 @@ from diffusers import DDPMScheduler, UNet2DModel  # noqa: E402
 
 # ---- samplers: plain loops over noise levels ------------------------------------------------
 
-At = Callable[[Tensor, int], Tensor]
-"""Something at x_t and its noise level t."""
-
-Level = tuple[int, float, float]
-"""A noise level t that is visited, its signal power alpha-bar, and that of the level after it."""
+At = Callable[[Tensor, int], Tensor]  # something at x_t and its noise level t
+Level = tuple[int, float, float]  # a noise level t, its signal power alpha-bar, and that of the next visited
 
 
 def new_scheduler(settings: GuidedDiffusionSettings) -> DDPMScheduler:
@@ -123,15 +120,14 @@ class ClassEmbedding(nn.Embedding):
 def _unet(settings: GuidedDiffusionSettings, channels: tuple[int, ...], **options: Any) -> UNet2DModel:
     """A UNet over images of the settings' size, patches as channels."""
     attention, colours = settings.attention, 3 * settings.patch**2
-    config: dict[str, Any] = {
-        "in_channels": colours, "out_channels": colours, "layers_per_block": settings.layers,
-        "block_out_channels": channels,
-        "down_block_types": tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
-        "up_block_types": tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
-        "attention_head_dim": settings.head_dim, "norm_num_groups": settings.norm_groups,
-        "resnet_time_scale_shift": "scale_shift",
-    }  # fmt: skip
-    return UNet2DModel(sample_size=settings.resolution // settings.patch, **config, **options)
+    return UNet2DModel(
+        settings.resolution // settings.patch, colours, colours,
+        block_out_channels=channels, layers_per_block=settings.layers,
+        down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
+        up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
+        attention_head_dim=settings.head_dim, norm_num_groups=settings.norm_groups,
+        resnet_time_scale_shift="scale_shift", **options,
+    )  # fmt: skip
 
 
 class Denoiser(nn.Module):
@@ -204,14 +200,10 @@ class DiffusionTraining(Training):
             if not name.startswith("live"):
                 net.requires_grad_(False).eval()
         self.drawn = dict(self.averages)
-        self.optimisers = {
-            name: torch.optim.AdamW(
-                self.live[name].parameters(), lr=lr, weight_decay=decay, betas=s.betas, fused=True
-            )
-            for name, lr, decay in (
-                ("unet", s.lr, 0.0),
-                ("classifier", s.classifier_lr, s.classifier_weight_decay),
-            )
+        decays = {"unet": 0.0, "classifier": s.classifier_weight_decay}
+        self.optimisers = {  # `step` sets the rates
+            name: torch.optim.AdamW(net.parameters(), weight_decay=decays[name], betas=s.betas, fused=True)
+            for name, net in self.live.items()
         }
         self.noise = new_scheduler(s)
 
@@ -296,11 +288,11 @@ class GuidedDiffusion(TrainedGenerator):
     noise levels, and ``classifier_validation``, its cross-entropy on validation images.
     """
 
-    FORMAT: ClassVar[str] = "gmaug guided diffusion 1"
-    CHUNK: ClassVar[int] = 32
-    mixes_scores: ClassVar[bool] = True
-    settings_class: ClassVar[type] = GuidedDiffusionSettings
-    training_class: ClassVar[type] = DiffusionTraining
+    FORMAT = "gmaug guided diffusion 1"
+    CHUNK = 32
+    mixes_scores = True
+    settings_class, training_class = GuidedDiffusionSettings, DiffusionTraining
+    networks = staticmethod(new_networks)
     settings: GuidedDiffusionSettings
 
     def sample(
@@ -315,15 +307,9 @@ class GuidedDiffusion(TrainedGenerator):
     ) -> np.ndarray:
         """As :meth:`gmaug.generators.training.TrainedGenerator.sample`, with options of the sampler.
 
-        Parameters
-        ----------
-        labels, conditions, seed
-            See there.
-        scores : ndarray of float, shape (n, C), optional
-            In place of both: the classes' scores are mixed with these weights along sampling, each
-            row of sum one (ScoreMix); a pass of the UNet for each class of a row.
-        guidance, steps : optional
-            In place of the settings' ``guidance`` and ``sampling_steps``.
+        `scores`, float (n, C), in place of labels and conditions: the classes' scores are mixed with these
+        weights along sampling, each row of sum one (ScoreMix); a pass of the UNet for each class of a row.
+        `guidance` and `steps` are in place of the settings' ``guidance`` and ``sampling_steps``.
         """
         s, mix = self.settings, scores is not None
         guidance = s.guidance if guidance is None else guidance
@@ -386,6 +372,3 @@ class GuidedDiffusion(TrainedGenerator):
         else:
             chosen = log_p.gather(1, wanted[:, None]).sum()
         return torch.autograd.grad(chosen, x)[0]
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return new_networks(self.settings, self.n_classes_)

@@ -57,19 +57,16 @@ def frechet_error(real: np.ndarray, fake: np.ndarray, *, groups: int = 10) -> fl
 def joint(
     real: np.ndarray, real_labels: np.ndarray, fake: np.ndarray, fake_labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features with the class beside them, so that an image of the wrong class counts as far away.
+    """Features (n, d + C) and (m, d + C), with the class beside them: an image of the wrong one is far away.
 
     The Fréchet distance of these is the joint distance of DeVries et al., *On the evaluation of
     conditional GANs* (2019): the class (of a generated image the one asked for) is one-hot, scaled to
-    the mean length of the real features. Returns matrices (n, d + C) and (m, d + C).
+    the mean length of the real features.
     """
     classes = np.union1d(real_labels, fake_labels)
     length = np.linalg.norm(np.asarray(real, dtype=np.float64), axis=1).mean()
-
-    def beside(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        return np.hstack([features, length * (np.asarray(labels)[:, None] == classes)])
-
-    return beside(real, real_labels), beside(fake, fake_labels)
+    hot = [length * (np.asarray(labels)[:, None] == classes) for labels in (real_labels, fake_labels)]
+    return np.hstack([real, hot[0]]), np.hstack([fake, hot[1]])
 
 
 def kid(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
@@ -113,13 +110,10 @@ def manifold(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
     models* (NeurIPS 2019); Naeem et al., *Reliable fidelity and diversity metrics for generative
     models* (ICML 2020).
 
-    Returns
-    -------
-    dict
-        ``precision`` and ``recall``: shares, in [0, 1], of generated images inside the real
-        manifold and of real ones inside the generated; ``density``: real balls that a generated
-        image lies in, over five (1 where both sets are alike; less swayed by one outlier's wide
-        ball); ``coverage``: share, in [0, 1], of real images in whose ball a generated one lies.
+    ``precision`` and ``recall`` are the shares, in [0, 1], of generated images inside the real manifold
+    and of real ones inside the generated; ``density`` is the number of real balls that a generated image
+    lies in, over five (1 where both sets are alike; less swayed by one outlier's wide ball); ``coverage``
+    the share, in [0, 1], of real images in whose ball a generated one lies.
     """
     from sklearn.metrics import pairwise_distances
 
@@ -149,10 +143,9 @@ def diversity(
     """
     found = {}
     for c in np.intersect1d(real_labels, fake_labels).tolist():
-        sides = ((real, real_labels), (fake, fake_labels))
-        mine = [np.asarray(x, np.float64).reshape(len(x), -1)[np.asarray(y) == c] for x, y in sides]
+        mine = [np.asarray(x)[np.asarray(y) == c] for x, y in ((real, real_labels), (fake, fake_labels))]
         if min(map(len, mine)) > 1:
-            one, other = (float(pdist(x).mean()) for x in mine)
+            one, other = (float(pdist(x.reshape(len(x), -1)).mean()) for x in mine)
             found[c] = other / one if one > 0 else float("nan")
     return found
 
@@ -166,8 +159,6 @@ def pixels(images: np.ndarray, side: int = 8) -> np.ndarray:
     See colours and coarse shapes only. `side` must divide the images' side.
     """
     n, height, width, channels = images.shape
-    if height % side or width % side:
-        raise ValueError(f"images of {height} x {width} px do not divide into {side} x {side} cells")
     cells = images.reshape(n, side, height // side, side, width // side, channels)
     return cells.mean(axis=(2, 4)).reshape(n, -1) / 255
 
@@ -212,8 +203,6 @@ def train_extractor(
     labels : sequence of int, shape (n,)
     dimension : int
         Of the features. A Fréchet distance wants many more images than dimensions.
-    threads : int, optional
-        Of torch; as it has it by default.
     """
     images, labels = check_training(images, labels)
     classes, steps = int(labels.max()) + 1, max(1, len(images) // 64)

@@ -151,32 +151,28 @@ class GuidedDiffusionSettings(RunSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         choices = {
-            "schedule": tuple(SCHEDULES),
+            "schedule": SCHEDULES,
             "prediction": ("epsilon", "v_prediction"),
             "sampler": ("ddim", "ancestral"),
         }
         for name, known in choices.items():
             value = getattr(self, name)
             _require(value in known, f"{name}={value!r} is unknown; use one of {', '.join(known)}")
+        channels, smallest = self.channels + self.classifier_channels, self.patch << (len(self.channels) - 1)
         _require(
             len(self.channels) == len(self.attention) == len(self.classifier_channels),
             "channels, attention and classifier_channels differ in length; give one value a level to each",
         )
         _require(
-            not any(c % self.norm_groups for c in self.channels + self.classifier_channels),
-            f"norm_groups={self.norm_groups} does not divide channels={self.channels} or "
-            f"classifier_channels={self.classifier_channels}",
+            not any(c % self.norm_groups for c in channels),
+            f"norm_groups={self.norm_groups} does not divide all channels, which are {channels}",
         )
-        smallest = self.patch << (len(self.channels) - 1)
         _require(
             self.resolution % smallest == 0,
             f"resolution={self.resolution} is no multiple of {smallest}; use a smaller patch or fewer levels",
         )
         _require(1 <= self.sampling_steps <= self.timesteps, "sampling_steps: give 1 to timesteps")
-        _require(
-            self.guidance >= 0 and 0 <= self.guidance_from <= 1,
-            "give a guidance of at least 0, and guidance_from in [0, 1]",
-        )
+        _require(self.guidance >= 0, f"guidance={self.guidance}; give a number of at least 0")
 
 
 # What the compact cGANs share, found on a garden at 32 px with two cores; the pictures were looked

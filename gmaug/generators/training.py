@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 WORST_LOSS = 1e4  # past it training is no longer a descent, and the next thing is a NaN
 
 
-class Diverged(RuntimeError):
-    """Training has left the numbers; the message says what to change."""
-
-
 def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
     """A network whose first weights are drawn from `seed`; torch's own random state is untouched."""
     with torch.random.fork_rng(devices=[]):
@@ -240,16 +236,13 @@ class TrainedGenerator:
     CHUNK: ClassVar[int] = 64  # images sampled at once; part of what a seed means, so not a setting
     settings_class: ClassVar[type[RunSettings]]
     training_class: ClassVar[type[Training]]
-    linear_conditions: ClassVar[bool] = True
+    networks: ClassVar[Callable[..., dict[str, nn.Module]]]  # new ones, of settings and a number of classes
+    linear_conditions = True
 
     def __init__(self, settings: RunSettings | None = None) -> None:
         self.settings = settings or self.settings_class()
         self.history_: list[dict[str, Any]] = []
         self.kimg_ = 0.0
-
-    @abstractmethod
-    def _networks(self) -> dict[str, nn.Module]:
-        """New networks to load weights into."""
 
     @abstractmethod
     def _draw(self, wanted: Tensor, random: torch.Generator, **options: Any) -> Tensor:
@@ -273,11 +266,11 @@ class TrainedGenerator:
         images : ndarray of uint8, shape (n, resolution, resolution, 3), range 0-255
         labels : sequence of int, shape (n,)
         validation : (images, labels), optional
-            Real images that are not trained on. At each report as many are sampled, of the same
-            classes: ``distance`` is the Fréchet distance of features and classes
+            Real images that are not trained on. At each report as many are sampled, of the same classes:
+            ``distance`` is the Fréchet distance of features and classes
             (:func:`gmaug.generators.quality.joint`), ``spreads`` the classes'
-            :func:`~gmaug.generators.quality.diversity`, ``spread`` the least of these. The weights of
-            the least distance are kept (of a cGAN: once the class counts in full).
+            :func:`~gmaug.generators.quality.diversity`, ``spread`` the least of these. The weights of the
+            least distance are kept (of a cGAN: once the class counts in full).
         callback : callable, optional
             Called with this object and each new row of the history; a true return stops.
         checkpoint : path of a folder, optional
@@ -290,9 +283,10 @@ class TrainedGenerator:
 
         Raises
         ------
-        ValueError, Diverged
-            If images or labels do not fit the settings, or the checkpoint is of another run; if a loss
-            is no longer a number.
+        ValueError
+            If images or labels do not fit the settings, or the checkpoint is of another run.
+        RuntimeError
+            If a loss is no longer a number.
         """
         s = self.settings
         images, labels = check_training(images, labels, side=s.resolution)
@@ -336,7 +330,7 @@ class TrainedGenerator:
                     losses = {key: value for key, value in row.items() if key.startswith("loss")}
                     if not all(value < WORST_LOSS for value in losses.values()):  # nor a NaN
                         at = f"{run.kimg:.2f} kimg ({losses})"
-                        raise Diverged(f"training diverged at {at}: lower lr={s.lr:g}")
+                        raise RuntimeError(f"training diverged at {at}: lower lr={s.lr:g}")
                     row |= run.examine() | run.look(self)
                     self.history_.append(row)
                     told = [key for key in ("loss", "loss_g", "distance") if key in row]
@@ -422,7 +416,7 @@ class TrainedGenerator:
         settings = about["settings"] | {"device": device, "threads": threads}
         model = cls(cls.settings_class.from_dict(settings))
         model.n_classes_, model.kimg_, model.history_ = about["n_classes"], about["kimg"], about["history"]
-        model.nets_ = model._networks()
+        model.nets_ = cls.networks(model.settings, model.n_classes_)
         for name, net in model.nets_.items():
             known = net.state_dict().keys()  # older files hold a running mean that nothing uses
             net.load_state_dict({k: v.float() for k, v in under(tensors, name).items() if k in known})
