@@ -363,14 +363,15 @@ class Similarity:
             f"  SSIM-supSubCls {self.ssim_sup_sub_cls}",
             f"    the largest: {self.argmax}",
         ]
-        if sure := self.argmax_probability.get(self.argmax):
-            lines[-1] += f" (probability {sure:.2f})"
+        if self.argmax in self.argmax_probability:
+            lines[-1] += f" (probability {self.argmax_probability[self.argmax]:.2f})"
         if not math.isnan(self.split_half):
             lines[-1] += f"; without the optimism of a maximum (split halves) {self.split_half:.4f}"
         width = max(len(name) for name in self.super_classes)
         for name, e in self._ranked():
             lines.append(f"    {name:{width}}  {e!s:40}  {e.images} images, {e.pairs} pairs")
-            if across := self.cross_sub_class.get(name):
+            across = self.cross_sub_class.get(name)
+            if across is not None and across.pairs:
                 lines[-1] += f", across sub-classes {across.value:.4f}"
         few = [f"{name} ({e.images})" for name, e in self.super_classes.items() if e.images < FEWEST]
         if few:
