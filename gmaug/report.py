@@ -182,8 +182,7 @@ def _ours(ours: Any, se: float | None) -> str:
         return "holds" if ours else "does not hold"
     if not isinstance(ours, Real):
         return str(ours)
-    text = f"{float(ours):.6g}"
-    return text if se is None else f"{text} ± {se:.2g}"
+    return f"{float(ours):.6g}" + ("" if se is None else f" ± {se:.2g}")
 
 
 def table(verdicts: Iterable[Mapping[str, str]] = ()) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 ROOT = Path(__file__).parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 600_000  # milliseconds
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,9 @@ def pages(book):
     return {path: BeautifulSoup(path.read_text("utf-8"), "html.parser") for path in paths}
 
 
-@pytest.fixture(scope="module")
-def browser():
+@pytest.fixture
+def page():
+    """A phone's browser, in which nothing is late on a busy machine."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         pytest.skip("no chromium on this machine")
@@ -41,17 +42,10 @@ def browser():
     with api.sync_playwright() as playwright:
         options = {"args": ["--no-sandbox"], "timeout": PATIENCE}
         browser = playwright.chromium.launch(executable_path=found, **options)
-        yield browser
+        page = browser.new_page(viewport=PHONE)
+        page.set_default_timeout(PATIENCE)
+        yield page
         browser.close()
-
-
-@pytest.fixture
-def window(browser):
-    """A page of the browser, in which nothing is late on a busy machine."""
-    page = browser.new_page(viewport=DESKTOP)
-    page.set_default_timeout(PATIENCE)
-    yield page
-    page.close()
 
 
 def test_every_internal_link_leads_somewhere(pages):
@@ -93,24 +87,16 @@ def test_tables_in_outputs_are_tables(book, pages):
     assert not [path for path, page in pages.items() if "| --- |" in page.text]
 
 
-def test_a_browser_finds_no_error_and_asks_no_network(book, pages, window):
+def test_a_browser_finds_no_error_asks_no_network_and_every_page_fits_a_phone(book, pages, page):
     problems = []
-    window.on("console", lambda message: message.type == "error" and problems.append(message.text))
-    window.on("pageerror", lambda error: problems.append(str(error)))
-    window.on("request", lambda request: request.url.startswith("http") and problems.append(request.url))
+    page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: request.url.startswith("http") and problems.append(request.url))
     for path in pages:
-        window.goto(path.as_uri())
-    window.goto((book / "search.html").as_uri() + "?q=jackknife")
-    window.wait_for_selector("#search-results li")
-    assert not problems
-
-
-def test_no_page_is_wider_than_a_phone(pages, window):
-    wide = []
-    window.set_viewport_size(PHONE)
-    for path in pages:
-        window.goto(path.as_uri())
-        width = window.evaluate("document.documentElement.scrollWidth")
+        page.goto(path.as_uri())
+        width = page.evaluate("document.documentElement.scrollWidth")
         if width > PHONE["width"]:
-            wide.append(f"{path.name}: {width} px")
-    assert not wide
+            problems.append(f"{path.name}: {width} px wide")
+    page.goto((book / "search.html").as_uri() + "?q=jackknife")
+    page.wait_for_selector("#search-results li")
+    assert not problems
