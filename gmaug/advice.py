@@ -280,7 +280,7 @@ def forecasts(
     table = law.prediction_table(frame)
     models: dict[str, tuple[str, law.Model, Any]] = {
         # its interval comes from its own errors
-        PRINTED: ("ssim_sup_sub_cls", lambda x, y: law.Fit("printed", {}, published.EQ4), metric),
+        PRINTED: ("ssim_sup_sub_cls", lambda x, y: law.Fit({}, published.EQ4), metric),
         REFIT: ("ssim_sup_sub_cls", "exponential", metric),
         "exponential, fitted to logarithms": ("ssim_sup_sub_cls", "log_linear", metric),
         "two levels at 0.1652": ("ssim_sup_sub_cls", law.published_step, metric),

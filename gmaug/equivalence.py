@@ -9,10 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
+from scipy.optimize import brentq, minimize
+from scipy.special import log_ndtr
+from sklearn.isotonic import isotonic_regression
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import pairwise_distances
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from gmaug.generators.quality import train_extractor
 
 FOUND, NEVER, NO_GAIN = "found", "never reached", "no gain"
 AMOUNTS = {"steps": (0.5, 1, 2, 4), "epochs": (1, 4)}
@@ -102,62 +114,53 @@ def cells(
 # From accuracies to equivalent numbers
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Accuracy against the number of images that were added to a base, over seeds."""
+@dataclass
+class Curves:
+    """Accuracy against the number of real and of generated images that were added to one base, over seeds."""
 
     base: int  # images, at least 1
-    amounts: np.ndarray  # images added (k,): 0 first (the base alone), then rising
-    accuracies: np.ndarray  # (seeds, k): any score that should rise, in any unit; none may be missing
+    real: np.ndarray  # numbers of further real images (k,), rising from above 0
+    synthetic: np.ndarray  # numbers of generated images (m,), likewise
+    accuracies: np.ndarray  # (seeds, 1 + k + m): the base alone, then each; any score that should rise
 
     def __post_init__(self) -> None:
-        amounts, accuracies = np.asarray(self.amounts, dtype=float), np.asarray(self.accuracies, dtype=float)
-        object.__setattr__(self, "amounts", amounts)
-        object.__setattr__(self, "accuracies", np.atleast_2d(accuracies))
+        self.real, self.synthetic, self.accuracies = (
+            np.asarray(given, dtype=float) for given in (self.real, self.synthetic, self.accuracies)
+        )
         if self.base < 1:
             raise ValueError(f"base={self.base}: give the number of its images, at least 1")
-        if amounts.ndim != 1 or len(amounts) < 2 or self.accuracies.shape[1] != len(amounts):
-            raise ValueError(
-                f"{amounts.shape} amounts and accuracies of shape {self.accuracies.shape}; give k amounts, "
-                "at least two, and a row of k accuracies for each seed"
-            )
-        if amounts[0] != 0 or np.any(np.diff(amounts) <= 0):
-            raise ValueError(f"amounts are {amounts.tolist()}; give 0 first (the base alone), then rising")
-        if not np.isfinite(self.accuracies).all():
-            raise ValueError("accuracies hold nan or infinity; leave out seeds that are not complete")
+        for amounts in (self.real, self.synthetic):
+            if amounts.ndim != 1 or not len(amounts) or np.any(np.diff(amounts, prepend=0) <= 0):
+                raise ValueError(f"amounts are {amounts.tolist()}; give rising numbers above 0")
+        cells = 1 + len(self.real) + len(self.synthetic)
+        if self.accuracies.ndim != 2 or self.accuracies.shape[1] != cells:
+            raise ValueError(f"accuracies have shape {self.accuracies.shape}; give {cells} for each seed")
+        if len(self.accuracies) < 2:
+            raise ValueError("one seed says nothing of its scatter; run at least two, better five")
 
 
-def curves(cells: pd.DataFrame, *, base: int, schedule: str, score: str = "accuracy") -> tuple[Curve, Curve]:
-    """The curves of real and of generated images in a table of :func:`cells` of one set and one generator.
+def curves(cells: pd.DataFrame, *, base: int, schedule: str, score: str = "accuracy") -> Curves:
+    """The curves in a table of :func:`cells` of one set and one generator; `score` is the column to take.
 
-    `score` is the column that is the accuracy. The curves are over the seeds that have every cell of both;
-    ValueError if there is none.
+    They are over the seeds that have every cell; ValueError if there are fewer than two.
     """
     rows = cells[(cells["base"] == base) & ((cells["schedule"] == schedule) | (cells["kind"] == "base"))]
     wide = rows.pivot_table(index="seed", columns=["kind", "amount"], values=score).dropna()
     if not len(wide) or {"base", "real", "synthetic"} != set(wide.columns.get_level_values("kind")):
         raise ValueError(f"base {base}, {schedule} fixed: no seed has all its cells")
-    sides = [wide[kind].sort_index(axis=1) for kind in ("real", "synthetic")]
-    start = wide["base"].to_numpy()
-    one, other = (Curve(base, [0, *side], np.hstack([start, side])) for side in sides)
-    return one, other
-
-
-def rising(accuracy: np.ndarray) -> np.ndarray:
-    """The closest rising sequence to `accuracy`, shape (k,), by least squares (isotonic regression)."""
-    from sklearn.isotonic import isotonic_regression
-
-    return isotonic_regression(np.asarray(accuracy, dtype=float))
+    # the columns are sorted: the base, then the real, then the generated images, by their number
+    return Curves(base, wide["real"].columns, wide["synthetic"].columns, wide.to_numpy())
 
 
 def invert(amounts: np.ndarray, accuracy: np.ndarray, target: float, *, base: int) -> float:
     """The smallest amount at which a curve, made to rise, reaches `target`; infinite if it never does.
 
-    `amounts` and `accuracy` have shape (k,), and `amounts` rise from 0. Between two of them the accuracy is
-    taken to be linear in the logarithm of the whole training set, ``log(base + amount)``, as learning curves
-    nearly are.
+    `amounts` and `accuracy` have shape (k,), and `amounts` rise from 0. Made to rise is: replaced by the
+    closest rising sequence by least squares (isotonic regression). Between two amounts the accuracy is taken
+    to be linear in the logarithm of the whole training set, ``log(base + amount)``, as learning curves nearly
+    are.
     """
-    level = rising(accuracy)
+    level = isotonic_regression(np.asarray(accuracy, dtype=float))
     if target > level[-1]:
         return np.inf
     k = int(np.searchsorted(level, target))  # the first with level[k] >= target
@@ -169,99 +172,65 @@ def invert(amounts: np.ndarray, accuracy: np.ndarray, target: float, *, base: in
 
 
 def equivalents(
-    real: Curve,
-    synthetic: Curve,
-    *,
-    at: Sequence[float] | None = None,
-    seed: int,
-    draws: int = 1000,
-    bootstrap: str = "residuals",
+    curves: Curves, *, at: Sequence[float] | None = None, seed: int, draws: int = 1000
 ) -> pd.DataFrame:
     """The number of generated images that equal d real ones, with 95 % bootstrap intervals.
 
+    The bootstrap draws anew what is left of each cell when its mean over seeds and the common shift of its
+    seed are taken out, scaled to the degrees of freedom. The shift moves both curves alike and cancels; all
+    cells are taken to scatter alike.
+
     Parameters
     ----------
-    real, synthetic : Curve
-        Of one base and of the same seeds, row by row.
+    curves : Curves
     at : sequence of float, optional
-        The numbers d of further real images; those of `real` by default.
+        The numbers d of further real images, rising; those of the curve by default.
     seed, draws : int
         Of the bootstrap.
-    bootstrap : {"residuals", "seeds"}
-        What is drawn anew: whole seeds, of which few give too narrow intervals; or what is left of each cell
-        when its mean over seeds and the common shift of its seed are taken out, scaled to the degrees of
-        freedom. The shift moves both curves alike and cancels; all cells are taken to scatter alike.
 
     Returns
     -------
     DataFrame
         A row for each d: ``base``, ``real`` (d), ``synthetic`` (the equal number; NaN unless found),
         ``low`` and ``high`` (its interval; an infinite end lies beyond the largest amount tried),
-        ``rate`` (generated images for each real one, ``synthetic / real``), ``marginal`` (for each
-        *further* real one since the row before) with ``marginal_low`` and ``marginal_high``, ``most``
-        (the largest amount tried), ``reached`` (share of the draws that get there) and ``outcome``:
-        ``"found"``; ``"never reached"``, where the truth is above ``most``, or there is no such number;
-        ``"no gain"``, where the real images raise nothing, so that there is nothing to equal.
+        ``rate`` (generated images for each real one, ``synthetic / real``), ``most`` (the largest amount
+        tried), ``reached`` (share of the draws that get there) and ``outcome``: ``"found"``; ``"never
+        reached"``, where the truth is above ``most``, or there is no such number; ``"no gain"``, where the
+        real images raise nothing, so that there is nothing to equal.
     """
-    if real.base != synthetic.base:
-        raise ValueError(f"the curves have bases of {real.base} and {synthetic.base} images; give one base")
-    if len(real.accuracies) != len(synthetic.accuracies):
-        found = f"{len(real.accuracies)} and {len(synthetic.accuracies)}"
-        raise ValueError(f"the curves have {found} seeds; give the same seeds, row by row")
-    if len(real.accuracies) < 2:
-        raise ValueError("one seed says nothing of its scatter; run at least two, better five")
-    at = real.amounts[1:] if at is None else np.asarray(at, dtype=float)
-    if np.any(at <= 0) or np.any(at > real.amounts[-1]) or np.any(np.diff(at) <= 0):
-        raise ValueError(f"at={at.tolist()}: give rising numbers above 0, up to {real.amounts[-1]:g}")
-    if bootstrap not in ("residuals", "seeds"):
-        raise ValueError(f"bootstrap={bootstrap!r}; give 'residuals' or 'seeds'")
-    if not np.allclose(real.accuracies[:, 0], synthetic.accuracies[:, 0]):
-        raise ValueError("the first column of both curves is the base alone; it has to be the same")
-    cells, rng = np.hstack([real.accuracies, synthetic.accuracies[:, 1:]]), np.random.default_rng(seed)
-    best, gains = _equal(real, synthetic, cells.mean(axis=0), at)
-    samples = (_again(cells, rng, bootstrap) for _ in range(draws))
-    drawn = np.array([_equal(real, synthetic, sample, at)[0] for sample in samples])
+    at = curves.real if at is None else np.asarray(at, dtype=float)
+    if np.any(np.diff(at, prepend=0) <= 0) or at[-1] > curves.real[-1]:
+        raise ValueError(f"at={at.tolist()}: give rising numbers above 0, up to {curves.real[-1]:g}")
+    rng = np.random.default_rng(seed)
+    best, gains = _equal(curves, curves.accuracies.mean(axis=0), at)
+    drawn = np.array([_equal(curves, _again(curves.accuracies, rng), at)[0] for _ in range(draws)])
     outcome = np.where(~gains, NO_GAIN, np.where(np.isfinite(best), FOUND, NEVER))
     best = np.where(outcome == FOUND, best, np.nan)
-    before = np.hstack([np.zeros((draws, 1)), drawn[:, :-1]])
-    # from one amount out of reach to the next there is no slope: it is unbounded
-    reached = np.isfinite(before)
-    steps = np.where(reached, drawn - np.where(reached, before, 0), np.inf) / np.diff(at, prepend=0)
-    (low, high), (marginal_low, marginal_high) = _ends(drawn), _ends(steps)
-    marginal = np.diff(np.where(outcome == NO_GAIN, 0, best), prepend=0) / np.diff(at, prepend=0)
+    tail = (1 - 0.95) / 2  # a little above 0.025: it decides which draw is the end
+    low, high = np.quantile(drawn, (tail, 1 - tail), axis=0, method="inverted_cdf")
     columns = {
-        "base": real.base, "real": at, "synthetic": best, "low": low, "high": high, "rate": best / at,
-        "marginal": np.where(outcome == FOUND, marginal, np.nan), "marginal_low": marginal_low,
-        "marginal_high": marginal_high, "most": synthetic.amounts[-1],
-        "reached": np.isfinite(drawn).mean(axis=0), "outcome": outcome,
+        "base": curves.base, "real": at, "synthetic": best, "low": low, "high": high, "rate": best / at,
+        "most": curves.synthetic[-1], "reached": np.isfinite(drawn).mean(axis=0), "outcome": outcome,
     }  # fmt: skip
     return pd.DataFrame(columns)
 
 
-def _equal(real: Curve, synthetic: Curve, accuracy: np.ndarray, at: np.ndarray) -> Arrays:
+def _equal(curves: Curves, accuracy: np.ndarray, at: np.ndarray) -> Arrays:
     """Generated images that equal `at` real ones, and whether these raise the accuracy at all.
 
-    `accuracy` holds the base, then the real cells, then the generated ones.
+    `accuracy` is that of each cell, in the order of the curves' columns.
     """
-    size, k = np.log1p(real.amounts / real.base), len(real.amounts)
-    level = rising(accuracy[:k])
-    targets = np.interp(np.log1p(at / real.base), size, level)
-    other = np.append(accuracy[0], accuracy[k:])
-    equal = np.array([invert(synthetic.amounts, other, t, base=real.base) for t in targets])
+    k = 1 + len(curves.real)
+    size, level = np.log1p(np.append(0, curves.real) / curves.base), isotonic_regression(accuracy[:k])
+    targets = np.interp(np.log1p(at / curves.base), size, level)
+    amounts, made = np.append(0, curves.synthetic), np.append(accuracy[0], accuracy[k:])
+    equal = np.array([invert(amounts, made, target, base=curves.base) for target in targets])
     return equal, (targets > level[0]) & (equal > 0)
 
 
-def _ends(drawn: np.ndarray) -> np.ndarray:
-    """Ends of the central 95 % down the rows; infinities are values like others."""
-    tail = (1 - 0.95) / 2  # a little above 0.025: it decides which draw is the end
-    return np.quantile(drawn, (tail, 1 - tail), axis=0, method="inverted_cdf")
-
-
-def _again(cells: np.ndarray, rng: np.random.Generator, bootstrap: str) -> np.ndarray:
-    """Mean accuracies, shape (k,), of a sample drawn from `cells`, shape (seeds, k)."""
+def _again(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Mean accuracies, shape (k,), of a sample drawn from the residuals of `cells`, shape (seeds, k)."""
     seeds, k = cells.shape
-    if bootstrap == "seeds":
-        return cells[rng.integers(seeds, size=seeds)].mean(axis=0)
     mean = cells.mean(axis=0)
     left = cells - mean - (cells.mean(axis=1, keepdims=True) - mean.mean())
     left *= np.sqrt(seeds * k / ((seeds - 1) * (k - 1)))
@@ -270,20 +239,21 @@ def _again(cells: np.ndarray, rng: np.random.Generator, bootstrap: str) -> np.nd
 
 # The published law
 
+_LOG_B = (-1.5, 0.0, 1.0)  # of log(ln c2), from which the search starts
+
 
 @dataclass(frozen=True)
 class Law:
     """``n_syn / n_base = exp(growth n_base) (c2 ** (n_real / n_base) - 1)``, as :func:`fit_law` fits it.
 
     The published form has ``c1 ** (n_base / k)`` in place of the exponential; data can tell only `growth`,
-    which is ``ln(c1) / k``. `scatter` is the standard deviation of ``log n_syn`` about the law, beyond the
-    points' own errors; `points` are what it was fitted to.
+    which is ``ln(c1) / k``.
     """
 
     growth: float
     c2: float
-    scatter: float
-    points: pd.DataFrame = field(repr=False)
+    scatter: float  # standard deviation of log n_syn about the law, beyond the points' own errors
+    points: pd.DataFrame = field(repr=False)  # what it was fitted to
 
     def __call__(self, base: Any, real: Any) -> Any:
         """Generated images that equal `real` further ones at `base`."""
@@ -298,8 +268,6 @@ class Law:
     @property
     def misfit(self) -> float:
         """p-value of the reached points' distances from the law, given their own errors (chi-square)."""
-        from scipy import stats
-
         reached = self.points[self.points["outcome"] == FOUND]
         error = _errors(reached, reached["synthetic"].to_numpy(float))
         away = np.log(reached["synthetic"] / self(reached["base"], reached["real"])) / np.maximum(error, 1e-9)
@@ -313,22 +281,30 @@ class Law:
         intervals of ``c2`` are rather too wide, those of ``growth`` too narrow. An end is infinite (at the
         lower side 1 for c2, 0 for a rate) where no value is excluded.
         """
-        from scipy import stats
-        from scipy.optimize import brentq
-
         if quantity not in ("growth", "c2", "rate") or (quantity == "rate") != (base is not None):
             raise ValueError(f"quantity={quantity!r}: give 'growth', 'c2', or 'rate' with base=")
         data, n = _Points(self.points), len(self.points)
-        least = data.best(None)
+        least = data.fit()
         # twice the fall of the log-likelihood that a t interval of a line's coefficient allows
         allowed = n * np.log1p(stats.t.ppf((1 + 0.95) / 2, n - 2) ** 2 / (n - 2))
-        # the rate and ln c2 are looked for in their logarithm
-        rate = float(np.log(self.rate(base, real))) if quantity == "rate" else np.nan
-        where = {"growth": least.x[0] / data.scale, "c2": least.x[1], "rate": rate}[quantity]
         unit = 1 / data.scale if quantity == "growth" else 1.0
+        middle = least.x[0] / data.scale if quantity == "growth" else least.x[1]
+        if quantity == "rate":
+            middle = float(np.log(self.rate(base, real)))
+        starts = [(0.0, -1.0)] if quantity == "c2" else [(log_b, -1.0) for log_b in _LOG_B]
+
+        def constants(value: float, *free: float) -> tuple[float, ...]:
+            """Those of the loss, from the pinned one (ln c2 and the rate in their logarithm) and the rest."""
+            if quantity == "growth":
+                return value * data.scale, *free
+            if quantity == "c2":
+                return free[0], value, free[1]
+            b = _ln_c2(free[0])
+            return (value - np.log(b) - b * real / base) / base * data.scale, *free
 
         def excess(step: float) -> float:
-            return 2 * (data.best((quantity, where + step * unit, base, real)).fun - least.fun) - allowed
+            pinned = data.fit(partial(constants, middle + step * unit), starts)
+            return 2 * (pinned.fun - least.fun) - allowed
 
         ends = []
         for sign in (-1, 1):
@@ -336,11 +312,11 @@ class Law:
             while far < 40 and excess(sign * far) < 0:
                 far *= 2
             step = sign * np.inf if far >= 40 else brentq(excess, 0, sign * far, xtol=1e-6)
-            ends.append(where + step * unit)
+            ends.append(middle + step * unit)
         with np.errstate(over="ignore"):
-            for _ in range(["growth", "rate", "c2"].index(quantity)):
-                ends = [float(np.exp(end)) for end in ends]
-        return ends[0], ends[1]
+            for _ in range({"growth": 0, "rate": 1, "c2": 2}[quantity]):
+                ends = [np.exp(end) for end in ends]
+        return float(ends[0]), float(ends[1])
 
 
 class _Points:
@@ -355,8 +331,6 @@ class _Points:
 
     def loss(self, growth: float, log_b: float, log_s: float) -> float:
         """At the growth times the scale, and the logarithms of ln c2 and of the scatter."""
-        from scipy.special import log_ndtr
-
         b, s = _ln_c2(log_b), np.hypot(max(np.exp(log_s), 1e-4), self.error)
         t = b * self.real / self.base
         # log(e^t - 1), without overflow
@@ -364,34 +338,22 @@ class _Points:
         z = (self.y - expected) / s
         return float(np.where(self.censored, -log_ndtr(-z), 0.5 * z**2 + np.log(s)).sum())
 
-    def best(self, pinned: tuple[str, float, float | None, float] | None) -> Any:
-        """The least loss, with one quantity pinned or none."""
-        from scipy.optimize import minimize
-
-        def free(x: np.ndarray) -> tuple[float, float, float]:
-            if pinned is None:
-                return x[0], x[1], x[2]
-            quantity, value, base, real = pinned
-            if quantity == "growth":
-                return value * self.scale, x[0], x[1]
-            if quantity == "c2":
-                return x[0], value, x[1]
-            b = _ln_c2(x[0])
-            return (value - np.log(b) - b * real / base) / base * self.scale, x[0], x[1]
-
-        start = {None: [0.0, None, -1.0], "c2": [0.0, -1.0]}.get(pinned and pinned[0], [None, -1.0])
+    def fit(
+        self,
+        constants: Callable[..., tuple[float, ...]] = lambda *free: free,
+        starts: Sequence[tuple[float, ...]] = tuple((0.0, log_b, -1.0) for log_b in _LOG_B),
+    ) -> Any:
+        """The least loss over the free constants, from which `constants` makes those of the loss."""
         options = {"xatol": 1e-7, "fatol": 1e-9, "maxiter": 4000, "maxfev": 4000}
-        tried = []
-        for log_b in (-1.5, 0.0, 1.0) if None in start else (None,):
-            x0 = [log_b if v is None else v for v in start]
-            tried.append(minimize(lambda x: self.loss(*free(x)), x0, method="Nelder-Mead", options=options))
+        tried = [
+            minimize(lambda free: self.loss(*constants(*free)), start, method="Nelder-Mead", options=options)
+            for start in starts
+        ]
         return min(tried, key=lambda result: result.fun)
 
 
 def _errors(points: pd.DataFrame, found: np.ndarray) -> np.ndarray:
-    """Standard errors of ``log n_syn`` from the points' intervals, of 95 %; nought where they have none."""
-    if "low" not in points:
-        return np.zeros(len(points))
+    """Standard errors of ``log n_syn`` from the points' intervals, which are of 95 %."""
     low, high = (points[name].to_numpy(float) for name in ("low", "high"))
     with np.errstate(divide="ignore", invalid="ignore"):
         half = np.where(np.isfinite(high), np.log(high / low) / 2, np.log(found / low)) / 1.96
@@ -420,7 +382,7 @@ def fit_law(points: pd.DataFrame) -> Law:
             "needs three; try larger amounts, or more bases"
         )
     data = _Points(points)
-    growth, log_b, log_s = data.best(None).x
+    growth, log_b, log_s = data.fit().x
     return Law(float(growth / data.scale), float(np.exp(_ln_c2(log_b))), float(np.exp(log_s)), points)
 
 
@@ -439,13 +401,6 @@ def told_apart(real: np.ndarray, fake: np.ndarray, *, seed: int, steps: int = 12
         ``accuracy`` (0.5: they cannot be told apart; 1: every one), its binomial ``se``, and ``scores``,
         shape (2, n): how generated each real and each generated image looks (a difference of logits).
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    from gmaug.generators.quality import train_extractor
-
     rng, n = np.random.default_rng(seed), min(len(real), len(fake))
     x = np.concatenate([side[rng.permutation(len(side))[:n]] for side in (real, fake)])
     y, folds = np.repeat([0, 1], n), StratifiedKFold(5 if x.ndim == 2 else 2, shuffle=True, random_state=seed)
@@ -477,8 +432,6 @@ def memorisation(train: np.ndarray, held_out: np.ndarray, fake: np.ndarray, *, s
         held-out one: below 1 they are nearer to the training images; ``copies``: share with a ratio
         below 1/3; ``nearest``: row of the nearest training image of each, in `train`.
     """
-    from sklearn.metrics import pairwise_distances
-
     rng, n = np.random.default_rng(seed), min(len(train), len(held_out))
     mine, others = (rng.permutation(len(side))[:n] for side in (train, held_out))
     pool = np.concatenate([train[mine], held_out[others]]).reshape(2 * n, -1).astype(float)

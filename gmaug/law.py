@@ -1,81 +1,63 @@
 """The decay law (section 4.3, Eq. 4, Table 6): curves through gain against similarity, and what they carry.
 
-The file reads in the order of notebook 06: the paper's points; curves, each a function ``(x, y) -> Fit``;
-the interval for a new data set; exact tests, since there are eight points; other predictors of the gain.
-Gains are in percent, so residuals are too.
+The paper's points; curves, each a function ``(x, y) -> Fit``; how well they predict a point that they have
+not seen; the interval for a new data set. Gains are in percent of the original accuracy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
 from gmaug import published
-from gmaug.statistics import holm
 
-# Points
+# The paper's points
 
+PREDICTORS = {
+    "ssim_sup_sub_cls": "SSIM-supSubCls",
+    "ssim_merge_cls": "SSIM-mergeCls",
+    "original": "original accuracy",
+    "enlargement": "enlargement of the training set",
+    "images_per_class": "training images per class",
+}
+"""Columns of :func:`paper_points` that may stand on the x axis, with their labels."""
 
-def gains(original: np.ndarray, augmented: np.ndarray, *, kind: str = "relative") -> np.ndarray:
-    """Improvement of an accuracy, in percent.
-
-    Parameters
-    ----------
-    original, augmented : array_like, percent
-        Accuracies before and after augmentation.
-    kind : {"relative", "points", "error_reduction"}
-        ``relative`` is Table 5's: ``100 (new - old) / old``, which grows without bound as the
-        original accuracy falls. ``points`` is the difference; ``error_reduction`` is
-        ``100 (new - old) / (100 - old)``.
-    """
-    original, augmented = np.asarray(original, dtype=float), np.asarray(augmented, dtype=float)
-    bases = {"relative": original, "points": 100.0 + 0.0 * original, "error_reduction": 100.0 - original}
-    if kind not in bases:
-        raise ValueError(f"kind={kind!r}; use one of {', '.join(bases)}")
-    if np.any(bases[kind] == 0):
-        raise ValueError(f"a {kind} gain divides by zero here; use kind='points'")
-    return 100.0 * (augmented - original) / bases[kind]
+LOGARITHMIC = frozenset({"enlargement", "images_per_class"})
+"""Those that span a factor of ten or more: a curve runs in log2 of them."""
 
 
 def paper_points() -> pd.DataFrame:
     """The points of Fig. 7: eight for the cGAN, three for guided diffusion (GD), ResNet18.
 
-    Columns ``dataset``, ``model`` (``cGAN``, which come first, or ``GD``), ``ssim_sup_sub_cls``,
-    ``ssim_merge_cls``, ``original``, ``augmented`` and ``gain`` (percent, from Table 3, not rounded), and
+    Columns ``dataset``, ``model`` (``cGAN``, which come first, or ``GD``), those of :data:`PREDICTORS`,
+    ``augmented`` (the accuracy after) and ``gain`` (relative; percent, from Table 3, not rounded), and
     ``validation_images``.
     """
     table = published.load("table3").merge(published.load("table5"), on="dataset")
-    table = table.merge(published.training_sets()[["dataset", "validation_images"]], on="dataset")
-    about = table[["dataset", "ssim_sup_sub_cls", "ssim_merge_cls", "validation_images"]]
-    parts = []
-    for model in ("cGAN", "GD"):
-        part = about.assign(
-            original=table["original_resnet18"], augmented=table[f"{model.lower()}_augcls_resnet18"]
-        )
-        part.insert(1, "model", model)
-        parts.append(part.dropna())
-    points = pd.concat(parts, ignore_index=True)
-    return points.assign(gain=gains(points["original"], points["augmented"]))
+    table = table.merge(published.training_sets(), on="dataset")
+    table["original"] = table["original_resnet18"]
+    columns = ["dataset", *PREDICTORS, "validation_images"]
+    models = {"cGAN": "cgan_augcls_resnet18", "GD": "gd_augcls_resnet18"}
+    parts = [table[columns].assign(model=name, augmented=table[after]) for name, after in models.items()]
+    points = pd.concat(parts).dropna().reset_index(drop=True)
+    return points.assign(gain=100 * (points["augmented"] - points["original"]) / points["original"])
 
 
 def paper_predictors() -> pd.DataFrame:
-    """The paper's eight data sets with every predictor that is known for them (:data:`PREDICTORS`).
-
-    ``gain``, ``points`` and ``error_reduction`` are in percent, of the cGAN with ResNet18 (Table 3).
-    """
+    """The cGAN's points of :func:`paper_points`, one for each of the paper's eight data sets."""
     points = paper_points()
-    frame = points[points["model"] == "cGAN"].drop(columns="model").reset_index(drop=True)
-    for kind in ("points", "error_reduction"):
-        frame[kind] = gains(frame["original"], frame["augmented"], kind=kind)
-    return frame.merge(
-        published.training_sets()[["dataset", "enlargement", "images_per_class"]], on="dataset"
-    )
+    return points[points["model"] == "cGAN"]
+
+
+def values(frame: pd.DataFrame, predictor: str) -> np.ndarray:
+    """The x of a predictor, shape (n,), in log2 for those in :data:`LOGARITHMIC`."""
+    x = frame[predictor].to_numpy(float)
+    return np.log2(x) if predictor in LOGARITHMIC else x
 
 
 # Curves
@@ -89,7 +71,6 @@ _RATES = np.linspace(-60.0, 60.0, 241)
 class Fit:
     """A fitted curve; call it at new `x` (array or number) to get percent."""
 
-    model: str
     # exponentials: amplitude (percent), rate (per unit of x); line: intercept, slope; steps: threshold,
     # below, above; mean: mean; isotonic has none
     parameters: Mapping[str, float]
@@ -122,7 +103,7 @@ def exponential(x: np.ndarray, y: np.ndarray) -> Fit:
     bounds = _RATES[max(start - 1, 0)], _RATES[min(start + 1, len(_RATES) - 1)]
     found = optimize.minimize_scalar(lost, bounds=bounds, method="bounded", options={"xatol": 1e-9})
     e = np.exp(-found.x * u)
-    return _exponential("exponential", float((y @ e) / (e @ e)), float(found.x) / width, low)
+    return _exponential(float((y @ e) / (e @ e)), float(found.x) / width, low)
 
 
 def log_linear(x: np.ndarray, y: np.ndarray) -> Fit:
@@ -131,27 +112,27 @@ def log_linear(x: np.ndarray, y: np.ndarray) -> Fit:
     if np.any(y <= 0):
         raise ValueError("log_linear needs positive gains; use 'exponential' where a gain is zero or below")
     slope, level = _straight(x, np.log(y))
-    return _exponential("log_linear", float(np.exp(level + slope * x.min())), -slope, float(x.min()))
+    return _exponential(float(np.exp(level + slope * x.min())), -slope, float(x.min()))
 
 
 def line(x: np.ndarray, y: np.ndarray) -> Fit:
     """Least-squares straight line."""
     slope, intercept = _straight(*_checked(x, y, least=2))
-    return Fit("line", {"intercept": intercept, "slope": slope}, lambda at: intercept + slope * at)
+    return Fit({"intercept": intercept, "slope": slope}, lambda at: intercept + slope * at)
 
 
 def step(x: np.ndarray, y: np.ndarray) -> Fit:
     """Two levels with the threshold (midway between two points) that least squares prefers."""
     x, y = _checked(x, y, least=2)
-    values = np.unique(x)
+    known = np.unique(x)
     splits = []
-    for threshold in (values[:-1] + values[1:]) / 2 if len(values) > 1 else values:
+    for threshold in (known[:-1] + known[1:]) / 2 if len(known) > 1 else known:
         below, above = (float(y[side].mean()) for side in (x <= threshold, x >= threshold))
         lost = np.sum((y - np.where(x < threshold, below, above)) ** 2)
         splits.append((lost, float(threshold), below, above))
     _, threshold, below, above = min(splits)
     parameters = {"threshold": threshold, "below": below, "above": above}
-    return Fit("step", parameters, lambda at: np.where(at < threshold, below, above))
+    return Fit(parameters, lambda at: np.where(at < threshold, below, above))
 
 
 def published_step(x: np.ndarray, y: np.ndarray) -> Fit:
@@ -165,7 +146,7 @@ def published_step(x: np.ndarray, y: np.ndarray) -> Fit:
     low = x <= threshold
     below, above = (float(y[side].mean()) if side.any() else float(y.mean()) for side in (low, ~low))
     parameters = {"threshold": threshold, "below": below, "above": above}
-    return Fit("published_step", parameters, lambda at: np.where(at <= threshold, below, above))
+    return Fit(parameters, lambda at: np.where(at <= threshold, below, above))
 
 
 def isotonic(x: np.ndarray, y: np.ndarray) -> Fit:
@@ -174,25 +155,23 @@ def isotonic(x: np.ndarray, y: np.ndarray) -> Fit:
     Straight between the points, level beyond them: the model that assumes the least.
     """
     x, y = _checked(x, y, least=2)
-    values, inverse = np.unique(x, return_inverse=True)
+    known, inverse = np.unique(x, return_inverse=True)
     weights = np.bincount(inverse)
     means = np.bincount(inverse, weights=y) / weights
-    rising = len(values) > 1 and stats.kendalltau(x, y).statistic > 0
+    rising = len(known) > 1 and stats.kendalltau(x, y).statistic > 0
     levels = optimize.isotonic_regression(means, weights=weights, increasing=bool(rising)).x
-    return Fit("isotonic", {}, lambda at: np.interp(at, values, levels))
+    return Fit({}, lambda at: np.interp(at, known, levels))
 
 
 def mean(x: np.ndarray, y: np.ndarray) -> Fit:
     """The mean gain whatever `x`: what a law has to beat."""
     level = float(_checked(x, y, least=1)[1].mean())
-    return Fit("mean", {"mean": level}, lambda at: np.full_like(at, level))
+    return Fit({"mean": level}, lambda at: np.full_like(at, level))
 
 
 MODELS: dict[str, Callable[[np.ndarray, np.ndarray], Fit]] = {
     f.__name__: f for f in (exponential, log_linear, line, step, isotonic, mean)
 }
-PAPER_MODELS = (*MODELS, published_step)
-"""All of :data:`MODELS` and the step at the paper's own threshold."""
 
 
 def fit(x: np.ndarray, y: np.ndarray, *, model: Model = "exponential") -> Fit:
@@ -210,33 +189,12 @@ def refit() -> Fit:
     return fit(five["ssim_sup_sub_cls"], five["cgan_augcls_improvement"])
 
 
-def leave_one_out(x: np.ndarray, y: np.ndarray, *, model: Model = "exponential") -> np.ndarray:
-    """Prediction of each point by the curve through the others, shape (n,), percent."""
-    x, y = _checked(x, y, least=3)
-    keep = ~np.eye(len(x), dtype=bool)
-    return np.array([float(fit(x[others], y[others], model=model)(x[k])) for k, others in enumerate(keep)])
-
-
-def compare_models(x: np.ndarray, y: np.ndarray, *, models: Sequence[Model] = tuple(MODELS)) -> pd.DataFrame:
-    """In-sample fit (``r2``, ``mae``) and leave-one-out error of models, the best prediction first."""
-    x, y = _checked(x, y, least=3)
-    rows = []
-    for model in models:
-        fitted, error = fit(x, y, model=model), np.abs(y - leave_one_out(x, y, model=model))
-        residual = y - fitted(x)
-        constants = len(fitted.parameters) or len(np.unique(fitted(x)))
-        r2 = 1.0 - np.sum(residual**2) / np.sum((y - y.mean()) ** 2)
-        rows.append((fitted.model, constants, r2, np.mean(np.abs(residual)), error.mean(), np.median(error)))
-    columns = ["model", "parameters", "r2", "mae", "loo_mae", "loo_median"]
-    return pd.DataFrame(rows, columns=columns).sort_values("loo_mae", ignore_index=True)
-
-
-def _exponential(model: str, at_low: float, rate: float, low: float) -> Fit:
+def _exponential(at_low: float, rate: float, low: float) -> Fit:
     # Kept relative to the smallest x: with x in the hundreds the amplitude at 0 would overflow.
     with np.errstate(over="ignore"):
         amplitude = float(at_low * np.exp(np.clip(rate * low, -700, 700)))
     parameters = {"amplitude": amplitude, "rate": float(rate)}
-    return Fit(model, parameters, lambda at: at_low * np.exp(-rate * (at - low)))
+    return Fit(parameters, lambda at: at_low * np.exp(-rate * (at - low)))
 
 
 def _straight(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -256,6 +214,30 @@ def _checked(x: np.ndarray, y: np.ndarray, *, least: int) -> tuple[np.ndarray, n
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ValueError("x or y holds a value that is not finite; drop those points first")
     return x, y
+
+
+# Predictions of what was not seen
+
+
+def leave_one_out(x: np.ndarray, y: np.ndarray, *, model: Model = "exponential") -> np.ndarray:
+    """Prediction of each point by the curve through the others, shape (n,), percent."""
+    x, y = _checked(x, y, least=3)
+    keep = ~np.eye(len(x), dtype=bool)
+    return np.array([float(fit(x[others], y[others], model=model)(x[k])) for k, others in enumerate(keep)])
+
+
+def prediction_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave-one-out error (mean, median) of every predictor with every model but the mean, best first.
+
+    `frame` is as :func:`paper_predictors` gives it. ``log_linear`` is left out if a gain is at or below zero.
+    """
+    y, rows = frame["gain"].to_numpy(float), []
+    models = [name for name in MODELS if name != "mean" and (name != "log_linear" or (y > 0).all())]
+    for name, model in product(PREDICTORS, models):
+        error = np.abs(y - leave_one_out(values(frame, name), y, model=model))
+        rows.append((name, PREDICTORS[name], model, error.mean(), np.median(error)))
+    table = pd.DataFrame(rows, columns=["predictor", "label", "model", "loo_mae", "loo_median"])
+    return table.sort_values("loo_mae", ignore_index=True)
 
 
 def jackknife_plus(
@@ -301,133 +283,3 @@ def jackknife_plus(
         low[k], high[k] = here - abs(actual - there), here + abs(actual - there)
     bounds = float(back(np.sort(low)[n - rank])), float(back(np.sort(high)[rank - 1]))
     return max(bounds[0], floor), max(bounds[1], floor)
-
-
-# Tests
-
-
-def rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman's correlation of `x`, shape (..., n), with `y`, shape (n,), along the last axis."""
-    a, b = stats.rankdata(x, axis=-1), stats.rankdata(y)
-    a, b = a - a.mean(axis=-1, keepdims=True), b - b.mean()
-    scale = np.sqrt((a**2).sum(axis=-1) * (b @ b))
-    return (a @ b) / np.where(scale > 0, scale, np.inf)
-
-
-def rank_tests(
-    predictors: Mapping[str, np.ndarray] | pd.DataFrame,
-    gain: np.ndarray,
-    *,
-    seed: int = 0,
-    draws: int = 100_000,
-) -> pd.DataFrame:
-    """Spearman's correlation of each predictor with the gain, tested over all orders of the gains.
-
-    Parameters
-    ----------
-    predictors : mapping of str to array_like, shape (n,), or DataFrame
-    gain : array_like, shape (n,)
-    seed, draws : int
-        Beyond eight points there are more orders than `draws`; then so many random ones are taken.
-
-    Returns
-    -------
-    DataFrame
-        Best first: ``predictor``, ``spearman``, ``p`` (two-sided), and ``p_any``: how often, were the gains
-        in random order, the *best* of these predictors would do as well. It pays for having tried several.
-    """
-    columns = {name: np.asarray(values, dtype=float) for name, values in dict(predictors).items()}
-    y = np.asarray(gain, dtype=float)
-    for name, values in columns.items():
-        if values.shape != y.shape or y.ndim != 1 or len(y) < 3:
-            raise ValueError(f"{name} has shape {values.shape} and gain {y.shape}; give vectors of 3 or more")
-
-    def exact(tried: Sequence[np.ndarray]) -> Any:
-        def strongest(order: np.ndarray, axis: int = -1) -> np.ndarray:
-            return np.max([np.abs(rank_correlation(order, values)) for values in tried], axis=0)
-
-        return stats.permutation_test(
-            (stats.rankdata(y),), strongest, permutation_type="pairings", vectorized=True, axis=-1,
-            n_resamples=draws, alternative="greater", rng=np.random.default_rng(seed),
-        )  # fmt: skip
-
-    best = exact(list(columns.values())).null_distribution
-    rows = []
-    for name, values in columns.items():
-        rho = float(rank_correlation(y, values))
-        rows.append((name, rho, float(exact([values]).pvalue), float(np.mean(best >= abs(rho) - 1e-12))))
-    table = pd.DataFrame(rows, columns=["predictor", "spearman", "p", "p_any"])
-    return table.sort_values("p", kind="stable", ignore_index=True)
-
-
-def rank_test(x: np.ndarray, y: np.ndarray, **options: int) -> tuple[float, float]:
-    """Spearman's correlation and its two-sided p-value over all orders of `y` (see :func:`rank_tests`)."""
-    row = rank_tests({"x": x}, y, **options).iloc[0]
-    return float(row["spearman"]), float(row["p"])
-
-
-def accuracy_tests(points: pd.DataFrame) -> pd.DataFrame:
-    """Could the change of each accuracy be chance? Fisher's exact test on the counts, two-sided.
-
-    `points` are those of :func:`paper_points`; ``right_before`` and ``right_after`` are the counts nearest
-    to the printed percentages, and ``p_holm`` is corrected for the number of rows. Both accuracies were
-    measured on the same images; a paired test would be sharper, but the paper does not say which changed.
-    """
-    n = points["validation_images"].to_numpy(int)
-    before, after = (
-        np.rint(points[column].to_numpy(float) * n / 100).astype(int) for column in ("original", "augmented")
-    )
-    counts = zip(before, after, n, strict=True)
-    p = [stats.fisher_exact([[b, m - b], [a, m - a]]).pvalue for b, a, m in counts]
-    table = points[["dataset", "model"]].reset_index(drop=True)
-    return table.assign(images=n, right_before=before, right_after=after, p=p, p_holm=holm(p))
-
-
-def gain_intervals(points: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
-    """Interval of each relative gain, ``low`` to ``high`` in percent, from the sizes of the validation sets.
-
-    Katz's interval for a ratio of two independent proportions (normal on the logarithm), the ratio less
-    one; NaN where nothing was right. `points` are those of :func:`paper_points`.
-    """
-    n = points["validation_images"].to_numpy(float)
-    before, after = (points[column].to_numpy(float) / 100 for column in ("original", "augmented"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio, se = after / before, np.sqrt((1 - before) / (before * n) + (1 - after) / (after * n))
-        factor = np.where(np.isfinite(se), np.exp(stats.norm.ppf(0.5 + level / 2) * se), np.nan)
-        ends = {"low": 100 * (ratio / factor - 1), "high": 100 * (ratio * factor - 1)}
-    return pd.DataFrame(ends, points.index)
-
-
-# Rivals
-
-PREDICTORS = {
-    "ssim_sup_sub_cls": "SSIM-supSubCls",
-    "ssim_merge_cls": "SSIM-mergeCls",
-    "original": "original accuracy",
-    "enlargement": "enlargement of the training set",
-    "images_per_class": "training images per class",
-}
-"""Columns of :func:`paper_predictors` that may stand on the x axis, with their labels."""
-
-LOGARITHMIC = frozenset({"enlargement", "images_per_class"})
-"""Those that span a factor of ten or more: a curve runs in log2 of them."""
-
-
-def values(frame: pd.DataFrame, predictor: str) -> np.ndarray:
-    """The x of a predictor, shape (n,), in log2 for those in :data:`LOGARITHMIC`."""
-    x = frame[predictor].to_numpy(float)
-    return np.log2(x) if predictor in LOGARITHMIC else x
-
-
-def prediction_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave-one-out error (mean, median) of every predictor with every model but the mean, best first.
-
-    ``log_linear`` is left out if a gain is at or below zero.
-    """
-    y, rows = frame["gain"].to_numpy(float), []
-    models = [name for name in MODELS if name != "mean" and (name != "log_linear" or (y > 0).all())]
-    for name, model in product(PREDICTORS, models):
-        error = np.abs(y - leave_one_out(values(frame, name), y, model=model))
-        rows.append((name, PREDICTORS[name], model, error.mean(), np.median(error)))
-    table = pd.DataFrame(rows, columns=["predictor", "label", "model", "loo_mae", "loo_median"])
-    return table.sort_values("loo_mae", ignore_index=True)

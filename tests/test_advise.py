@@ -294,11 +294,6 @@ def test_nothing_recorded_is_said(monkeypatch):
     assert "nothing is recorded" in str(advise(images((20, 8)), progress=False))
 
 
-def test_experiments_may_be_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr(published, "FOLDER", tmp_path)
-    assert list(published.experiments().columns) == list(published.EXPERIMENT_COLUMNS)
-
-
 def test_page_stands_alone_and_escapes_names(tmp_path, capsys):
     root = tmp_path / "set"
     given = images((12, 5))

@@ -83,17 +83,14 @@ EXPERIMENT_COLUMNS = (
 
 
 def experiments() -> pd.DataFrame:
-    """What our own recorded experiments measured, one row a set and arm; no row if nothing is recorded.
+    """What our own recorded experiments measured (:data:`EXPERIMENT_COLUMNS`), one row a set and arm.
 
     ``images`` are those of the training part, ``imbalance`` is largest class over smallest.
     ``gain_over_oversample`` is in points of balanced accuracy on test images, paired over ``seeds``, with its
     95 % interval (NaN with one seed). ``notebooks/recorded/record.py summary`` writes it from the records,
     so that an installed package has it without them.
     """
-    path = FOLDER / "experiments.csv"
-    if not path.is_file():
-        return pd.DataFrame(columns=list(EXPERIMENT_COLUMNS))
-    return pd.read_csv(path)[list(EXPERIMENT_COLUMNS)]
+    return pd.read_csv(FOLDER / "experiments.csv")
 
 
 def claims() -> pd.DataFrame:
