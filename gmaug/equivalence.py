@@ -256,13 +256,11 @@ class Law:
     points: pd.DataFrame = field(repr=False)  # what it was fitted to
 
     def __call__(self, base: Any, real: Any) -> Any:
-        """Generated images that equal `real` further ones at `base`."""
-        base, real = np.asarray(base, dtype=float), np.asarray(real, dtype=float)
+        """Generated images that equal `real` further ones at `base`, numbers or arrays."""
         return base * np.exp(self.growth * base) * np.expm1(np.log(self.c2) * real / base)
 
     def rate(self, base: Any, real: Any = 0.0) -> Any:
         """Generated images worth the next real one, after `real` further ones: the law's derivative."""
-        base, real = np.asarray(base, dtype=float), np.asarray(real, dtype=float)
         return np.exp(self.growth * base) * np.log(self.c2) * self.c2 ** (real / base)
 
     @property
