@@ -25,10 +25,9 @@ _declared: list[object] = []  # keeps the operator library alive
 def torchvision() -> ModuleType:
     """Import torchvision, whichever torch it was built for.
 
-    The index's wheel is built for the CUDA torch. On a CPU-only torch its compiled operators do not load and
-    the import stops at a missing ``torchvision::nms``: then the two missing schemas are declared and the
-    import is tried again; all but box operators works. Call this before importing transformers, torchmetrics
-    or diffusers, which import torchvision themselves.
+    The index's wheel is built for the CUDA torch. On a CPU-only torch the import stops at a missing
+    ``torchvision::nms``: then the two missing schemas are declared and it is tried again; all but box
+    operators works. Call this before importing transformers, torchmetrics or diffusers, which import it.
     """
     try:
         return importlib.import_module("torchvision")

@@ -1,8 +1,7 @@
 """Progress bars that keep executed notebooks clean.
 
 In a terminal or in JupyterLab a bar goes to standard error. In a headless run the runner sets
-``GMAUG_PROGRESS`` to a file, and the bars go there: the runner shows the last line, and no
-frozen bar is saved in the notebook.
+``GMAUG_PROGRESS`` to a file: it shows the last line, and no frozen bar is saved in the notebook.
 """
 
 from __future__ import annotations

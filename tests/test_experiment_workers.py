@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -108,14 +109,6 @@ def test_a_full_disk_stops_at_once_and_keeps_what_is_there(tmp_path, monkeypatch
     assert len(run(cells(*THREE), tmp_path)) == 3
 
 
-def test_no_cell_is_started_without_room_for_its_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "_compute", lambda *a, **k: pytest.fail("a cell was run in vain"))
-    monkeypatch.setattr(workers, "ROOM", 2**70)
-    with pytest.raises(OSError, match=re.escape(str(tmp_path))) as e:
-        run(cells("original"), tmp_path)
-    assert e.value.errno == errno.ENOSPC
-
-
 def test_a_full_disk_in_a_worker(tmp_path):
     small = tmp_path / "small"
     small.mkdir()
@@ -126,7 +119,8 @@ def test_a_full_disk_in_a_worker(tmp_path):
         pytest.skip("a small disk cannot be mounted here")
     try:
         run(cells("original"), small)
-        (small / "filler").write_bytes(bytes(60 * 1024))
+        with suppress(OSError):
+            (small / "filler").write_bytes(bytes(160 * 1024))
         for jobs in (1, 2):
             with pytest.raises(OSError, match="No space left") as e:
                 run(cells(*THREE), small, jobs=jobs)

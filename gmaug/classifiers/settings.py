@@ -28,11 +28,8 @@ _RANGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """What every classifier's training has: its views of the images, batches and length.
-
-    The length is given in `steps` or in `epochs`, and the other is None. Raises ``ValueError`` if a value is
-    out of its range.
-    """
+    """What every classifier's training has: its views of the images, batches and length, in `steps` or in
+    `epochs`, the other being None. Raises ``ValueError`` if a value is out of its range."""
 
     crop: str = "resized"  # random part of random size and aspect; or "padded": the padded image, shifted
     crop_size: int | None = 224  # side of the network's input, in pixels; None is the images' own
@@ -51,9 +48,8 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError(
-                f"steps={self.steps}, epochs={self.epochs}: give one as the length, and None for the other"
-            )
+            given = f"steps={self.steps}, epochs={self.epochs}"
+            raise ValueError(f"{given}: give one as the length, and None for the other")
         if isinstance(self.randaugment, list):  # from JSON
             object.__setattr__(self, "randaugment", tuple(self.randaugment))
         for words, fits, names in _RANGES:

@@ -37,9 +37,7 @@ class CellSettings:
     size: int = 32  # side of the images, in pixels
     classifier: str = "resnet18"  # or "mae"
     training: TrainingSettings | None = None  # None: what suits images of this size
-    steps: int | None = (
-        1500  # of every training of every arm; None: as `training` says, as many as its set needs
-    )
+    steps: int | None = 1500  # of every training of every arm; None: as `training` says, by its set's size
     target: str | int = "not majority"  # counts to fill classes to, as GMAugCls takes them
     beta: float = 0.999  # of the class-balanced loss; suits classes of fifty to some hundred images
     randaugment: tuple[int, int] = (2, 9)  # operations and magnitude; torchvision's own default
@@ -48,10 +46,7 @@ class CellSettings:
     rounds: int = 2
     budget: float = 5.0
     pool: float = 3.0  # candidates drawn per image wanted in the `band` and `confident` arms
-    band: tuple[float, float] = (
-        0.75,
-        1.5,
-    )  # feature distances, in real held-out images' median, that `band` takes
+    band: tuple[float, float] = (0.75, 1.5)  # distances for `band`; 1 is held-out images' median
     shares: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0)  # of the planned filling, that `vtss` tries
 
     def __post_init__(self) -> None:
@@ -60,9 +55,8 @@ class CellSettings:
         if isinstance(training, dict):  # from JSON
             training = kind(**training)
         if not isinstance(training, kind):
-            raise ValueError(
-                f"training is {type(training).__name__}; classifier={self.classifier!r} needs {kind.__name__}"
-            )
+            needed = f"classifier={self.classifier!r} needs {kind.__name__}"
+            raise ValueError(f"training is {type(training).__name__}; {needed}")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps={self.steps}: give 1 or more, or None for the training's own length")
         object.__setattr__(self, "training", training)
@@ -112,11 +106,8 @@ class Trial:
         return self.settings.steps or self.settings.training.steps_for(images)
 
     def untrained(self, images: int, **views: Any) -> Any:
-        """The arm's classifier before it is trained on so many images.
-
-        Pre-training, where there is one, grows with the steps: otherwise an arm of the same steps on fewer
-        images would be pre-trained less.
-        """
+        """The arm's classifier before it is trained on so many images; its pre-training, if any, grows with
+        the steps, or an arm of the same steps on fewer images would be pre-trained less."""
         training = replace(self.settings.training, **views)
         if hasattr(training, "pretraining_epochs"):
             epochs = round(training.pretraining_epochs * self.steps(images) / training.steps_for(images))
@@ -215,19 +206,15 @@ def arm(name: str, *, reserve: bool = False) -> Callable[..., Callable[[Trial], 
 
 
 def find(name: str) -> Arm:
-    """An arm by name, such as ``oversample``, or ``cgan-augcls``: a generator and a use of :data:`GENERATED`.
-
-    The generator is one of the material's. ``ValueError`` if there is no such arm.
-    """
+    """An arm by name, such as ``oversample``, or ``cgan-augcls``: a generator of the material's and a use of
+    :data:`GENERATED`; ``ValueError`` if there is no such arm."""
     if name in ARMS:
         return ARMS[name]
     generator, _, use = name.rpartition("-")
     if generator and use in GENERATED:
         return Arm(name, partial(GENERATED[use], generator=generator), generator)
-    raise ValueError(
-        f"arm={name!r} is unknown; use one of {', '.join(ARMS)}, or GENERATOR-USE with a use of "
-        f"{', '.join(GENERATED)}, such as cgan-augcls"
-    )
+    uses = f"GENERATOR-USE with a use of {', '.join(GENERATED)}, such as cgan-augcls"
+    raise ValueError(f"arm={name!r} is unknown; use one of {', '.join(ARMS)}, or {uses}")
 
 
 @arm("original")
@@ -244,10 +231,7 @@ def oversample(trial: Trial) -> Outcome:
 
 @arm("duplicates")
 def duplicates(trial: Trial) -> Outcome:
-    """Filled with copies of real images: as many images as a filled set has, and none that is new.
-
-    The copies of a class go round its images in random order, so that no two counts differ by more than one.
-    """
+    """Filled with copies of real images, each class's in turn and in random order: no image is new."""
     rng, rows = np.random.default_rng(trial.seed), []
     for c, count in enumerate(trial.wanted):
         mine = rng.permutation(np.flatnonzero(trial.labels == c))
@@ -276,10 +260,8 @@ def randaugment(trial: Trial) -> Outcome:
 
 @arm("smote")
 def smote(trial: Trial) -> Outcome:
-    """Filled with pixels between those of an image and of a neighbour of its class (Chawla et al., 2002).
-
-    A class of one image has no neighbour, and stays as it is.
-    """
+    """Filled with pixels between those of an image and of a neighbour of its class (Chawla et al., 2002);
+    a class of one image stays as it is."""
     pixels = trial.images.reshape(len(trial.images), -1).astype(np.float32)
     images, labels = [trial.images[:0]], [trial.labels[:0]]
     for c in np.flatnonzero((trial.wanted > 0) & (trial.counts > 1)):
@@ -325,16 +307,13 @@ def augcls(trial: Trial, generator: str) -> Outcome:
         images, labels = sampler.fit_resample(
             trial.images, trial.labels, validation=trial.validation, first=trial.selector
         )
-    fitted = {
+    counts = {
         "accepted": sampler.accepted_, "filled_up": sampler.filled_up_, "rejected": sampler.rejected_,
         "missing": sampler.n_missing_,
     }  # fmt: skip
-    details: dict[str, Any] = {k: [v.get(c, 0) for c in range(trial.classes)] for k, v in fitted.items()}
+    details: dict[str, Any] = {k: [v.get(c, 0) for c in range(trial.classes)] for k, v in counts.items()}
     details |= {"best_round": sampler.best_round_, "improved": sampler.improved_}
-    details |= {
-        "selector_recall": trial.selector_recall,
-        "rounds": [one.to_dict() for one in sampler.rounds_],
-    }
+    details |= {"selector_recall": trial.selector_recall, "rounds": [r.to_dict() for r in sampler.rounds_]}
     if trial.uneven(labels):  # a target below the largest class
         return trial.filled((images[sampler.is_synthetic_], labels[sampler.is_synthetic_]), details)
     return Outcome(sampler.classifier_, np.bincount(labels, minlength=trial.classes) - trial.counts, details)
@@ -348,15 +327,11 @@ def most_confident(trial: Trial, generator: str) -> Outcome:
 
 
 def band(trial: Trial, generator: str) -> Outcome:
-    """Of as many candidates, those about as far from the training images as real held-out ones are.
-
-    The distance is that of the selector's features to the nearest training image of the class. Candidates
-    inside the band come first, in the order drawn; then those that miss it least (DiffuLT, 2024).
-    """
+    """Of as many candidates, those about as far from the training images as real held-out ones are, by the
+    selector's features and the nearest image of the class; then those that miss it least (DiffuLT, 2024)."""
     images, labels = trial.candidates(generator)
-    train, held, made = (
-        trial.selector.features(part) for part in (trial.images, trial.validation[0], images)
-    )
+    parts = trial.images, trial.validation[0], images
+    train, held, made = (trial.selector.features(part) for part in parts)
     low, high = trial.settings.band
     missed, inside = np.zeros(len(labels)), np.zeros(trial.classes)
     for c in np.unique(labels):

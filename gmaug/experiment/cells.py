@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 GROUPS = ("head", "middle", "tail")
 RETIRED = {
-    "gamma": 2.0, "tau": 1.0, "mixup": 0.2, "cutmix": 1.0, "neighbours": 5,
-    "score": "softmax", "epsilon": 0.0,
+    "gamma": 2.0, "tau": 1.0, "mixup": 0.2, "cutmix": 1.0, "neighbours": 5, "score": "softmax",
+    "epsilon": 0.0,
 }  # fmt: skip
 """Settings that older records hold, each with the only value it had: constants today, or of no meaning."""
 
@@ -81,10 +81,8 @@ class Material:
     def about(self, arm: Arm) -> dict[str, Any]:
         """Name, count and digest of what an arm is given; ``ValueError`` if it needs more than there is."""
         if arm.generator and arm.generator not in self.generators:
-            there = ", ".join(self.generators) or "none"
-            raise ValueError(
-                f"{self.name}: arm {arm.name!r} needs the generator {arm.generator!r}; there is {there}"
-            )
+            needed = f"arm {arm.name!r} needs the generator {arm.generator!r}"
+            raise ValueError(f"{self.name}: {needed}; there is {', '.join(self.generators) or 'none'}")
         if arm.reserve and self.reserve is None:
             raise ValueError(f"{self.name}: arm {arm.name!r} needs real images in reserve; there are none")
         about = {"name": self.name, "images": len(self.train[1]), "hash": self.data_hash}
@@ -101,10 +99,8 @@ class CellsFailed(RuntimeError):
     def __init__(self, failures: Sequence[tuple[Cell, str]], total: int, folder: Path) -> None:
         self.failures = tuple(failures)
         cell, reason = self.failures[0]
-        super().__init__(
-            f"{len(failures)} of {total} cells failed, first {cell}: {reason}. The others are kept in "
-            f"{folder}; mend the cause and run again: only what is not there is run"
-        )
+        failed = f"{len(failures)} of {total} cells failed, first {cell}: {reason}"
+        super().__init__(f"{failed}. The others are kept in {folder}; mend the cause and run again")
 
 
 def run_cell(cell: Cell, material: Material, *, arm: Arm | None = None) -> dict[str, Any]:
@@ -229,10 +225,8 @@ def recorded(cell: Cell, materials: Materials | None = None, *, folder: Path | N
     if reason is None and isinstance(materials, Mapping):
         reason = runs.difference(record["data"], materials[cell.dataset].about(find(cell.arm)))
     if reason is not None:
-        path = runs.record_path(*place, folder=folder)
-        raise ValueError(
-            f"{path} is a record of another experiment ({reason}); move it away, or run it again"
-        )
+        found = f"{runs.record_path(*place, folder=folder)} is a record of another experiment ({reason})"
+        raise ValueError(f"{found}; move it away, or run it again")
     return True
 
 
@@ -254,8 +248,7 @@ def load_cells(*, folder: Path | None = None, datasets: Iterable[str] | None = N
 
 def frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """One row a record: ``dataset``, ``arm``, ``variant``, ``seed``, ``classifier``, ``target``, every result
-    that is one number (scores in [0, 1]), ``worst``: the least recall of a class, ``seconds``
-    and ``commit``."""
+    that is one number (scores in [0, 1]), ``worst``: the least recall of a class, ``seconds``, ``commit``."""
     import pandas as pd
 
     rows = []

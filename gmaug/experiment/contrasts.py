@@ -26,14 +26,8 @@ COLUMNS = (
 
 
 def summary(cells: pd.DataFrame, *, scores: Sequence[str] = SCORES) -> pd.DataFrame:
-    """Means over seeds, one row for each data set and arm.
-
-    Returns
-    -------
-    DataFrame
-        ``dataset``, ``arm``, ``seeds``, ``steps``, and for each score its mean and ``<score>_se`` (NaN with
-        one seed), in percent.
-    """
+    """Means over seeds, a row for each data set and arm: ``dataset``, ``arm``, ``seeds``, ``steps``, and for
+    each score its mean and ``<score>_se`` (NaN with one seed), in percent."""
     import pandas as pd
 
     rows = []
@@ -55,8 +49,6 @@ def contrasts(
     ----------
     cells : DataFrame
         One row a cell, as :func:`gmaug.experiment.frame` gives it; one variant only.
-    base : str
-    scores : sequence of str
 
     Returns
     -------
@@ -81,18 +73,9 @@ def contrasts(
 def pooled(table: pd.DataFrame) -> pd.DataFrame:
     """The mean over data sets of each arm's differences: what to expect of the next set of their kind.
 
-    Each set counts once, and the interval is Student's t over the sets' means, so it holds both the noise
-    within sets and the differences between them (a random-effects mean with equal weights).
-
-    Parameters
-    ----------
-    table : DataFrame
-        As :func:`contrasts` gives it, of two or more sets.
-
-    Returns
-    -------
-    DataFrame
-        The same columns; ``pairs`` counts data sets, and ``dataset`` says how many.
+    `table`, of two or more sets, is as :func:`contrasts` gives it; what is returned too, but ``pairs`` counts
+    data sets. Each set counts once and the interval is Student's t over the sets' means, so it holds both the
+    noise within sets and the differences between them (a random-effects mean with equal weights).
     """
     groups = table.groupby(["arm", "base", "score"], sort=False)["difference"]
     return _judged(
@@ -123,11 +106,8 @@ def _judged(rows: Sequence[tuple]) -> pd.DataFrame:
 
 
 def verdict(low: float, high: float) -> str:
-    """What an interval of a difference says, in points.
-
-    ``gain`` or ``loss`` where it excludes 0, ``no difference`` where it lies within the margin, else
-    ``inconclusive``; so also where there is no interval.
-    """
+    """What an interval of a difference says, in points: ``gain`` or ``loss`` where it excludes 0, ``no
+    difference`` where it lies within the margin, else ``inconclusive``, as where there is no interval."""
     if low > 0:
         return "gain"
     if high < 0:
@@ -143,10 +123,8 @@ def power(n: int, *, sd: float, difference: float = MARGIN) -> float:
 
 
 def to_settle(d: Sequence[float]) -> float:
-    """Pairs that would find a true difference of `MARGIN` with a power of 0.8, at the spread of differences.
-
-    A whole number; NaN from a single difference, infinity above a thousand.
-    """
+    """Pairs that would find a true difference of `MARGIN` with a power of 0.8, at the spread of differences:
+    a whole number; NaN from a single difference, infinity above a thousand."""
     if len(d) < 2:
         return np.nan
     sd = max(float(np.std(d, ddof=1)), 1e-9)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from gmaug.experiment.arms import Arm
     from gmaug.experiment.cells import Cell, Material, Materials
 
-ROOM = 128 * 1024  # bytes a disk must have left for a cell to be started: some twenty records
 WAIT = 30  # seconds for a scheduler to answer and for its first worker to come
 Told = tuple["Cell", str | None]
 """A cell that has ended, and what went wrong, if anything."""
@@ -41,7 +38,7 @@ class Task:
 
     @property
     def lock(self) -> Path:
-        """Held while it runs. Beside the records it would stay behind as litter."""
+        """Held while it runs; beside the records it would stay behind as litter."""
         path = runs.record_path(*self.place, folder=self.folder).absolute()
         return Path(tempfile.gettempdir()) / f"gmaug-{runs.digest(path)}.lock"
 
@@ -57,19 +54,11 @@ class Task:
         except runs.NotRecorded:
             return False
 
-    def need_room(self) -> None:
-        """Stop before hours are spent on a record that could not be written."""
-        path = runs.record_path(*self.place, folder=self.folder)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(path.parent).free < ROOM:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
 
 def run(tasks: Sequence[Task], *, jobs: int, threads: int | None, scheduler: str | None) -> Iterator[Told]:
     """Run cells in `jobs` processes of so many torch `threads`, or by a Dask `scheduler`; keep their records.
 
-    Yields each cell as it is done, and what went wrong with it, or None. OSError if a record cannot be
-    written, or there is no room left for one.
+    Yields each cell as it ends, and what went wrong with it, or None. OSError if a record cannot be written.
     """
     if jobs > 1 and threads is None:  # more threads than cores slow each other down fivefold
         threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -95,16 +84,14 @@ def _in_processes(tasks: Sequence[Task], jobs: int, threads: int | None) -> Iter
             done.add(cell)
             yield cell, reason
     except RuntimeError as error:  # joblib's TerminatedWorkerError is one; it ends all of the pool
-        yield from (
-            (task.cell, _ended(error)) for task in tasks if task.cell not in done and not task.there()
-        )
+        left = [task for task in tasks if task.cell not in done and not task.there()]
+        yield from ((task.cell, _ended(error)) for task in left)
 
 
 def _on_a_cluster(tasks: Sequence[Task], client: Any, threads: int | None) -> Iterator[Told]:
     """By Dask's own client: joblib's Dask backend waits for ever where workers die of a task (1.6)."""
     from distributed import KilledWorker, as_completed
 
-    tasks[0].need_room()
     client.wait_for_workers(1, timeout=WAIT)
     # images travel with each cell: what is scattered once is lost with the worker that holds it
     futures = {
@@ -133,9 +120,8 @@ def _client(scheduler: str) -> Any:
     try:
         return Client(scheduler, timeout=WAIT, set_as_default=False)
     except OSError as error:
-        raise TimeoutError(
-            f"scheduler={scheduler!r} does not answer ({error}); start `dask scheduler`"
-        ) from None
+        found = f"scheduler={scheduler!r} does not answer ({error})"
+        raise TimeoutError(f"{found}; start `dask scheduler`") from None
 
 
 def _ended(error: BaseException | None) -> str:
@@ -147,7 +133,6 @@ def _work(task: Task, threads: int | None, *, quiet: bool = True) -> Told:
     """Run a cell, unless another process has done so or is about it, and write its record."""
     from filelock import FileLock, Timeout
 
-    task.need_room()
     try:
         with FileLock(task.lock, timeout=0):
             if not task.again and task.there():
@@ -158,7 +143,7 @@ def _work(task: Task, threads: int | None, *, quiet: bool = True) -> Told:
 
 
 def _compute(
-    cell: Cell, arm: Arm, material: Any, threads: int | None, *, quiet: bool = True
+    cell: Cell, arm: Arm, material: Any, threads: int | None, quiet: bool = True
 ) -> dict[str, Any] | str:
     """What goes into a cell's record, or what went wrong; `material` is one, or a function that gives it."""
     import torch

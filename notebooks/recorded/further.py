@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from study import DATA, KINDS
 
 from gmaug import equivalence, experiment, mixing, recognition, runs
 from gmaug.datasets import open_images
@@ -17,9 +18,6 @@ from gmaug.experiment import CellSettings, Material
 from gmaug.experiment.cells import Arrays, measured
 from gmaug.generators import make_generator, quality
 from gmaug.recognition import Identities
-
-DATA = Path("data")
-KINDS = ("cgan", "diffusion")
 
 
 class Growing:
@@ -49,15 +47,9 @@ class Growing:
 
 
 def open_task(
-    name: str,
-    *,
-    base: int,
-    seed: int,
-    most: float = 4.0,
-    size: int = 32,
-    root: Path = DATA,
+    name: str, *, base: int, seed: int, most: float = 4.0, size: int = 32, root: Path = DATA,
     open_set: bool = False,
-) -> Task:
+) -> Task:  # fmt: skip
     """`base` images of a garden or of photographs, and at most `most` times as many further ones.
 
     Photographs are ``cifar10``; ``cifar10-five``, its classes 0 to 4, so that the others are left for the
@@ -124,9 +116,8 @@ def fitted(task: Task, generator: str, *, kimg: float, seed: int, checkpoint: Pa
     parts = [task.base] if task.extra is None else [task.base, task.extra]
     images, labels = (np.concatenate(side) for side in zip(*parts, strict=True))
     options = {"seed": seed, "kimg": kimg, "n_classes": int(labels.max()) + 1, "threads": 1}
-    return make_generator(generator, shape=images.shape[1:3], **options).fit(
-        images, labels, checkpoint=checkpoint
-    )
+    model = make_generator(generator, shape=images.shape[1:3], **options)
+    return model.fit(images, labels, checkpoint=checkpoint)
 
 
 def differences(task: Task, fake: np.ndarray, *, seed: int) -> dict[str, Any]:
@@ -167,9 +158,8 @@ def record_equivalence(
     checkpoint = runs.root() / "runs" / "equivalence" / title
     model = fitted(task, generator, kimg=kimg, seed=seed, checkpoint=checkpoint)
     done = {(row["kind"], row["amount"], row["schedule"]) for row in rows}
-    for row in equivalence.cells(
-        task, model, resnet_score, seed=seed, steps=steps, amounts=amounts, done=done
-    ):
+    about = {"seed": seed, "steps": steps, "amounts": amounts, "done": done}
+    for row in equivalence.cells(task, model, resnet_score, **about):
         rows.append(row)
         record.keep()
     fake = model.sample(np.resize(task.base[1], min(base, 1000)), seed=seed + 1)
@@ -243,12 +233,8 @@ def record_recognition(
     if "search" not in content:
         pairs = mixing.choose_pairs(min(24, of.classes), classes=of.classes, seed=seed)
         found = mixing.search(generators["cgan"], recogniser, pairs, classes=of.classes, seed=seed)
-        level = found.level[["alpha", "beta"]].to_dict("list")
-        content["search"] = {
-            "table": found.table.to_dict("list"),
-            "level": level,
-            "best": found.among(0.5).best,
-        }
+        level, table = found.level[["alpha", "beta"]].to_dict("list"), found.table.to_dict("list")
+        content["search"] = {"table": table, "level": level, "best": found.among(0.5).best}
         record.keep()
     about = {key: content["search"]["best"][key] for key in ("alpha", "beta")} | {"seed": seed}
     for arm in todo:

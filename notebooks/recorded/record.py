@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -54,24 +55,15 @@ def record_generator(name: str, kind: str, *, repetition: int, data: Path, check
 
 
 def trained_and_judged(
-    title: str,
-    generator: Any,
-    *,
-    train: Arrays,
-    validation: Arrays,
-    test: Arrays,
-    judges: Arrays,
-    watchers: Arrays,
-    checkpoints: Path,
-    snapshots: Iterable[float] = (),
-    folder: Path | None = None,
-) -> list[Path]:
+    title: str, generator: Any, *, train: Arrays, validation: Arrays, test: Arrays, judges: Arrays,
+    watchers: Arrays, checkpoints: Path, snapshots: Iterable[float] = (), folder: Path | None = None,
+) -> list[Path]:  # fmt: skip
     """Train a generator, and record its weights, its curve and what its samples are worth.
 
-    `judges` and `watchers` are real images for the net that judges samples and for the one that watches
-    the training. The latter are not in `train`: a net that knows the training images by heart takes
-    images which resemble them for something else. The weights of `snapshots`, in thousands of images,
-    are recorded as well, as ``<title>@<kimg>``.
+    `judges` and `watchers` are real images for the net that judges samples and for the one that watches the
+    training. The latter are not in `train`: a net that knows the training images by heart takes images which
+    resemble them for something else. The weights of `snapshots`, in thousands of images, are recorded as
+    ``<title>@<kimg>``.
     """
     threads = generator.settings.threads
     judge = quality.train_extractor(*judges, seed=0, threads=threads)
@@ -187,13 +179,9 @@ def plan(what: str, sets: Iterable[str] | None) -> Iterator[tuple]:
 
 
 def cells(
-    what: str,
-    *,
-    sets: Iterable[str] | None = None,
-    arms: Iterable[str] | None = None,
-    seeds: Iterable[int] | None = None,
-    steps: int | None = None,
-) -> list[Cell]:
+    what: str, *, sets: Iterable[str] | None = None, arms: Iterable[str] | None = None,
+    seeds: Iterable[int] | None = None, steps: int | None = None,
+) -> list[Cell]:  # fmt: skip
     """The cells of a family, first seeds first; `sets`, `arms`, `seeds` and `steps` replace its own.
 
     Other steps than a set's own are a variant, ``steps<n>``.
@@ -216,14 +204,13 @@ def cells(
 
 def ready(listed: Iterable[Cell]) -> tuple[list[Cell], dict[str, int]]:
     """Cells whose generator is recorded, and how many are not, by set and generator."""
-    there, missing = [], {}
+    there, missing = [], Counter()
     for cell in listed:
         generator = experiment.find(cell.arm).generator
         if generator is None or generator in study.generator_titles(cell.dataset, cell.seed):
             there.append(cell)
         else:
-            key = f"{cell.dataset} {generator}"
-            missing[key] = missing.get(key, 0) + 1
+            missing[f"{cell.dataset} {generator}"] += 1
     return there, missing
 
 
@@ -464,8 +451,9 @@ def run(options: argparse.Namespace) -> int:
     apart = {"equivalence", "recognition"} & set(asked)  # their sets are others
     if options.sets and apart and len(asked) > 1:
         raise ValueError("record equivalence and recognition by themselves: their sets are others")
-    for name in options.sets or () if not apart else ():
-        study.drawn(name)
+    if not apart:
+        for name in options.sets or ():
+            study.drawn(name)
     failed = 0
     for what in known:
         if asked and what not in asked:

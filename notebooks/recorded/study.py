@@ -86,9 +86,7 @@ def image_sets(name: str, seed: int = 0, data: Path = DATA) -> tuple[Splits, Fol
         return plant(GARDENS[base], seed=repetition), None
     about = PHOTOGRAPHS[base]
     if not (data / about.folder).is_dir():
-        raise FileNotFoundError(
-            f"{data / about.folder}: not there; name the folder that holds it with --data"
-        )
+        raise FileNotFoundError(f"{data / about.folder}: not there; name its folder with --data")
     found = open_images(data / about.folder)
     classes = about.classes or found.classes
     if about.largest is None:
@@ -134,9 +132,7 @@ def material(name: str, seed: int = 0, data: Path = DATA, size: int = 32) -> Mat
     if left is not None:
         reserve = partial(left_over, left.arrays(size=size), left.labels)
     weights = {kind: generator_weights(title) for kind, title in generator_titles(name, seed).items()}
-    generators = {
-        kind: (RecordedGenerator(path.stem), runs.files_hash([path])) for kind, path in weights.items()
-    }
+    generators = {kind: (RecordedGenerator(p.stem), runs.files_hash([p])) for kind, p in weights.items()}
     return Material.of(splits, size=size, name=name, generators=generators, reserve=reserve)
 
 
