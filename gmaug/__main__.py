@@ -85,13 +85,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _similarity(options: argparse.Namespace) -> int:
     from gmaug.datasets import open_images
-    from gmaug.page import page_path
+    from gmaug.page import writable
     from gmaug.similarity import measure
 
     if options.seed < 0:
         raise ValueError(f"--seed {options.seed}: use 0 or more")
     if options.html:
-        page_path(options.html)
+        writable(options.html)
     names = ("convention", "pairs", "target_se", "seed", "strict", "jobs")
     chosen = {name: getattr(options, name) for name in names}
     shows = sys.stderr.isatty() or "GMAUG_PROGRESS" in os.environ

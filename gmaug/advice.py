@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +22,10 @@ import pandas as pd
 
 from gmaug import law, published
 from gmaug.datasets import open_images
-from gmaug.datasets.base import ImageSet
-from gmaug.page import Section, page_path, write_page
+from gmaug.page import Section, writable, write_page
 from gmaug.plots import COLOURS, use_style
 from gmaug.similarity import Estimate, Similarity, measure
+from gmaug.workspace import short_sides
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,11 +35,8 @@ GUARANTEED = 1 - 2 * (1 - LEVEL)  # what the jackknife+ promises without assumpt
 INTERVAL = f"jackknife+ interval, nominal {LEVEL:.0%}, guaranteed {GUARANTEED:.0%}"
 BALANCED = 1.2  # largest over smallest class: below it, re-balancing adds a fifth to a class at the most
 SMALL = 0.6  # of the convention's side: an image enlarged more than this gains smoothness, not detail
-ROUGH = 30  # images: below it the interval of a super-class is itself a guess
-HARM = 50  # images a class: below it generated images have been reported to do harm
-EPOCHS = 100  # as the paper trains ResNet18 (section 4.1)
-CLASSIFIER_RATE = 250  # images/s, ResNet18 at 32 px on two CPU cores, measured
 NEAREST = 2  # recorded sets that are quoted
+PICTURES = (".png", ".svg", ".pdf")
 
 TRY = "worth a trial"
 LITTLE = "little to expect"
@@ -69,10 +64,6 @@ class Advice:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` prints: the keys of ``similarity`` and those of the advice."""
-        plan = {
-            "target_per_class": self.target, "images_to_generate": self.to_generate,
-            "enlargement": self.enlargement,
-        }  # fmt: skip
         predictions = [
             {
                 "model": f.model, "expected_gain_percent": f.expected, "interval": [f.low, f.high],
@@ -81,19 +72,17 @@ class Advice:
             }
             for f in self.forecasts.itertuples()
         ]  # fmt: skip
-        return {
-            **self.similarity.to_dict(),
-            "class_counts": dict(self.class_counts),
-            "imbalance": self.imbalance,
-            "plan": plan,
-            "predictions": predictions,
-            "most_gain_percent": self.most_gain,
+        return self.similarity.to_dict() | {
+            "class_counts": dict(self.class_counts), "imbalance": self.imbalance,
+            "plan": {
+                "target_per_class": self.target, "images_to_generate": self.to_generate,
+                "enlargement": self.enlargement,
+            },
+            "predictions": predictions, "most_gain_percent": self.most_gain,
             "recorded": json.loads(self.recorded.to_json(orient="records")),  # NaN becomes None
-            "verdict": self.verdict,
-            "recommendation": self.words["recommendation"][0],
-            "warnings": self.words["warnings"],
-            "next_steps": self.words["next_steps"],
-        }
+            "verdict": self.verdict, "recommendation": self.words["recommendation"][0],
+            "warnings": self.words["warnings"], "next_steps": self.words["next_steps"],
+        }  # fmt: skip
 
     def to_frame(self) -> pd.DataFrame:
         """The forecasts, one row each, in percent of the original accuracy."""
@@ -122,11 +111,9 @@ class Advice:
         def wrapped(line: str, indent: int = 2) -> str:
             return textwrap.fill(line, 96, subsequent_indent=" " * indent)
 
-        words = self.words
-        head = (
-            f"Expected gain, in percent of the original accuracy, at most {self.most_gain:.3g} ({INTERVAL})"
-        )
-        lines = [str(self.similarity), "", *words["counts"], "", head]
+        words, most = self.words, f"at most {self.most_gain:.3g} ({INTERVAL})"
+        lines = [str(self.similarity), "", *words["counts"], ""]
+        lines.append(f"Expected gain, in percent of the original accuracy, {most}")
         width = self.forecasts["model"].str.len().max()
         for f in self.forecasts.itertuples():
             note = f"   ({f.note})" if f.note else ""
@@ -139,16 +126,9 @@ class Advice:
 
 
 def advise(
-    images: Any,
-    labels: Sequence[int] | None = None,
-    *,
-    hierarchy: Any = None,
-    accuracy: float | None = None,
-    target: int | None = None,
-    seed: int = 0,
-    jobs: int | None = None,
-    progress: bool = True,
-) -> Advice:
+    images: Any, labels: Sequence[int] | None = None, *, hierarchy: Any = None, accuracy: float | None = None,
+    target: int | None = None, seed: int = 0, jobs: int | None = None, progress: bool = True,
+) -> Advice:  # fmt: skip
     """Measure an image set and say what the evidence predicts for it.
 
     Parameters
@@ -169,55 +149,56 @@ def advise(
     if accuracy is not None and not 1 < accuracy < 100:
         fraction = f"; is it {100 * accuracy:g} %?" if 0 < accuracy <= 1 else ""
         raise ValueError(f"accuracy={accuracy:g}; give percent between 1 and 100{fraction}")
-    _two_classes(images, images.class_counts)
+    _require_two(images.name, images.class_counts)
     similarity = measure(images, seed=seed, jobs=jobs, progress=progress)
     used = np.bincount(similarity.samples[""].labels, minlength=len(images.classes))  # files that are images
-    counts = _two_classes(images, dict(zip(images.classes, used.tolist(), strict=True)))
-    largest, total = max(counts.values()), sum(counts.values())
+    counts = {name: n for name, n in zip(images.classes, used.tolist(), strict=True) if n}
+    _require_two(images.name, counts)
+    largest, total, metric = max(counts.values()), sum(counts.values()), similarity.ssim_sup_sub_cls
     target = largest if target is None else target
     if target < largest:
         raise ValueError(
             f"target={target} is below the largest class ({largest} images); give {largest} or more"
         )
     imbalance, enlargement = largest / min(counts.values()), len(counts) * target / total
-    to_generate, metric = len(counts) * target - total, similarity.ssim_sup_sub_cls
     start = accuracy or 100 / len(counts)  # at the least that of guessing
     ceiling = 100 * (100 - start) / start  # all images right
-    found = forecasts(
+    expected = forecasts(
         metric, merge=similarity.ssim_merge_cls, enlargement=enlargement, original=accuracy, ceiling=ceiling
     )
-    gain = float(found.loc[found["model"] == REFIT, "expected"].iloc[0])
-    sought, recorded = min(max(gain, 1.0), ceiling), nearest_recorded(metric.value)
-    side, size = _short_side(images, similarity.convention.size), similarity.convention.size
-    comparable = not side < SMALL * size
+    gain = float(expected.loc[expected["model"] == REFIT, "expected"].iloc[0])
+    sides, size = short_sides(images, similarity.convention.size), similarity.convention.size
+    side = float(np.median(sides)) if len(sides) else np.nan
+    comparable, sought = not side < SMALL * size, min(max(gain, 1.0), ceiling)
     verdict, why = judge(metric, imbalance=imbalance, comparable=comparable)
-    groups = similarity.hierarchy.groups.values()
+    recorded = nearest_recorded(metric.value)
+    about = {
+        "imbalance": imbalance, "target": target, "to_generate": len(counts) * target - total,
+        "enlargement": enlargement, "most_gain": ceiling, "forecasts": expected, "recorded": recorded,
+        "verdict": verdict,
+    }  # fmt: skip
     words = _words(
-        classes=counts, least=min(counts, key=counts.get), most=max(counts, key=counts.get), images=total,
-        imbalance=imbalance, target=target, to_generate=to_generate, enlargement=enlargement,
-        few=sorted((name for name in counts if counts[name] < HARM), key=counts.get), harm=HARM,
-        side=side, size=size, comparable=comparable, argmax=similarity.argmax, rough=ROUGH,
-        in_largest=similarity.super_classes[similarity.argmax].images,
-        flat=len(counts) > 10 and all(len(members) == 1 for members in groups),
-        accuracy=accuracy, gain=gain, ceiling=ceiling, sought=sought,
-        need=images_to_see(accuracy or 50.0, sought), epochs=EPOCHS,
-        minutes=EPOCHS * total / CLASSIFIER_RATE / 60,
-        verdict=verdict, why=why, expected=found["expected"].tolist(), recorded=recorded,
-        generated=generated_arms(recorded),
+        similarity=similarity, classes=counts, images=total, side=side, size=size, comparable=comparable,
+        accuracy=accuracy, gain=gain, sought=sought, need=images_to_see(accuracy or 50.0, sought),
+        why=why, generated=generated_arms(recorded), **about,
     )  # fmt: skip
-    plan = {"target": target, "to_generate": to_generate, "enlargement": enlargement}
-    about = {"forecasts": found, "recorded": recorded, "verdict": verdict, "words": words}
-    return Advice(similarity, counts, imbalance, **plan, most_gain=ceiling, **about)
+    return Advice(similarity, counts, **about, words=words)
+
+
+def _require_two(name: str, counts: Mapping[str, int]) -> None:
+    if (found := sum(n > 0 for n in counts.values())) < 2:
+        raise ValueError(
+            f"{name}: {found} class; there is nothing to balance. Give a folder with two or more classes, "
+            "DIR/class/* or DIR/super/sub/*"
+        )
 
 
 def _words(**facts: Any) -> dict[str, list[str]]:
     """The paragraphs of each section of ``advice.j2``."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    folder, about = FileSystemLoader(Path(__file__).parent), {"undefined": StrictUndefined}
+    environment = Environment(loader=folder, trim_blocks=True, lstrip_blocks=True, **about)
     environment.filters["f"] = format
     sections = environment.get_template("advice.j2").make_module(facts)
     return {
@@ -226,36 +207,13 @@ def _words(**facts: Any) -> dict[str, list[str]]:
     }
 
 
-def _short_side(images: ImageSet, size: int) -> float:
-    """Median of 25 images, NaN if none can be read (they are in ``skipped`` already)."""
-    sides = []
-    for row in np.linspace(0, len(images) - 1, min(len(images), 25)).astype(int).tolist():
-        with suppress(OSError, ValueError):
-            sides.append(min(images.image(row, size=size).size))
-    return float(np.median(sides)) if sides else math.nan
-
-
-def _two_classes(images: ImageSet, counts: Mapping[str, int]) -> dict[str, int]:
-    counts = {name: n for name, n in counts.items() if n}
-    if len(counts) < 2:
-        raise ValueError(
-            f"{images.name}: {len(counts)} class; there is nothing to balance. Give a folder with two or "
-            "more classes, DIR/class/* or DIR/super/sub/*"
-        )
-    return counts
-
-
 # Forecasts
 
 
 def forecasts(
-    metric: Estimate,
-    *,
-    merge: Estimate,
-    enlargement: float,
-    original: float | None = None,
+    metric: Estimate, *, merge: Estimate, enlargement: float, original: float | None = None,
     ceiling: float = np.inf,
-) -> pd.DataFrame:
+) -> pd.DataFrame:  # fmt: skip
     """Forecasts on SSIM-supSubCls by several shapes, then the rivals, each with the shape that suits it best.
 
     Parameters
@@ -312,21 +270,21 @@ def forecasts(
 def judge(metric: Estimate, *, imbalance: float = np.inf, comparable: bool = True) -> tuple[str, str]:
     """The verdict that the published points nearest in similarity support, and why, in words.
 
-    On the four data sets at or below 0.1652 the published gain is 25 % or more; on the four at or above
-    0.2625 it is below 5 %. There is no point between, below 0.0792 or above 0.3834. A set whose interval
-    reaches one side only is told what was found there. `metric` is in the paper's convention, and
-    `comparable` says whether the images are large enough for it.
+    On the four data sets at or below 0.1652 the published gain is 25 % or more, on the four at or above
+    0.2625 below 5 %; no point lies between. A set whose interval reaches one side only is told what was
+    found there. `metric` is in the paper's convention; `comparable` says whether the images are large enough
+    for it.
     """
     if imbalance < BALANCED:
         why = f"the classes are balanced (largest over smallest {imbalance:.2f}), and the paper's are not"
         return UNKNOWN, why
     if not comparable:
         return UNKNOWN, "its images are too small to compare the metric with the paper's"
-    points = law.paper_predictors()
-    x, threshold = points["ssim_sup_sub_cls"], published.THRESHOLDS["ssim_sup_sub_cls"]
-    below, above = points[x <= threshold], points[x > threshold]
+    points, threshold = law.paper_predictors(), published.THRESHOLDS["ssim_sup_sub_cls"]
+    x = points["ssim_sup_sub_cls"]
+    below, above, gap = points[x <= threshold], points[x > threshold], x[x > threshold].min()
     low, high = (metric.value, metric.value) if np.isnan(metric.low) else (metric.low, metric.high)
-    gap, its = above["ssim_sup_sub_cls"].min(), f"its SSIM-supSubCls, {metric.value:.3f},"
+    its = f"its SSIM-supSubCls, {metric.value:.3f},"
     if high < x.min() or low > x.max():
         side = "below" if high < x.min() else "above"
         return UNKNOWN, f"{its} lies {side} all published sets ({x.min():.3f} to {x.max():.3f})"
@@ -335,8 +293,8 @@ def judge(metric: Estimate, *, imbalance: float = np.inf, comparable: bool = Tru
     if threshold < low and high < gap:
         return UNKNOWN, f"{its} lies between {threshold} and {gap}, where no data set was published"
     near = below if low <= threshold else above
-    its += f" is among those of the {len(near)} published sets ({', '.join(near['dataset'])}) that gained"
     gain, start = near["gain"], near["original"]
+    its += f" is among those of the {len(near)} published sets ({', '.join(near['dataset'])}) that gained"
     if near is above:
         return LITTLE, f"{its} {gain.max():.1f} % at the most, none of them beyond chance"
     return TRY, (
@@ -397,12 +355,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _main(options: argparse.Namespace) -> int:
     if options.seed < 0:
         raise ValueError(f"--seed {options.seed}: use 0 or more")
-    if options.figure and options.figure.suffix not in (".png", ".svg", ".pdf"):
-        raise ValueError(f"--figure {options.figure}: end it in .png, .svg or .pdf")
-    if options.figure and not options.figure.parent.is_dir():
-        raise FileNotFoundError(f"{options.figure.parent}: no such folder to write {options.figure.name} in")
+    if options.figure:
+        writable(options.figure, PICTURES)
     if options.html:
-        page_path(options.html)
+        writable(options.html)
     given = {name: getattr(options, name) for name in ("hierarchy", "accuracy", "target", "seed", "jobs")}
     shown = sys.stderr.isatty() or "GMAUG_PROGRESS" in os.environ
     result = advise(options.folder, progress=shown, **given)

@@ -7,7 +7,6 @@ OUT gets the originals, as hard links where the disk allows, and ``class/gm_0000
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import re
@@ -27,7 +26,7 @@ from gmaug import CallableModule, classifiers, runs, workspace
 from gmaug.augcls import Examples, GMAugCls, Pool, QuotaNotMet, held_out, quotas
 from gmaug.datasets.base import printable
 from gmaug.datasets.folder import decoded
-from gmaug.workspace import Photographs, Workspace, duration
+from gmaug.workspace import Photographs, duration, some
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,10 +38,11 @@ WORK = ".work"  # what a run needs until its end; torchvision would take a folde
 READ = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
 SHOWN = 6  # generated images on the page
 COPIED = 0.5  # nearer to an original than so many times the usual distance of two originals
+KEPT = ("rounds", "best_round", "improved", "warnings")  # of balance.json, as they are
 
 
 @dataclass(frozen=True, eq=False)
-class Balanced:
+class Balanced(workspace.Result):
     """A balanced folder.
 
     `table` has one row a class: ``class``, ``originals``, ``wanted``, ``accepted`` (passed the selection),
@@ -56,18 +56,13 @@ class Balanced:
     rounds: Sequence[Mapping[str, Any]] = field(repr=False)  # as gmaug.augcls.Round.to_dict has them
     best_round: int
     improved: bool | None  # whether the balanced set gives a better classifier than the originals
-    warnings: Sequence[str] = ()
+    warnings: Sequence[str]
 
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` prints; nothing in it depends on time."""
         classes = json.loads(self.table.to_json(orient="records", double_precision=6))
         about = {"set": self.name, "folder": printable(self.folder), "classes": classes}
-        names = ("rounds", "best_round", "improved", "warnings")
-        return runs.plain(about | {name: getattr(self, name) for name in names})
-
-    def to_frame(self) -> pd.DataFrame:
-        """`table`: one row a class."""
-        return self.table.copy()
+        return runs.plain(about | {name: getattr(self, name) for name in KEPT})
 
     def manifest(self) -> pd.DataFrame:
         """``manifest.csv``: one row an image of the folder; bytes that are no UTF-8 are escaped here."""
@@ -80,9 +75,8 @@ class Balanced:
         from gmaug.plots import COLOURS, label, use_style
 
         use_style()
-        figure = Figure(figsize=(7.0, 2.8), layout="constrained")
-        axes, bottom = figure.subplots(), np.zeros(len(self.table))
-        place = np.arange(len(self.table))
+        axes = Figure(figsize=(7.0, 2.8), layout="constrained").subplots()
+        place, bottom = np.arange(len(self.table)), np.zeros(len(self.table))
         for name, colour in (("originals", "blue"), ("accepted", "orange"), ("filled", "grey")):
             axes.bar(place, self.table[name], bottom=bottom, color=COLOURS[colour], label=name)
             bottom = bottom + self.table[name].to_numpy()
@@ -90,10 +84,16 @@ class Balanced:
         axes.set_xticks(place, names, rotation=25, ha="right", rotation_mode="anchor")
         axes.set_ylabel("images")
         axes.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
-        return figure
+        return axes.figure
+
+    def opening(self) -> str:
+        """What lies in the folder."""
+        originals, accepted, filled = self.table[["originals", "accepted", "filled"]].sum()
+        made = f"{accepted + filled} generated images, {accepted} of which passed the selection"
+        return f"{printable(self.folder)}: {originals} originals and {made}"
 
     def judgement(self) -> str:
-        """Whether the balanced set helped, in a sentence."""
+        """Whether the balanced set helped."""
         first, last = self.rounds[0]["before"], self.rounds[self.best_round - 1]["after"]
         if first is None or last is None:
             return "Whether the balanced set helps was not measured; `compare` does."
@@ -103,16 +103,6 @@ class Balanced:
             f"the originals: balanced accuracy {100 * last:.1f} % after {100 * first:.1f} %, one training "
             "each. `compare` says it with an interval."
         )
-
-    def __str__(self) -> str:
-        originals, accepted, filled = self.table[["originals", "accepted", "filled"]].sum()
-        head = f"{printable(self.folder)}: {originals} originals and {accepted + filled} generated images, "
-        shown = self.table.round(2).to_string(index=False)
-        lines = [f"{head}{accepted} of which passed the selection", "", shown, "", self.judgement()]
-        return "\n".join([*lines, *(f"Warning: {one}" for one in self.warnings)])
-
-    def _repr_html_(self) -> str:
-        return self.table.round(2).to_html(index=False) + f"<p>{self.judgement()}</p>"
 
 
 def balance(
@@ -154,22 +144,16 @@ def balance(
     OSError
         If OUT cannot be written; what is finished stays.
     """
-    strategy = "not majority" if target == "majority" else target
-    if isinstance(target, bool) or not (isinstance(target, int) or target == "majority"):
-        raise ValueError(f"target={target!r}: give a number, or majority")
-    if rounds < 1 or seed < 0 or not 0 <= alpha <= 1 or (target != "majority" and target < 1):
-        raise ValueError(
-            f"target={target}, rounds={rounds}, seed={seed}, alpha={alpha}: give at least 1, 1 and 0, and a "
-            "probability"
-        )
+    whole = isinstance(target, int) and not isinstance(target, bool) and target >= 1
+    if target != "majority" and not whole:
+        raise ValueError(f"target={target!r}: give a number from 1, or majority")
+    if rounds < 1 or seed < 0 or not 0 <= alpha <= 1:
+        raise ValueError(f"rounds={rounds}, seed={seed}, alpha={alpha}: give 1, 0 and a probability at least")
     photos = workspace.photographs(images, labels, size=size, least=LEAST)
     names = _names(photos)
-    model = untrained = None
-    if from_generator is not None:
-        model = workspace.given(from_generator, photos.classes, size=size)
-    else:
-        about = {"size": size, "classes": len(photos.classes), "seed": seed, "kimg": kimg, "device": device}
-        untrained = workspace.generator_named(generator, **about)
+    which = generator if from_generator is None else Path(from_generator)
+    about = {"size": size, "seed": seed, "kimg": kimg, "device": device}
+    model = workspace.generator(which, photos.classes, **about)
     training = classifiers.settings_for(classifier, shape=(size, size))
     if steps is not None:
         training = replace(training, steps=steps, epochs=None)
@@ -177,37 +161,34 @@ def balance(
         "images": runs.digest(photos.images, photos.labels), "classes": photos.classes,
         "files": runs.digest(*map(os.fsencode, photos.paths)) if photos.paths else "",
         "target": target, "select": select, "alpha": alpha, "rounds": rounds, "seed": seed,
-        "classifier": classifier, "training": training,
-        "generator": untrained.settings.to_dict() if model is None else workspace.model_digest(model),
+        "classifier": classifier, "training": training, "generator": workspace.identity(model),
     }  # fmt: skip
-    space = Workspace(out, "balance", photos.source, key)
+    space = workspace.Workspace(out, "balance", photos.source, key)
     folder, work = space.folder, space.folder / WORK
     if space.about.get("finished"):
         say(f"{printable(folder)} is finished already")
         shutil.rmtree(work, ignore_errors=True)
         return _read(folder)
+    strategy = "not majority" if target == "majority" else target
     with workspace.computing_on(device):
         if "probed" not in space.about:
-            wanted = int(quotas(photos.labels, strategy).sum())
-            found = workspace.probe(classifier, training, photos.images, photos.labels, untrained)
+            wanted, again = int(quotas(photos.labels, strategy).sum()), rounds if select else 0
+            found = workspace.probe(classifier, training, photos.images, photos.labels, model)
             took = found.seconds(
-                steps=(1 + rounds if select else 1) * training.steps_for(len(photos.labels) + wanted),
-                kimg=untrained.settings.kimg if untrained else 0,
-                candidates=2 * wanted * (rounds if select else 1),
+                steps=(1 + again) * training.steps_for(len(photos.labels) + wanted),
+                kimg=0 if workspace.is_trained(model) else model.settings.kimg,
+                candidates=2 * wanted * max(again, 1),
             )
             disk = found.disk + wanted * size * size * 2.5 / workspace.MIB
             say(f"{wanted} images to generate, about {duration(took)} on this machine, busy as it is; "
                 f"{found.memory:.0f} MiB of memory, {disk:.0f} MiB on disk")  # fmt: skip
             space.remember(probed=True)
-        if model is None:
-            held = held_out(photos.labels, HELD, seed)  # as GMAugCls will
-            parts = [(photos.images[rows], photos.labels[rows]) for rows in (~held, held)]
-            path = folder / "generator.safetensors"
-            model = workspace.trained(
-                untrained, path, photos.classes, *parts, work=work / "generator", say=say
-            )
+        held = held_out(photos.labels, HELD, seed)  # as GMAugCls will
+        parts = [(photos.images[rows], photos.labels[rows]) for rows in (~held, held)]
+        path = folder / "generator.safetensors"
         sampler = GMAugCls(
-            model, _Kept(classifiers.make_classifier(classifier, training), work / "classifier"),
+            workspace.trained(model, path, photos.classes, *parts, say=say),
+            _Kept(classifiers.make_classifier(classifier, training), work / "classifier"),
             sampling_strategy=strategy, select=select, alpha=alpha, rounds=rounds, seed=seed,
             prefit=True, validation_fraction=HELD,
         )  # fmt: skip
@@ -218,10 +199,9 @@ def balance(
     sampler.classifier_.save(folder / "classifier.safetensors")
     say("writing the images")
     pool = sampler.rounds_[sampler.best_round_ - 1].pool
+    near = workspace.nearest(pool.images, pool.labels, (photos.images, photos.labels))
     made = _write(folder, photos, names, pool)
-    near = _nearest(photos, pool)
     _manifest(folder, photos, names, made, pool, near, best=sampler.best_round_, seed=seed)
-    _groups(folder, photos)
     balanced = _concluded(photos, folder, sampler, near[1], target)
     runs.write_json(folder / "balance.json", balanced.to_dict())
     _page(balanced, photos, pool, near, command)
@@ -267,13 +247,13 @@ def _names(photos: Photographs) -> list[Path]:
     if len({name.casefold() for name in folders}) < len(folders):
         raise ValueError(f"{photos.source.name}: two classes would have one folder; rename a class")
     found: dict[Path, None] = {}
-    for number, label in enumerate(photos.labels):
-        name = f"{number + 1:06d}.png" if paths is None else paths[number].name
+    for number, label in enumerate(photos.labels, 1):
+        name = f"{number:06d}.png" if paths is None else paths[number - 1].name
         if Path(name).suffix.lower() not in READ:
             name = f"{name}.png"
         path = Path(folders[label], name)
         if path in found:  # an image set may gather a class from several folders
-            path = Path(folders[label], f"{number + 1:06d}_{name}")
+            path = Path(folders[label], f"{number:06d}_{name}")
         found[path] = None
     return list(found)
 
@@ -288,7 +268,7 @@ def _write(out: Path, photos: Photographs, names: Sequence[Path], pool: Pool) ->
         if path is None:
             _save(Image.fromarray(image), out, name)
         elif path.suffix.lower() in READ:
-            _link(path, out, name)
+            _link(path.resolve(), out, name)
         else:
             with decoded(path) as whole:
                 _save(whole, out, name)
@@ -305,22 +285,11 @@ def _write(out: Path, photos: Photographs, names: Sequence[Path], pool: Pool) ->
 
 
 def _save(image: Image.Image, out: Path, name: Path) -> None:
-    buffer = io.BytesIO()
-    image.save(buffer, format="png")
-    _put(out, name, buffer.getvalue())
-
-
-def _put(out: Path, name: Path | str, content: bytes) -> None:
-    """Write a file below OUT, whole or not at all; a draft lies among the work, which goes in the end."""
-    draft = out / WORK / "draft"
-    draft.parent.mkdir(exist_ok=True)
-    draft.write_bytes(content)
-    os.replace(draft, out / name)
+    _put(out / name, lambda draft: image.save(draft, format="png"), out)
 
 
 def _link(source: Path, out: Path, name: Path) -> None:
     """A hard link; a copy where the disk or its rules have none."""
-    source = source.resolve()
     try:
         os.link(source, out / name)
     except FileNotFoundError:
@@ -328,7 +297,15 @@ def _link(source: Path, out: Path, name: Path) -> None:
             f"{printable(source)} is gone: it was there when the folder was read; put it back and run again"
         ) from None
     except OSError:
-        _put(out, name, source.read_bytes())
+        _put(out / name, lambda draft: shutil.copyfile(source, draft), out)
+
+
+def _put(path: Path, write: Callable[[Path], Any], out: Path) -> None:
+    """A file, whole or not at all; its draft lies among the work, which goes in the end."""
+    draft = out / WORK / "draft"
+    draft.parent.mkdir(exist_ok=True)
+    write(draft)
+    os.replace(draft, path)
 
 
 def _manifest(
@@ -344,90 +321,74 @@ def _manifest(
         "distance": [f"{distance:.4f}" for distance in near[1]],
     })  # fmt: skip
     _table(out, "manifest.csv", pd.concat([originals, generated]))
-
-
-def _groups(out: Path, photos: Photographs) -> None:
-    """The super-classes, where there are some, so that the folder keeps them."""
     groups = photos.source.hierarchy.groups
-    if any(len(members) > 1 for members in groups.values()):
+    if any(len(members) > 1 for members in groups.values()):  # so that the folder keeps its super-classes
         rows = [(name, one) for name, members in groups.items() for one in members if one in photos.classes]
         _table(out, "groups.csv", pd.DataFrame(rows, columns=["super_class", "sub_class"]))
 
 
 def _table(out: Path, name: str, table: pd.DataFrame) -> None:
-    text = table.to_csv(index=False, lineterminator="\n")
-    _put(out, name, text.encode("utf-8", "surrogateescape"))  # a file's name may hold any bytes
+    how = {"index": False, "lineterminator": "\n", "errors": "surrogateescape"}  # names may hold any bytes
+    _put(out / name, lambda draft: table.to_csv(draft, **how), out)
 
 
 # What is found
 
 
-def _nearest(photos: Photographs, pool: Pool) -> workspace.Arrays:
-    """Of each generated image the nearest original of its class: its number among them, and the distance."""
-    row, distance = np.full(len(pool.labels), -1), np.full(len(pool.labels), np.nan)
-    for c in np.unique(pool.labels):
-        mine, known = np.flatnonzero(pool.labels == c), np.flatnonzero(photos.labels == c)
-        best, distance[mine] = workspace.nearest(pool.images[mine], photos.images[known])
-        row[mine] = known[best]
-    return row, distance
-
-
 def _concluded(
-    photos: Photographs, out: Path, sampler: GMAugCls, distance: np.ndarray, target: Any
+    photos: Photographs, out: Path, sampler: GMAugCls, distance: np.ndarray, target: int | str
 ) -> Balanced:
-    pool, rows = sampler.rounds_[sampler.best_round_ - 1].pool, []
-    for c, name in enumerate(photos.classes):
-        mine, away = photos.images[photos.labels == c], distance[pool.labels == c]
-        usual = np.median(workspace.nearest(mine, mine, itself=True)[1])
-        counts = ("quota", "accepted", "filled", "missing")
-        wanted, *others = (int(getattr(pool, one)[c]) for one in counts)
-        copied = float(np.mean(away < COPIED * usual)) if len(away) else np.nan
-        rows.append((name, len(mine), wanted, *others, sampler.selector_recall_[c], copied))
-    columns = ["class", "originals", "wanted", *counts[1:], "selector_recall", "copied"]
-    table, said = pd.DataFrame(rows, columns=columns), list(photos.warnings)
-    if blind := _few(table, (table["wanted"] > 0) & (table["selector_recall"] < 0.2)):
+    pool = sampler.rounds_[sampler.best_round_ - 1].pool
+    usual, copied = workspace.nearest(photos.images, photos.labels)[1], []
+    for c in range(len(photos.classes)):
+        made, bound = distance[pool.labels == c], COPIED * np.median(usual[photos.labels == c])
+        copied.append(np.mean(made < bound) if len(made) else np.nan)
+    table = pd.DataFrame({
+        "class": photos.classes, "originals": np.bincount(photos.labels), "wanted": pool.quota,
+        "accepted": pool.accepted, "filled": pool.filled, "missing": pool.missing,
+        "selector_recall": list(sampler.selector_recall_.values()), "copied": copied,
+    })  # fmt: skip
+
+    def those(where: pd.Series) -> str:
+        return some(table.loc[where, "class"].tolist())
+
+    said, passed, total = list(photos.warnings), table["accepted"].sum(), len(pool.labels)
+    if blind := those((table["wanted"] > 0) & (table["selector_recall"] < 0.2)):
         said.append(
             f"the classifier that selected hardly recognises {blind}: what it passed or refused there is "
             "close to chance"
         )
-    passed, made = table["accepted"].sum(), len(pool.labels)
-    if sampler.select and passed < made / 2:
+    if sampler.select and passed < total / 2:
         said.append(
-            f"{passed} of {made} generated images passed the selection, the others are the best-scored of "
+            f"{passed} of {total} generated images passed the selection, the others are the best-scored of "
             "those refused: train the generator for longer (--kimg), or ask for fewer images (--target)"
         )
-    if copies := _few(table, table["copied"] > 0.1):
+    if copies := those(table["copied"] > 0.1):
         said.append(
             f"more than a tenth of the images of {copies} lie less than half as far from an original as "
             "originals usually lie from each other: look for copies"
         )
-    if isinstance(target, int) and target < table["originals"].max():
+    if target != "majority" and target < table["originals"].max():
         said.append(f"classes of more than {target} originals keep them all, so the set is not balanced")
-    return Balanced(
-        photos.source.name, out, table, [one.to_dict() for one in sampler.rounds_], sampler.best_round_,
-        sampler.improved_, said,
-    )  # fmt: skip
-
-
-def _few(table: pd.DataFrame, where: pd.Series) -> str:
-    names = table.loc[where, "class"].tolist()
-    return ", ".join(names[:3]) + (", ..." if names[3:] else "")
+    rounds = [one.to_dict() for one in sampler.rounds_]
+    best = sampler.best_round_, sampler.improved_
+    return Balanced(photos.source.name, out, table, rounds, *best, said)
 
 
 def _read(folder: Path) -> Balanced:
     about = json.loads((folder / "balance.json").read_text(encoding="utf-8"))
     table = pd.DataFrame(about["classes"]).astype({"selector_recall": float, "copied": float})
-    names = ("rounds", "best_round", "improved", "warnings")
-    return Balanced(about["set"], folder, table, *(about[name] for name in names))
+    return Balanced(about["set"], folder, table, *(about[name] for name in KEPT))
 
 
 def _page(found: Balanced, photos: Photographs, pool: Pool, near: workspace.Arrays, command: str) -> None:
     from gmaug.page import Section, write_page
 
-    names, beside = photos.classes, []
-    for k in np.argsort(near[1], kind="stable")[:SHOWN]:
-        beside.append((f"{names[pool.labels[k]]}, generated", pool.images[k]))
-        beside.append((f"nearest original, {near[1][k]:.0f} grey levels away", photos.images[near[0][k]]))
+    names, closest = photos.classes, np.argsort(near[1], kind="stable")[:SHOWN]
+    captions = [f"{names[label]}, generated" for label in pool.labels[closest]]
+    beside = workspace.beside(
+        pool.images[closest], captions, photos.images, (near[0][closest], near[1][closest])
+    )
 
     def looked(some: Examples) -> Iterable[tuple[str, np.ndarray]]:
         for image, wanted, predicted, score in zip(*some, strict=True):
@@ -460,7 +421,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--select", action=argparse.BooleanOptionalAction, default=True, help="--no-select keeps every image")
     add("--alpha", type=float, default=0.5, help="least probability of the wanted class (default 0.5)")
     add("--rounds", type=int, default=2, help="rounds of selection and retraining, at most (default 2)")
-    add("--generator", choices=("cgan", "diffusion"), default="cgan", help="trained here (default cgan)")
+    add("--generator", choices=workspace.NAMED, default="cgan", help="trained here (default cgan)")
     add("--from-generator", metavar="FOLDER", type=Path, help="a trained one: OUT of compare, or images")
     workspace.add_options(add)
     parser.set_defaults(function=lambda options: workspace.run(balance, options))

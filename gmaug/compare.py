@@ -23,17 +23,16 @@ from gmaug.datasets.base import printable
 from gmaug.datasets.imbalance import groups_from_csv, split_rows
 from gmaug.experiment import Cell, CellSettings, CellsFailed, Material, Trial, find, frame, run_cells
 from gmaug.experiment.contrasts import contrasts, summary
-from gmaug.workspace import Photographs, Probe, Workspace, duration
+from gmaug.workspace import Photographs, duration, some
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ARMS = ("original", "oversample", "logit-adjusted", "randaugment", "cgan-augcls")
-FRACTIONS = (0.6, 0.2, 0.2)  # trained on; weights, rounds and generators chosen on; judged on
-SCORES = ("balanced_accuracy", "top1", "tail", "auroc")
-SCORE = "balanced_accuracy"
 BASES = ("oversample", "original")
-BY_NAME = ("cgan", "diffusion")  # generators that are trained here
+PARTS = {"train": 0.6, "validation": 0.2, "test": 0.2}  # trained on; what is chosen is chosen on; judged on
+SCORES = {"balanced_accuracy": "balanced accuracy", "top1": "top-1", "tail": "tail", "auroc": "AUROC"}
+SCORE = "balanced_accuracy"  # that gains are of
 NAME = "images"  # of the cells' folder: a folder's own name may be anything
 TRIES = 50  # to find a split of groups that leaves no part without a class
 LEAST = 3  # images of a class: one for each part
@@ -44,115 +43,74 @@ TRAININGS = {"augcls": 3, "confident": 2, "band": 2, "vtss": 4}
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """What ``compare`` found."""
+class Comparison(workspace.Result):
+    """What ``compare`` found; scores are in percent, gains in points of balanced accuracy."""
 
     name: str  # of the image set
-    classes: tuple[str, ...]
-    counts: Mapping[str, Sequence[int]]  # images of each class, by part: train, validation, test
+    counts: pd.DataFrame = field(repr=False)  # one row a class: its images in each part
     seeds: int
     steps: int
     size: int
     cells: pd.DataFrame = field(repr=False)  # one row a training, as gmaug.experiment.frame gives it
-    table: pd.DataFrame = field(repr=False)  # one row an arm: scores in percent, gains with their intervals
-    recall: pd.DataFrame = field(repr=False)  # one row a class, one column an arm: percent, mean over seeds
+    table: pd.DataFrame = field(repr=False)  # one row an arm: scores, gains with their intervals, verdict
+    recall: pd.DataFrame = field(repr=False)  # one row a class, one column an arm: mean over seeds
     recommendation: str  # the cheapest arm that no other beats
     why: str
     to_settle: Mapping[str, int | None]  # seeds for each arm left open; None: more than a thousand
-    warnings: Sequence[str] = ()
-    pictures: Sequence[tuple[str, np.ndarray]] = field(default=(), repr=False)  # generated, nearest real
+    warnings: Sequence[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``--json`` prints; scores in percent, gains in points; nothing in it depends on time."""
-        arms = []
+        """What ``--json`` prints; nothing in it depends on time."""
+        classes, arms = self.counts["class"].tolist(), []
         for row in self.table.to_dict("records"):
-            arms.append({"arm": row["arm"], **{name: _number(row[name]) for name in SCORES}})
+            about = {"arm": row["arm"], **{name: _number(row[name]) for name in SCORES}}
             for gain in (f"gain_over_{base}" for base in BASES):
-                ends = [_number(row[f"{gain}_{end}"]) for end in ("low", "high")]
-                arms[-1][gain] = {"value": _number(row[gain]), "interval": ends}
-            recall = map(_number, self.recall[row["arm"]])
-            arms[-1] |= {"verdict": row["verdict"], "recall": dict(zip(self.classes, recall, strict=True))}
-        return runs.plain({
-            "set": self.name, "classes": self.classes, "images": self.counts, "size": self.size,
-            "seeds": self.seeds, "steps": self.steps, "arms": arms, "recommendation": self.recommendation,
-            "why": self.why, "to_settle": self.to_settle, "warnings": self.warnings,
-        })  # fmt: skip
+                value, *interval = (_number(row[gain + end]) for end in ("", "_low", "_high"))
+                about[gain] = {"value": value, "interval": interval}
+            recall = dict(zip(classes, map(_number, self.recall[row["arm"]]), strict=True))
+            arms.append(about | {"verdict": row["verdict"], "recall": recall})
+        images = self.counts[[*PARTS]].to_dict("list")
+        about = {"set": self.name, "classes": classes, "images": images, "size": self.size}
+        names = ("recommendation", "why", "to_settle", "warnings")
+        about |= {"seeds": self.seeds, "steps": self.steps, "arms": arms}
+        return runs.plain(about | {name: getattr(self, name) for name in names})
 
-    def to_frame(self) -> pd.DataFrame:
-        """`table`: one row an arm."""
-        return self.table.copy()
-
-    def figure(self) -> Figure:
-        """Gains with their intervals, and the recall of each class."""
-        from matplotlib.figure import Figure
-
-        from gmaug.plots import COLOURS, label, use_style
-
-        use_style()
-        figure = Figure(figsize=(7.0, 3.2), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        rows = self.table[self.table["arm"] != "oversample"][::-1]
-        gain = "gain_over_oversample"
-        place = np.arange(len(rows))
-        left.hlines(place, rows[f"{gain}_low"], rows[f"{gain}_high"], color=COLOURS["blue"], lw=1.4)
-        left.plot(rows[gain], place, "o", color=COLOURS["blue"])
-        left.axvline(0, color=COLOURS["black"], lw=0.6)
-        left.set_yticks(place, rows["arm"])
-        left.set_xlabel("gain over oversample (points)")
-        values = self.recall.drop(columns="class").T
-        shown = right.imshow(values, vmin=0, vmax=100, cmap="viridis", aspect="auto")
-        names = [label(one, 12) for one in self.classes]
-        right.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
-        right.set_yticks(range(len(values)), values.index)
-        figure.colorbar(shown, ax=right, label="recall (%)")
-        return figure
-
-    def write_html(self, path: str | Path, *, command: str = "") -> Path:
-        """Write it as one page (see :func:`gmaug.page.write_page`)."""
-        from gmaug.page import Section, write_page
-
-        settle = [
-            f"{arm}: {n or 'more than a thousand'} seeds would show a gain of two points over oversample"
-            for arm, n in self.to_settle.items()
-        ]
-        scale = "Scores in percent, gains in points of balanced accuracy, 95 % intervals."
-        drawn = "Gain over oversample in balanced accuracy with its 95 % interval, and each class's recall."
-        beside = "Generated images, each beside the training image nearest to it."
-        counts = pd.DataFrame({"class": self.classes, **self.counts})
-        sections = [
-            Section("", [f"Recommendation: {self.recommendation}. {self.why}", self._about()], self.warnings),
-            Section("The arms", [scale], table=self._shown()),
-            Section("Left open by these seeds", settle),
-            Section("Gains and classes", figure=self.figure(), caption=drawn),
-            Section("Recall of each class", table=self.recall.round(1).merge(counts, on="class")),
-            Section("Is it memorised?", [beside] if self.pictures else [], pictures=self.pictures),
-        ]
-        return write_page(path, title=f"Arms compared on {self.name}", sections=sections, command=command)
-
-    def _about(self) -> str:
-        train, validation, test = (sum(self.counts[part]) for part in ("train", "validation", "test"))
+    def opening(self) -> str:
+        """What was trained on what."""
+        train, validation, test = self.counts[[*PARTS]].sum()
         parts = f"{train} images to train on, {validation} to choose by, {test} to judge by"
         length = f"{self.seeds} seeds, {self.steps} gradient steps of every training, {self.size} px"
-        return f"{parts}, {len(self.classes)} classes; {length}"
+        return f"{self.name}: {parts}, {len(self.counts)} classes; {length}"
 
-    def _shown(self) -> pd.DataFrame:
-        """`table` for a reader."""
-        names = {SCORE: "balanced accuracy", "top1": "top-1", "tail": "tail", "auroc": "AUROC"}
-        shown = self.table[["arm", *names]].round(1).rename(columns=names)
+    def judgement(self) -> str:
+        """The arm to take, and why."""
+        return f"Recommendation: {self.recommendation}. {self.why}"
+
+    def rounded(self) -> pd.DataFrame:
+        """The table for a reader, an interval beside its value."""
+        shown = self.table[["arm", *SCORES]].round(1).rename(columns=SCORES)
         for base in BASES:
-            gain = self.table[[f"gain_over_{base}", f"gain_over_{base}_low", f"gain_over_{base}_high"]]
+            gain = self.table.filter(regex=f"^gain_over_{base}")
             shown[f"gain over {base}"] = [_between(*row) for row in gain.itertuples(index=False)]
         return shown.assign(verdict=self.table["verdict"])
 
-    def __str__(self) -> str:
-        lines = [
-            f"{self.name}: {self._about()}", "", self._shown().to_string(index=False), "",
-            f"Recommendation: {self.recommendation}. {self.why}",
-        ]  # fmt: skip
-        return "\n".join([*lines, *(f"Warning: {one}" for one in self.warnings)])
+    def figure(self) -> Figure:
+        """Gains over oversample with their intervals."""
+        from matplotlib.figure import Figure
 
-    def _repr_html_(self) -> str:
-        return self._shown().to_html(index=False) + f"<p><b>{self.recommendation}</b>: {self.why}</p>"
+        from gmaug.plots import COLOURS, use_style
+
+        use_style()
+        rows = self.table[self.table["arm"] != "oversample"][::-1]
+        gain, place = "gain_over_oversample", np.arange(len(rows))
+        figure = Figure(figsize=(7.0, 1 + 0.3 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        axes.hlines(place, rows[f"{gain}_low"], rows[f"{gain}_high"], color=COLOURS["blue"], lw=1.4)
+        axes.plot(rows[gain], place, "o", color=COLOURS["blue"])
+        axes.axvline(0, color=COLOURS["black"], lw=0.6)
+        axes.set_yticks(place, rows["arm"])
+        axes.set_xlabel("gain over oversample (points of balanced accuracy)")
+        return figure
 
 
 def _number(value: float) -> float | None:
@@ -219,96 +177,104 @@ def compare(
     photos = workspace.photographs(images, labels, size=size, least=LEAST)
     together, said = _groups(groups, photos)
     parts = [(photos.images[rows], photos.labels[rows]) for rows in _split(photos, together, seed)]
-    kind = str(generator) if str(generator) in BY_NAME else "mine"
-    arms = _arms(arms, kind)
     settings = CellSettings(size=size, classifier=classifier)
     settings = replace(settings, steps=steps or settings.steps)
-    about = {"size": size, "classes": len(photos.classes), "seed": seed, "kimg": kimg, "device": device}
-    models: dict[str, Any] = {}  # yet to be trained, but for one's own
-    for one in _generators(arms):
-        if one == kind == "mine":
-            models[one] = workspace.given(generator, photos.classes, size=size)
-        elif one in BY_NAME and kind != "mine":
-            models[one] = workspace.generator_named(one, **about)
-        else:
-            raise ValueError(f"arms need the generator {one!r}; --generator gives {generator}")
+    mine = generator not in workspace.NAMED
+    arms, models = _arms(arms, "mine" if mine else str(generator)), {}
+    for kind in _generators(arms):
+        if (kind == "mine") != mine:
+            raise ValueError(f"arms need the generator {kind!r}; --generator gives {generator}")
+        which, about = generator if mine else kind, {"seed": seed, "kimg": kimg, "device": device}
+        models[kind] = workspace.generator(which, photos.classes, size=size, **about)
     key = {
         "images": runs.digest(*(array for part in parts for array in part)), "classes": photos.classes,
-        "settings": settings, "seed": seed, "kimg": kimg, "generator": "mine" if kind == "mine" else None,
+        "settings": settings, "seed": seed, "kimg": kimg, "generator": "mine" if mine else None,
     }  # fmt: skip
-    space = Workspace(out, "compare", photos.source, key)
+    space = workspace.Workspace(out, "compare", photos.source, key)
     lacking = np.bincount(parts[0][1]).max() - np.bincount(parts[0][1])
-
-    def cost(arms: Sequence[str], seeds: int, found: Probe) -> float:
-        total = sum(found.seconds(kimg=models[k].settings.kimg) for k in _generators(arms) if k != "mine")
-        for arm in arms:
-            again = settings.rounds if "augcls" in arm else 1
-            draws = 2 * int(lacking.sum()) * again if find(arm).generator else 0
-            total += found.seconds(steps=_trainings(arm) * settings.steps, candidates=draws) * seeds / jobs
-        return total
-
-    def measured() -> Probe:
-        first = next((models[k] for k in models if k != "mine"), None)
-        return workspace.probe(classifier, settings.training, *parts[0], first)
-
     with workspace.computing_on(device):
-        arms, seeds, dropped = _planned(space, arms, seeds, budget, cost, say, measured)
-        generators = {}
-        for one in _generators(arms):
-            model, path = models[one], space.folder / "generator" / f"{one}.safetensors"
-            if one != "mine":
-                work = path.with_suffix(".state")
-                model = workspace.trained(model, path, photos.classes, *parts[:2], work=work, say=say)
-            generators[one] = model, workspace.model_digest(model)
+        asked, plan = (
+            runs.plain({"arms": arms, "seeds": seeds, "budget": budget}),
+            space.about.get("plan", {}),
+        )
+        if plan.get("asked") != asked:
+            first = next(iter(models.values()), None)
+            found = workspace.probe(classifier, settings.training, *parts[0], first)
+
+            def cost(arms: Sequence[str], seeds: int) -> float:
+                total = sum(
+                    found.seconds(kimg=models[k].settings.kimg) for k in _generators(arms) if not mine
+                )
+                for arm in arms:
+                    again = settings.rounds if "augcls" in arm else 1
+                    draws = 2 * int(lacking.sum()) * again if find(arm).generator else 0
+                    took = found.seconds(steps=_trainings(arm) * settings.steps, candidates=draws)
+                    total += took * seeds / jobs
+                return total
+
+            plan = {"asked": asked} | _planned(arms, seeds, budget, cost)
+            arms, seeds = plan["arms"], plan["seeds"]
+            disk = found.disk + 0.01 * len(arms) * seeds
+            for line in plan["dropped"]:
+                say(line)
+            say(f"{len(arms)} arms, {seeds} seeds: about {duration(cost(arms, seeds))} on this machine, busy "
+                f"as it is; {found.memory:.0f} MiB of memory a process, {disk:.0f} MiB on disk")  # fmt: skip
+            space.remember(plan=plan)
+        arms, seeds, generators = plan["arms"], plan["seeds"], {}
+        for kind in _generators(arms):
+            path = space.folder / "generator" / f"{kind}.safetensors"
+            model = workspace.trained(models[kind], path, photos.classes, *parts[:2], say=say)
+            generators[kind] = model, workspace.identity(model)
         material = Material(NAME, photos.classes, *parts, generators)
         cells = [Cell(NAME, arm, number, settings) for number in range(seeds) for arm in arms]
         records = run_cells(
             cells, {NAME: material}, folder=space.folder, jobs=jobs, scheduler=scheduler,
             say=lambda line: say(line.removeprefix(f"{NAME} ")),
         )  # fmt: skip
-        warned = (*photos.warnings, *said, *dropped, *_warnings(photos, parts[2][1], seeds))
-        result = _concluded(photos, material, settings, records, warned, seeds, arms)
-        _keep_classifier(space, result.recommendation, material, settings, say)
+        warned = [*photos.warnings, *said, *plan["dropped"], *_warnings(photos, parts[2][1], seeds)]
+        result = _concluded(photos, parts, settings, records, warned, seeds, arms)
+        _keep_classifier(space.folder, result.recommendation, material, settings, say)
+        pictures = _pictures(material)
     table = result.cells.drop(columns=["seconds", "commit"])
     runs.write_text(space.folder / "results.csv", table.to_csv(index=False))
     runs.write_json(space.folder / "results.json", result.to_dict())
-    result.write_html(space.folder / "report.html", command=command)
+    _page(result, space.folder / "report.html", pictures, command)
     return result
 
 
 # What is compared
 
 
-def _groups(groups: Any, photos: Photographs) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def _groups(groups: Any, photos: Photographs) -> tuple[np.ndarray | None, list[str]]:
     """The group of each image, and what is odd about them."""
     if groups is None:
-        return None, ()
+        return None, []
     if not isinstance(groups, (str, Path)):
         if len(groups) != (n := len(photos.source)):
             raise ValueError(f"groups holds {len(groups)} names for {n} images; give one each")
-        return np.asarray(groups)[photos.rows], ()
+        return np.asarray(groups)[photos.rows], []
     path, options = Path(groups), {"encoding": "utf-8-sig", "encoding_errors": "backslashreplace"}
     table = pd.read_csv(path, dtype=str, keep_default_na=False, **options)
     others = [name for name in table.columns if name != "file"]
-    if "file" not in table or not others or ("group" not in others and len(others) > 1):
+    column = "group" if "group" in others else "".join(others[:1])
+    if "file" not in table or column not in table or (column != "group" and len(others) > 1):
         raise ValueError(f"{printable(path)}: give two columns, file and group; it has {', '.join(table)}")
-    column = "group" if "group" in others else others[0]
     found = groups_from_csv(photos.source.subset(photos.rows), path, column=column)
     there = {printable(one.name) for one in photos.source.paths}
     lost = [name for name in table["file"] if Path(name).name not in there]
     said = f"{printable(path.name)} names {len(lost)} files that are not among the images"
-    return found, ((f"{said} (first {printable(lost[0])})",) if lost else ())
+    return found, [f"{said} (first {printable(lost[0])})"] if lost else []
 
 
 def _split(photos: Photographs, groups: np.ndarray | None, seed: int) -> list[np.ndarray]:
     """Rows of the three parts, each of which has every class; with few groups it may take some tries."""
-    every = set(range(len(photos.classes)))
+    every, shares = set(range(len(photos.classes))), [*PARTS.values()]
     for attempt in range(TRIES if groups is not None else 1):
         if groups is None:
-            parts = split_rows(photos.labels, FRACTIONS, seed=seed)
+            parts = split_rows(photos.labels, shares, seed=seed)
         else:  # the first of equally wanting parts gets a group: let that be a small one
             order = {"groups": groups, "seed": seed + attempt * 10_007}
-            parts = split_rows(photos.labels, FRACTIONS[::-1], **order)[::-1]
+            parts = split_rows(photos.labels, shares[::-1], **order)[::-1]
         lost = set().union(*(every - set(photos.labels[rows].tolist()) for rows in parts))
         if not lost:
             return parts
@@ -318,14 +284,14 @@ def _split(photos: Photographs, groups: np.ndarray | None, seed: int) -> list[np
     )
 
 
-def _arms(arms: Sequence[str] | None, kind: str) -> tuple[str, ...]:
+def _arms(asked: Sequence[str] | None, kind: str) -> list[str]:
     """The arms asked for, each once; the two that all are compared with come first."""
-    asked = ARMS if arms is None else arms
-    if arms is None or kind == "mine":  # the generator that is there takes the place of the cGAN
-        asked = [f"{kind}-{arm.partition('-')[2]}" if arm.startswith("cgan-") else arm for arm in asked]
-    if any(find(arm).reserve for arm in asked):
+    arms = ARMS if asked is None else asked
+    if asked is None or kind == "mine":  # the generator that is there takes the place of the cGAN
+        arms = [f"{kind}-{arm.partition('-')[2]}" if arm.startswith("cgan-") else arm for arm in arms]
+    if any(find(arm).reserve for arm in arms):
         raise ValueError("arm 'more-real' needs further real images; a folder has none in reserve")
-    return tuple(dict.fromkeys(["original", "oversample", *asked]))
+    return list(dict.fromkeys(["original", "oversample", *arms]))
 
 
 def _generators(arms: Sequence[str]) -> list[str]:
@@ -342,46 +308,33 @@ def _costly(arm: str) -> tuple[bool, int]:
 
 
 def _planned(
-    space: Workspace, arms: tuple[str, ...], seeds: int, budget: float | None, cost: Callable[..., float],
-    say: Callable[[str], None], measured: Callable[[], Probe],
-) -> tuple[tuple[str, ...], int, tuple[str, ...]]:  # fmt: skip
-    """The arms and seeds that fit the budget, and what was left out; remembered, so that a second call does
-    the same."""
-    asked = runs.plain({"arms": arms, "seeds": seeds, "budget": budget})
-    done = space.about.get("plan", {})
-    if done.get("asked") == asked:
-        return tuple(done["arms"]), done["seeds"], tuple(done["dropped"])
-    found, said, before, most = measured(), [], seeds, np.inf if budget is None else budget
-    while cost(arms, seeds, found) > most and len(arms) > 2:
+    arms: Sequence[str], seeds: int, budget: float | None, cost: Callable[[Sequence[str], int], float]
+) -> dict[str, Any]:
+    """The arms and seeds whose cost, in seconds, fits the budget, and what was left out for it."""
+    most, before, dropped = np.inf if budget is None else budget, seeds, []
+    while cost(arms, seeds) > most and len(arms) > 2:
         worst = max(arms[2:], key=_costly)
-        arms = tuple(arm for arm in arms if arm != worst)
-        said.append(f"the arm {worst} was left out, to keep to {duration(most)}")
-    while cost(arms, seeds, found) > most and seeds > 2:
+        arms = [arm for arm in arms if arm != worst]
+        dropped.append(f"the arm {worst} was left out, to keep to {duration(most)}")
+    while cost(arms, seeds) > most and seeds > 2:
         seeds -= 1
     if seeds < before:
-        said.append(f"{seeds} seeds instead of {before}, to keep to {duration(most)}")
-    took = duration(cost(arms, seeds, found))
-    if cost(arms, seeds, found) > most:
-        said.append(f"even so it takes about {took}: lower steps")
-    for line in said:
-        say(line)
-    disk = found.disk + 0.01 * len(arms) * seeds
-    say(f"{len(arms)} arms, {seeds} seeds: about {took} on this machine, busy as it is; "
-        f"{found.memory:.0f} MiB of memory a process, {disk:.0f} MiB on disk")  # fmt: skip
-    space.remember(plan={"asked": asked, "arms": arms, "seeds": seeds, "dropped": said})
-    return arms, seeds, tuple(said)
+        dropped.append(f"{seeds} seeds instead of {before}, to keep to {duration(most)}")
+    if cost(arms, seeds) > most:
+        dropped.append(f"even so it takes about {duration(cost(arms, seeds))}: lower steps")
+    return {"arms": arms, "seeds": seeds, "dropped": dropped}
 
 
 # What is found
 
 
 def _concluded(
-    photos: Photographs, material: Material, settings: CellSettings, records: Sequence[Mapping[str, Any]],
-    warned: tuple[str, ...], seeds: int, arms: Sequence[str],
+    photos: Photographs, parts: Sequence[workspace.Arrays], settings: CellSettings,
+    records: Sequence[Mapping[str, Any]], warned: Sequence[str], seeds: int, arms: Sequence[str],
 ) -> Comparison:  # fmt: skip
     cells = frame(records)
     gains = {base: _gains(cells, base) for base in arms}
-    table = summary(cells, scores=SCORES).set_index("arm").loc[list(arms), [*SCORES, f"{SCORE}_se"]]
+    table = summary(cells, scores=[*SCORES]).set_index("arm").loc[arms, [*SCORES, f"{SCORE}_se"]]
     for base in BASES:
         for end, name in (("", "difference"), ("_low", "low"), ("_high", "high")):
             table[f"gain_over_{base}{end}"] = gains[base][name].astype(float)
@@ -391,14 +344,12 @@ def _concluded(
     for arm in arms:
         found = [one["content"]["recall"] for one in records if one["settings"]["arm"] == arm]
         recall[arm] = 100 * np.mean(np.array(found, dtype=float), axis=0)
-    chosen, why = _recommended(arms, gains, table)
     unsure = gains["oversample"].query("verdict == 'inconclusive'")["to_settle"]
     settle = {arm: int(n) if np.isfinite(n) else None for arm, n in unsure.items()}
-    sets = {"train": material.train, "validation": material.validation, "test": material.test}
-    counts = {name: np.bincount(y, minlength=len(photos.classes)).tolist() for name, (_, y) in sets.items()}
+    counts = {name: np.bincount(y) for name, (_, y) in zip(PARTS, parts, strict=True)}
     return Comparison(
-        photos.source.name, photos.classes, counts, seeds, settings.steps, settings.size, cells, table,
-        recall, chosen, why, settle, warned, tuple(_pictures(material)),
+        photos.source.name, pd.DataFrame({"class": photos.classes, **counts}), seeds, settings.steps,
+        settings.size, cells, table, recall, *_recommended(arms, gains, table), settle, warned,
     )  # fmt: skip
 
 
@@ -432,10 +383,9 @@ def _warnings(photos: Photographs, truth: np.ndarray, seeds: int) -> list[str]:
     counts, said = np.bincount(truth), []
     few = [f"{photos.classes[k]} {counts[k]}" for k in np.argsort(counts, kind="stable") if counts[k] < ROUGH]
     if few:
-        shown = ", ".join(few[:3]) + (", ..." if few[3:] else "")
         said.append(
-            f"{len(few)} of {len(counts)} classes have under {ROUGH} test images ({shown}): their recall, "
-            "and balanced accuracy with it, moves in large steps"
+            f"{len(few)} of {len(counts)} classes have under {ROUGH} test images ({some(few)}): their "
+            "recall, and balanced accuracy with it, moves in large steps"
         )
     if seeds < 3:
         said.append("fewer than three seeds give no interval: take --seeds 3")
@@ -446,32 +396,50 @@ def _warnings(photos: Photographs, truth: np.ndarray, seeds: int) -> list[str]:
     return said
 
 
-def _pictures(material: Material) -> list[tuple[str, np.ndarray]]:
-    """Of the smallest classes, one generated image and the training image nearest to it."""
-    found = []
-    few = np.sort(np.argsort(material.counts, kind="stable")[:FEW])
-    for kind, (model, _) in material.generators.items():
-        for image, label in zip(model.sample(few, seed=0), few, strict=True):
-            known = material.train[0][material.train[1] == label]
-            row, distance = workspace.nearest(image[None], known)
-            found.append((f"{material.classes[label]}, by {kind}", image))
-            found.append((f"nearest original, {distance[0]:.0f} grey levels away", known[row[0]]))
-    return found
-
-
 def _keep_classifier(
-    space: Workspace, arm: str, material: Material, settings: CellSettings, say: Callable[[str], None]
+    folder: Path, arm: str, material: Material, settings: CellSettings, say: Callable[[str], None]
 ) -> None:
     """The weights of an arm's first seed: trained once more, since cells keep scores alone."""
-    path = space.folder / f"classifier-{arm}.safetensors"
+    path = folder / f"classifier-{arm}.safetensors"
     if not path.is_file():
         say(f"training {arm} once more, for its weights")
-        models = {name: one for name, (one, _) in material.generators.items()}
+        models = {kind: model for kind, (model, _) in material.generators.items()}
         trial = Trial(*material.train, material.validation, len(material.classes), settings, 0, models)
         find(arm).function(trial).classifier.save(path)
-    for other in space.folder.glob("classifier-*.safetensors"):
-        if other != path:
-            other.unlink()
+    for other in set(folder.glob("classifier-*.safetensors")) - {path}:
+        other.unlink()
+
+
+def _pictures(material: Material) -> list[tuple[str, np.ndarray]]:
+    """Of the smallest classes, one generated image and the training image nearest to it."""
+    shown, few = [], np.sort(np.argsort(material.counts, kind="stable")[:FEW])
+    for kind, (model, _) in material.generators.items():
+        images = model.sample(few, seed=0)
+        names = [f"{material.classes[k]}, by {kind}" for k in few]
+        near = workspace.nearest(images, few, material.train)
+        shown += workspace.beside(images, names, material.train[0], near)
+    return shown
+
+
+def _page(result: Comparison, path: Path, pictures: Sequence[tuple[str, np.ndarray]], command: str) -> None:
+    from gmaug.page import Section, write_page
+
+    settle = [
+        f"{arm}: {n or 'more than a thousand'} seeds would show a gain of two points over oversample"
+        for arm, n in result.to_settle.items()
+    ]
+    scale = "Scores in percent, gains in points of balanced accuracy, 95 % intervals."
+    drawn = "Gain over oversample in balanced accuracy with its 95 % interval."
+    beside = "Generated images, each beside the training image nearest to it."
+    sections = [
+        Section("", [result.judgement(), result.opening()], result.warnings),
+        Section("The arms", [scale], table=result.rounded()),
+        Section("Left open by these seeds", settle),
+        Section("Gains", figure=result.figure(), caption=drawn),
+        Section("Recall of each class", table=result.recall.round(1).merge(result.counts, on="class")),
+        Section("Is it memorised?", [beside] if pictures else [], pictures=pictures),
+    ]
+    write_page(path, title=f"Arms compared on {result.name}", sections=sections, command=command)
 
 
 # The command
@@ -494,7 +462,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("folder", metavar="DIR", help="folder of images, or a name: flowers, middle, ...")
     add("--out", metavar="OUT", type=Path, required=True, help="new folder; a killed run goes on there")
-    add("--arms", help="comma-separated, such as original,oversample,logit-adjusted,cgan-augcls")
+    add("--arms", help=f"comma-separated (default {','.join(ARMS)})")
     add("--seeds", type=int, default=3, help="repetitions (default 3)")
     add("--groups", metavar="CSV", type=Path, help="columns file and group: what stays on one side")
     add("--generator", default="cgan", help="cgan, diffusion, or a folder that holds one (default cgan)")

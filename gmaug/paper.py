@@ -25,22 +25,18 @@ if TYPE_CHECKING:
     import torch
 
     from gmaug.datasets.base import ImageSet
-    from gmaug.experiment import Cell
 
 GENERATORS = ("cgan", "diffusion")
-ARMS = {
+ARMS = {  # columns of Tables 3 and 4
     "resnet18": ("original", "cb-loss", "cgan-aug", "cgan-augcls", "diffusion-augcls"),
     "mae": ("original", "cgan-aug", "cgan-augcls"),
 }
-"""Columns of Tables 3 and 4."""
-
 RESNET18 = replace(PAPER, mixed_precision=True)
-VIT = replace(PAPER_MAE, mixed_precision=True)
-
+VIT = replace(PAPER_MAE, mixed_precision=True)  # to be given `weights`, the folder of the published ViT-H/14
 SUSTAINED = 60.0  # TFLOP/s: an assumption, a fifth of an A100's peak in bfloat16
+CLASSES = 12  # of the networks whose work is counted; more change little
 GIB = 2**30
-
-ONLY_ON_A_GPU = (
+ONLY_ON_A_GPU = (  # what no test on a CPU reaches
     "bfloat16 autocast of generators and classifiers: a CPU runs the same code in float32",
     "channels-last layout of the networks on CUDA",
     "CUDA's fused Adam: a CPU has a fused Adam of its own",
@@ -48,7 +44,6 @@ ONLY_ON_A_GPU = (
     "training images and their augmentations held in the memory of the device",
     "several GPUs through accelerate and NCCL: tested with two CPU processes through gloo",
 )
-"""What no test on a CPU reaches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +53,13 @@ class Sizes:
     cgan: TransitionalCGANSettings = PROFILES["cgan"]["paper"]
     diffusion: GuidedDiffusionSettings = PROFILES["diffusion"]["paper"]
     resnet18: ResNet18Settings = RESNET18
-    mae: MAESettings = VIT  # to be given `weights`, the folder of the published ViT-H/14
+    mae: MAESettings = VIT
     size: int = 256  # side of the classifiers' images, of which they see 224 pixels
     rounds: int = 2  # of GM-augCls
     budget: float = 5.0  # candidates that may be drawn per image wanted and round
 
 
-# ---- the run --------------------------------------------------------------------------------
+# The run
 
 
 @dataclass(frozen=True)
@@ -82,15 +77,9 @@ class Enlarged:
 
 
 def run(
-    images: ImageSet,
-    out: str | Path,
-    *,
-    target: int,
-    sizes: Sizes = Sizes(),
-    seed: int = 0,
-    device: str = "auto",
-    say: Callable[[str], None] = lambda line: None,
-) -> pd.DataFrame:
+    images: ImageSet, out: str | Path, *, target: int, sizes: Sizes = Sizes(), seed: int = 0,
+    device: str = "auto", say: Callable[[str], None] = lambda line: None,
+) -> pd.DataFrame:  # fmt: skip
     """Every stage of the paper's experiment on one image set.
 
     Parameters
@@ -117,12 +106,11 @@ def run(
     from gmaug import runs, workspace
     from gmaug.datasets.base import Splits
     from gmaug.datasets.imbalance import split
-    from gmaug.experiment import Material, frame, run_cells
+    from gmaug.experiment import Cell, CellSettings, Material, frame, run_cells
     from gmaug.generators import generator_class
     from gmaug.similarity import measure
 
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     parts = Splits(*split(images, (0.8, 0.1, 0.1), seed=seed))
     if not (out / "metric.json").exists():
         say("metric")
@@ -133,30 +121,21 @@ def run(
         model = generator_class(kind)(replace(getattr(sizes, kind), **about))
         side, path = model.settings.resolution, out / f"{kind}.safetensors"
         arrays = [(part.arrays(size=side), part.labels) for part in (parts.train, parts.validation)]
-        model = workspace.trained(model, path, parts.train.classes, *arrays, work=out / kind, say=say)
+        model = workspace.trained(model, path, parts.train.classes, *arrays, say=say)
         trained[kind] = Enlarged(model, sizes.size), runs.digest(path.read_bytes())
     say("classifiers")
-    material = Material.of(parts, size=sizes.size, name=images.name, generators=trained)
-    found = cells(images.name, target=target, sizes=sizes, seed=seed)
-    return frame(run_cells(found, {images.name: material}, folder=out, say=say))
-
-
-def cells(name: str, *, target: int, sizes: Sizes = Sizes(), seed: int = 0) -> list[Cell]:
-    """The cells of one image set: lengths in epochs, as the paper has them."""
-    from gmaug.experiment import Cell, CellSettings
-
-    found = []
+    material, cells = Material.of(parts, size=sizes.size, name=images.name, generators=trained), []
     for classifier, arms in ARMS.items():
-        settings = CellSettings(
+        settings = CellSettings(  # lengths in epochs, as the paper has them
             size=sizes.size, classifier=classifier, training=getattr(sizes, classifier), steps=None,
             target=target, rounds=sizes.rounds, budget=sizes.budget,
         )  # fmt: skip
         variant = "" if classifier == "resnet18" else classifier
-        found += [Cell(name, arm, seed, settings, variant) for arm in arms]
-    return found
+        cells += [Cell(images.name, arm, seed, settings, variant) for arm in arms]
+    return frame(run_cells(cells, {images.name: material}, folder=out, say=say))
 
 
-# ---- the plan -------------------------------------------------------------------------------
+# The plan
 
 
 @dataclass(frozen=True)
@@ -168,7 +147,7 @@ class Work:
     image: float
 
 
-def work(sizes: Sizes = Sizes(), *, classes: int = 12) -> dict[str, Work]:
+def work(sizes: Sizes) -> dict[str, Work]:
     """Counted, not estimated: one step of each trainer, one pass of the classifiers' networks.
 
     ``sampling`` of the diffusion model is per image and noise level. Memory of an image is what the backward
@@ -176,11 +155,11 @@ def work(sizes: Sizes = Sizes(), *, classes: int = 12) -> dict[str, Work]:
     """
     found = {}
     for kind in bar(GENERATORS, desc="one step of each", unit="network"):
-        found |= _generator_work(kind, getattr(sizes, kind), classes)
-    return found | _classifier_work(sizes, classes)
+        found |= _generator_work(kind, getattr(sizes, kind))
+    return found | _classifier_work(sizes)
 
 
-def _generator_work(kind: str, settings: Any, classes: int) -> dict[str, Work]:
+def _generator_work(kind: str, settings: Any) -> dict[str, Work]:
     import torch
 
     from gmaug.generators import generator_class
@@ -188,7 +167,7 @@ def _generator_work(kind: str, settings: Any, classes: int) -> dict[str, Work]:
     batch, side = getattr(settings, "minibatch_std", 1), settings.resolution
     training = generator_class(kind).training_class(
         replace(settings, batch=batch, device="cpu"), np.zeros((8, side, side, 3), np.uint8),
-        np.arange(8) % classes, n_classes=classes, device=torch.device("cpu"),
+        np.arange(8), n_classes=CLASSES, device=torch.device("cpu"),
     )  # fmt: skip
     training.step_count = 1  # the R1 penalty comes every sixteenth step
     flop, kept = counted(training.step)
@@ -204,25 +183,23 @@ def _generator_work(kind: str, settings: Any, classes: int) -> dict[str, Work]:
     return found
 
 
-def _classifier_work(sizes: Sizes, classes: int) -> dict[str, Work]:
+def _classifier_work(sizes: Sizes) -> dict[str, Work]:
     import torch
 
     from gmaug.classifiers.mae import vit_classifier
     from gmaug.classifiers.resnet import resnet18
 
-    sides = {name: getattr(sizes, name).crop_size or sizes.size for name in ARMS}
+    found, sides = {}, {name: getattr(sizes, name).crop_size or sizes.size for name in ARMS}
     with torch.device("meta"):  # shapes without numbers
         nets = {
-            "resnet18": resnet18(classes, sizes.resnet18),
-            "mae": vit_classifier(sizes.mae, side=sides["mae"], classes=classes),
+            "resnet18": resnet18(CLASSES, sizes.resnet18),
+            "mae": vit_classifier(sizes.mae, side=sides["mae"], classes=CLASSES),
         }
         pixels = {name: torch.zeros(2, 3, side, side) for name, side in sides.items()}
-    found = {}
     for name, net in nets.items():
         flop, kept = counted(lambda net=net, name=name: net(pixels[name]).sum().backward())
-        weights = sum(w.nbytes for w in net.parameters())
-        moments = 1 if name == "resnet18" else 2  # of SGD and of AdamW
-        found[name] = Work(flop / 2, weights * (2 + moments), kept / 2)
+        copies = 3 if name == "resnet18" else 4  # weights, gradients, and the moments of SGD or AdamW
+        found[name] = Work(flop / 2, copies * sum(w.nbytes for w in net.parameters()), kept / 2)
     return found
 
 
@@ -269,9 +246,9 @@ def plan(
         raise ValueError(f"{unknown[0]!r} is no set of the paper's; it has {', '.join(facts.index)}")
     found, rows = work(sizes), []
 
-    def add(stage: str, kind: str, shown: float, *, batch: int, mixed: bool, host: float, disk: float):
-        one = found[kind]
-        memory = one.state + batch * one.image / (2 if mixed else 1)
+    def add(stage: str, kind: str, shown: float, settings: Any, *, host: float, disk: float) -> None:
+        one, batch = found[kind], 32 if kind == "sampling" else settings.batch
+        memory = one.state + batch * one.image / (2 if settings.mixed_precision else 1)
         rows.append({
             "set": name, "stage": stage, "images": shown / 1e6, "pflop": shown * one.flop / 1e15,
             "gpu_hours": shown * one.flop / (sustained * 1e12) / 3600, "gpu_gib": memory / GIB,
@@ -283,32 +260,23 @@ def plan(
         filled = max(classes * target, real)
         drawn = (filled - real) * sizes.budget * sizes.rounds
         for kind in GENERATORS:
-            s, one = getattr(sizes, kind), found[kind]
-            about = {"mixed": s.mixed_precision, "host": real * 3 * s.resolution**2}
-            disk = one.state + one.state / 8  # the checkpoint, and the average in half precision
-            add(f"{kind}, training", kind, 1000 * s.kimg, batch=s.batch, disk=disk, **about)
+            s, state = getattr(sizes, kind), found[kind].state
+            disk = state + state / 8  # the checkpoint, and the average in half precision
+            add(f"{kind}, training", kind, 1000 * s.kimg, s, host=real * 3 * s.resolution**2, disk=disk)
         s = sizes.diffusion
-        levels = s.sampling_steps * drawn
-        add("diffusion, candidates", "sampling", levels, batch=32, mixed=s.mixed_precision, host=0, disk=0)
+        add("diffusion, candidates", "sampling", s.sampling_steps * drawn, s, host=0, disk=0)
         for classifier, arms in ARMS.items():
-            s = getattr(sizes, classifier)
-            about = {"batch": s.batch, "mixed": s.mixed_precision, "disk": found[classifier].state / 3}
+            s, disk = getattr(sizes, classifier), found[classifier].state / 3
             for arm in arms:
                 size = seen = filled if "-aug" in arm else real
                 if arm.endswith("-augcls"):  # the selector on the originals, then a training a round
                     seen = real + sizes.rounds * filled
-                shown = s.epochs * seen
-                add(f"{classifier}, {arm}", classifier, shown, host=size * 3 * sizes.size**2, **about)
+                host = size * 3 * sizes.size**2
+                add(f"{classifier}, {arm}", classifier, s.epochs * seen, s, host=host, disk=disk)
     return pd.DataFrame(rows)
 
 
-def summary(table: pd.DataFrame, *, by: str = "stage") -> pd.DataFrame:
-    """The plan's sums of work, time and disk over all sets, and its largest memory, by stage or by set."""
-    how = {"images": "sum", "pflop": "sum", "gpu_hours": "sum", "gpu_gib": "max", "host_gib": "max"}
-    return table.groupby(by, sort=False).agg(how | {"disk_gib": "sum"})
-
-
-# ---- the command ----------------------------------------------------------------------------
+# The command
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -316,16 +284,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Without SET, print what the paper's experiment takes; with SET, run it (a GPU, weeks)."
     )
-    parser.add_argument("set", metavar="SET", nargs="?", help="flowers, scene, utkface, inat2019-fungi, ...")
-    parser.add_argument("--data", type=Path, help="folder that holds the set")
-    parser.add_argument("--out", type=Path, help="where the run keeps everything")
-    parser.add_argument("--weights", type=Path, help="folder of the published ViT-H/14 (save_pretrained's)")
-    parser.add_argument("--seed", type=int, default=0, help="of split, networks and samples (default 0)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
-    parser.add_argument(
-        "--tflops", type=float, default=SUSTAINED, help=f"that the GPU sustains (default {SUSTAINED:g})"
-    )
-    parser.add_argument("--json", action="store_true", help="print the plan as one JSON object")
+    add = parser.add_argument
+    add("set", metavar="SET", nargs="?", help="flowers, scene, utkface, inat2019-fungi, ...")
+    add("--data", type=Path, help="folder that holds the set")
+    add("--out", type=Path, help="where the run keeps everything")
+    add("--weights", type=Path, help="folder of the published ViT-H/14 (save_pretrained's)")
+    add("--seed", type=int, default=0, help="of split, networks and samples (default 0)")
+    add("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
+    add("--tflops", type=float, default=SUSTAINED, help=f"that the GPU sustains (default {SUSTAINED:g})")
+    add("--json", action="store_true", help="print the plan as one JSON object")
     parser.set_defaults(function=_paper)
 
 
@@ -346,11 +313,10 @@ def _paper(options: argparse.Namespace) -> int:
     if not options.json:
         _print_plan(plan([title], sustained=options.tflops), options)
     target = int(published.training_sets().set_index("dataset").loc[title, "target_per_class"])
-    mae = replace(VIT, weights=None if options.weights is None else str(options.weights))
-    table = run(
-        images, options.out, target=target, sizes=Sizes(mae=mae), seed=options.seed, device=options.device,
-        say=print,
-    )  # fmt: skip
+    weights = None if options.weights is None else str(options.weights)
+    sizes = Sizes(mae=replace(VIT, weights=weights))
+    about = {"seed": options.seed, "device": options.device, "say": print}
+    table = run(images, options.out, target=target, sizes=sizes, **about)
     table.to_csv(options.out / "results.csv", index=False)
     print(table[["arm", "classifier", "top1", "balanced_accuracy", "tail", "auroc"]].round(3).to_string())
     return 0
@@ -361,11 +327,12 @@ def _print_plan(table: pd.DataFrame, options: argparse.Namespace) -> int:
         about = {"tflops": options.tflops, "sizes": asdict(Sizes()), "only_on_a_gpu": ONLY_ON_A_GPU}
         print(json.dumps({"stages": table.to_dict("records")} | about, indent=1, default=str))
         return 0
-    sets = table["set"].unique()
+    sets, most = table["set"].unique(), ("gpu_gib", "host_gib")  # of memory the largest, sums of the others
+    how = {name: "max" if name in most else "sum" for name in table.columns.drop(["set", "stage"])}
     print(f"The paper's experiment on {', '.join(sets)}: one seed, every stage at its most.\n")
-    print(summary(table).round(1).to_string())
+    print(table.groupby("stage", sort=False).agg(how).round(1).to_string())
     if len(sets) > 1:
-        print("\n" + summary(table, by="set").round(1).to_string())
+        print("\n" + table.groupby("set", sort=False).agg(how).round(1).to_string())
     total = table["gpu_hours"].sum()
     print(
         f"\n{total:,.0f} GPU-hours at {options.tflops:g} TFLOP/s sustained (--tflops; assumed, unmeasured).\n"

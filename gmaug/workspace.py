@@ -1,4 +1,4 @@
-"""What ``compare`` and ``balance`` share: reading the images, OUT, the generator, the probe, the command.
+"""What ``compare`` and ``balance`` share: images, OUT, the generator, the probe, results, the command.
 
 A folder given as OUT is theirs alone: new or empty, or begun by the same command with the same images and
 settings, which then goes on where it was. What is finished is written whole, so a killed run, a full disk
@@ -17,8 +17,9 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +27,19 @@ import numpy as np
 
 from gmaug import backend, progress, runs
 from gmaug.datasets import open_images
-from gmaug.datasets.base import ImageSet, UnreadableImage, printable
+from gmaug.datasets.base import ImageSet, printable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gmaug.classifiers.settings import TrainingSettings
 
 Arrays = tuple[np.ndarray, np.ndarray]
-MIB = 2**20
+NAMED = ("cgan", "diffusion")  # generators that are trained here
+LOOKED = 25  # images whose size is looked at
 PROBE_STEPS = 6  # of each network, after one that warms it up
 PROBE_IMAGES = 64
+MIB = 2**20
 
 # The images
 
@@ -48,13 +53,8 @@ class Photographs:
     labels: np.ndarray  # int64, (n,): indices into `classes`
     rows: np.ndarray  # int64, (n,): which images of `source` these are
     classes: tuple[str, ...]  # those with an image
-    warnings: tuple[str, ...]
-
-    @property
-    def paths(self) -> list[Path] | None:
-        """The file of each image, where they are files."""
-        paths = getattr(self.source, "paths", None)
-        return None if paths is None else [paths[row] for row in self.rows]
+    warnings: Sequence[str]
+    paths: tuple[Path, ...] | None  # the file of each image, where they are files
 
 
 def photographs(source: Any, labels: Any = None, *, size: int, least: int) -> Photographs:
@@ -67,11 +67,10 @@ def photographs(source: Any, labels: Any = None, *, size: int, least: int) -> Ph
         raise ValueError(f"size={size}: give a power of two from 8, such as 32 or 64")
     opened = open_images(source, labels)
     images, rows, unread = opened.read(size=size)
-    found, place = np.unique(opened.labels[rows], return_inverse=True)
+    found, place, counts = np.unique(opened.labels[rows], return_inverse=True, return_counts=True)
     classes = tuple(opened.classes[k] for k in found)
     if len(classes) < 2:
         raise ValueError(f"{opened.name}: {len(classes)} class with images; give a folder with two or more")
-    counts = np.bincount(place)
     if counts.min() < least:
         few = int(counts.argmin())
         raise ValueError(
@@ -79,38 +78,51 @@ def photographs(source: Any, labels: Any = None, *, size: int, least: int) -> Ph
             f"{least} are needed of each class: add some, or move the class out"
         )
     said = []
-    bad = [one for one in (*opened.skipped, *unread) if not one.harmless]
-    if bad:
+    if bad := [one for one in (*opened.skipped, *unread) if not one.harmless]:
         more = f" and {len(bad) - 1} more" if bad[1:] else ""
         said.append(f"left out {bad[0].path} ({bad[0].reason}){more}")
-    few = rows[np.linspace(0, len(rows) - 1, min(len(rows), 25)).astype(int)]
-    small = np.mean([_side(opened, int(row), size) < size for row in few])
-    if small:
-        said.append(f"{small:.0%} of the images looked at are smaller than {size} px and were enlarged")
-    return Photographs(opened, images, place.astype(np.int64), rows, classes, tuple(said))
+    there = opened.subset(rows)
+    sides = short_sides(there, size)
+    if small := int((sides < size).sum()):
+        share = f"{small / len(sides):.0%} of the images looked at"
+        said.append(f"{share} are smaller than {size} px and were enlarged")
+    return Photographs(opened, images, place, rows, classes, said, getattr(there, "paths", None))
 
 
-def _side(images: ImageSet, row: int, size: int) -> int:
-    """The short side of an image as it is stored."""
-    try:
-        with images.opened(row, size=size) as image:
-            return min(image.size)
-    except UnreadableImage:  # it was there a moment ago
-        return size
+def short_sides(images: ImageSet, size: int) -> np.ndarray:
+    """The short side in pixels of 25 images of a set, as they are stored, or of those that can be read."""
+    sides = []
+    for row in np.linspace(0, len(images) - 1, min(len(images), LOOKED)).astype(int).tolist():
+        with suppress(OSError, ValueError), images.opened(row, size=size) as image:
+            sides.append(min(image.size))
+    return np.array(sides)
 
 
-def nearest(images: np.ndarray, known: np.ndarray, *, itself: bool = False) -> Arrays:
-    """The row of the nearest of the `known` images to each, and the distance: root mean square, grey levels.
-
-    `itself` says that `images` are the `known` ones, and that none is its own neighbour.
-    """
+def nearest(images: np.ndarray, labels: np.ndarray, known: Arrays | None = None) -> Arrays:
+    """Of each image the row of the nearest known one of its class, and the distance: root mean square, grey
+    levels. Without `known` (images, labels) the images are compared with each other."""
     from sklearn.neighbors import NearestNeighbors
 
-    images, known = (part.reshape(len(part), -1).astype(np.float32) for part in (images, known))
-    search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(known)
-    row = search.kneighbors(None if itself else images, return_distance=False)[:, 0]
-    apart = images - known[row]
-    return row, np.sqrt(np.einsum("ij,ij->i", apart, apart) / apart.shape[1])
+    row, distance = np.full(len(labels), -1), np.full(len(labels), np.nan)
+    others, their = (images, labels) if known is None else known
+    for c in np.unique(labels):
+        mine, there = np.flatnonzero(labels == c), np.flatnonzero(their == c)
+        x, y = (part.reshape(len(part), -1).astype(np.float32) for part in (images[mine], others[there]))
+        search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(y)
+        best = search.kneighbors(None if known is None else x, return_distance=False)[:, 0]
+        apart = x - y[best]
+        row[mine], distance[mine] = there[best], np.sqrt(np.einsum("ij,ij->i", apart, apart) / apart.shape[1])
+    return row, distance
+
+
+def beside(
+    images: np.ndarray, captions: Sequence[str], known: np.ndarray, near: Arrays
+) -> list[tuple[str, np.ndarray]]:
+    """Pictures for a page: each image with its caption, then the known one that is `near` it."""
+    shown = []
+    for image, caption, row, distance in zip(images, captions, *near, strict=True):
+        shown += [(caption, image), (f"nearest original, {distance:.0f} grey levels away", known[row])]
+    return shown
 
 
 # The folder
@@ -129,24 +141,20 @@ class Workspace:
         self.folder = Path(os.fsdecode(folder))
         self.marker = self.folder / f".gmaug-{command}.json"
         shown, key = printable(self.folder), runs.plain(key)
-        if self.folder.exists() and not self.folder.is_dir():
-            raise NotADirectoryError(f"{shown}: not a folder; name a new one")
         if homes := {path.absolute().parent for path in getattr(source, "paths", ())}:
             home = Path(os.path.commonpath(homes)).resolve()
             if self.folder.resolve().is_relative_to(home):
                 raise ValueError(
                     f"{shown} lies inside {printable(home)}, where the images are; name another place"
                 )
-        names = os.listdir(self.folder) if self.folder.is_dir() else []
-        others = sorted(
-            name for name in names if not name.startswith(f".{self.marker.name}")
-        )  # half a marker
         if not self.marker.is_file():
-            if others:
+            there = sorted(os.listdir(self.folder)) if self.folder.exists() else []
+            half = f".{self.marker.name}"  # a marker whose writing was cut off
+            if others := [name for name in there if not name.startswith(half)]:
                 raise ValueError(
                     f"{shown} holds something else ({printable(others[0])}); name a new or empty folder"
                 )
-            self.about = {"key": key}
+            self.about: dict[str, Any] = {"key": key}
             return runs.write_json(self.marker, self.about)
         try:
             self.about = json.loads(self.marker.read_text(encoding="utf-8"))
@@ -168,53 +176,28 @@ class Workspace:
 # The generator
 
 
-def generator_named(name: str, *, size: int, classes: int, seed: int, kimg: float | None, device: str) -> Any:
-    """An untrained generator for a folder's images; `kimg` shortens or lengthens its whole schedule."""
-    from gmaug.generators import make_generator
+def generator(
+    which: str | Path, classes: Sequence[str], *, size: int, seed: int, kimg: float | None, device: str
+) -> Any:
+    """A generator of these classes, in order, for images of this size.
 
-    base = make_generator(name, shape=(size, size), seed=seed, n_classes=classes, device=device)
-    if kimg is None:
-        return base
-    if not kimg > 0:
-        raise ValueError(f"kimg={kimg}: give a positive number of thousand images")
-    report = max(min(1.0, kimg / base.settings.kimg) * base.settings.report_kimg, kimg / 50)
-    return type(base)(replace(base.settings, kimg=kimg, report_kimg=report, checkpoint_kimg=kimg / 10))
-
-
-def trained(
-    untrained: Any, path: Path, classes: Sequence[str], train: Arrays, validation: Arrays, *, work: Path,
-    say: Callable[[str], None],
-) -> Any:  # fmt: skip
-    """The generator of `path`; trained on these images and kept there if it is not.
-
-    It is read from its file in any case, so that a run that was interrupted draws the same images as
-    one that was not. `work` holds the training's state until its end.
+    `which` is ``"cgan"`` or ``"diffusion"``, yet to be trained, whose whole schedule `kimg` shortens or
+    lengthens. Or a path of one that is trained: OUT of ``compare`` or ``balance``, a file that they or
+    ``save`` wrote, or ``folder/class/*`` with images that something else made. FileNotFoundError or
+    ValueError if there is none, or it draws other classes or sizes.
     """
-    from gmaug.generators import load_generator
+    from gmaug.generators import BankGenerator, load_generator, make_generator
 
-    settings = untrained.settings
-    if not path.is_file():
-        runs.write_json(path.with_suffix(".json"), {"classes": classes})
-        say(f"training the generator: {settings.kimg:g} thousand images of {settings.resolution} px")
-        untrained.fit(*train, validation=validation, checkpoint=work)
-        untrained.save(path)
-    shutil.rmtree(work, ignore_errors=True)
-    return load_generator(path, device=settings.device, threads=settings.threads)
-
-
-def given(folder: str | os.PathLike[str], classes: Sequence[str], *, size: int) -> Any:
-    """A trained generator of these classes, in order, for images of this size.
-
-    `folder` is OUT of ``compare`` or ``balance``, a file that they or ``save`` wrote, or ``folder/class/*``
-    with images that something else made. FileNotFoundError or ValueError if there is none, or it draws
-    other classes or sizes.
-    """
-    from gmaug.generators import BankGenerator, load_generator
-
-    path, shown = Path(os.fsdecode(folder)), printable(folder)
+    if which in NAMED:
+        model = make_generator(which, shape=(size, size), seed=seed, n_classes=len(classes), device=device)
+        if kimg is None:
+            return model
+        report = max(min(1.0, kimg / model.settings.kimg) * model.settings.report_kimg, kimg / 50)
+        return type(model)(replace(model.settings, kimg=kimg, report_kimg=report, checkpoint_kimg=kimg / 10))
+    path, shown = Path(os.fsdecode(which)), printable(which)
     if not path.exists():
         raise FileNotFoundError(
-            f"{shown}: no such generator; give cgan, diffusion, or a folder that holds one"
+            f"{shown}: no such generator; give {', '.join(NAMED)}, or a folder that holds one"
         )
     if path.is_dir():
         found = sorted(path.glob("*.safetensors")) + sorted(path.glob("generator/*.safetensors"))
@@ -235,12 +218,42 @@ def given(folder: str | os.PathLike[str], classes: Sequence[str], *, size: int) 
     return model
 
 
-def model_digest(model: Any) -> str:
-    """Digest of a generator's weights or images, without the times that its history holds."""
+def is_trained(model: Any) -> bool:
+    """Whether a generator has its weights, or is a bank of images."""
+    return hasattr(model, "nets_") or not hasattr(model, "settings")
+
+
+def identity(model: Any) -> Any:
+    """What tells a generator from others: its settings while it is untrained, then a digest of its weights
+    or images, without the times that its history holds."""
+    if not is_trained(model):
+        return model.settings.to_dict()
     if not hasattr(model, "nets_"):
         return runs.digest(model.images, model.labels)
     nets = [net.state_dict() for _, net in sorted(model.nets_.items())]
     return runs.digest(*(value.cpu().numpy() for net in nets for _, value in sorted(net.items())))
+
+
+def trained(
+    model: Any, path: Path, classes: Sequence[str], train: Arrays, validation: Arrays, *,
+    say: Callable[[str], None],
+) -> Any:  # fmt: skip
+    """A generator trained on these images and kept at `path`, unless it is there or `model` is trained.
+
+    It is read from its file in any case, so that a run that was interrupted draws the same images as
+    one that was not. The training's state lies in ``path.state`` until its end.
+    """
+    from gmaug.generators import load_generator
+
+    if is_trained(model):
+        return model
+    settings, state = model.settings, path.with_suffix(".state")
+    if not path.is_file():
+        runs.write_json(path.with_suffix(".json"), {"classes": classes})
+        say(f"training the generator: {settings.kimg:g} thousand images of {settings.resolution} px")
+        model.fit(*train, validation=validation, checkpoint=state).save(path)
+    shutil.rmtree(state, ignore_errors=True)
+    return load_generator(path, device=settings.device, threads=settings.threads)
 
 
 # What a run will take
@@ -251,34 +264,34 @@ class Probe:
     """This machine, measured for some seconds."""
 
     step: float  # seconds of one training step of the classifier
-    judged: float  # seconds to score one image
-    kimg: float = 0.0  # seconds of a thousand training images of the generator; 0 without one to train
-    drawn: float = 0.0  # seconds to draw one image
-    memory: float = 0.0  # MiB that this process holds
-    disk: float = 0.0  # MiB that the generator's state takes
+    candidate: float  # seconds to draw and score one image
+    kimg: float  # seconds of a thousand training images of the generator; 0 without one to train
+    memory: float  # MiB that this process holds
+    disk: float  # MiB that the generator's state takes
 
     def seconds(self, *, steps: float = 0, kimg: float = 0, candidates: float = 0) -> float:
         """Seconds of so many steps of the classifier, images of the generator's training, candidates."""
-        return steps * self.step + kimg * self.kimg + candidates * (self.drawn + self.judged)
+        return steps * self.step + kimg * self.kimg + candidates * self.candidate
 
 
-def probe(classifier: str, training: TrainingSettings, images: np.ndarray, labels: np.ndarray, generator: Any
-          ) -> Probe:  # fmt: skip
-    """Time a few steps of the classifier and of the generator to be trained (None: none is)."""
+def probe(
+    classifier: str, training: TrainingSettings, images: np.ndarray, labels: np.ndarray, generator: Any
+) -> Probe:
+    """Time a few steps of the classifier, and of the generator if it is yet to be trained."""
     from gmaug.classifiers import make_classifier
 
-    short = {"validations": 1} | (
-        {"pretraining_epochs": 0} if hasattr(training, "pretraining_epochs") else {}
-    )
+    short = {"validations": 1}
+    if hasattr(training, "pretraining_epochs"):
+        short["pretraining_epochs"] = 0
     few = np.linspace(0, len(labels) - 1, min(len(labels), 4 * training.batch)).astype(int)
-    images, labels, kimg, drawn, disk = images[few], labels[few], 0.0, 0.0, 0.0
+    images, labels, kimg, disk = images[few], labels[few], 0.0, 0.0
     with variable(progress.FILE_VARIABLE, os.devnull), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = make_classifier(classifier, replace(training, **short))
         step = _each(lambda steps: model.fit(images, labels, steps=steps))
         seen = images[:PROBE_IMAGES]
-        judged = _timed(lambda: model.logits(seen)) / len(seen)
-        if generator is not None:
+        candidate = _timed(lambda: model.logits(seen)) / len(seen)
+        if generator is not None and not is_trained(generator):
             s = generator.settings
 
             def fitted(steps: int) -> Any:
@@ -286,17 +299,18 @@ def probe(classifier: str, training: TrainingSettings, images: np.ndarray, label
                 return type(generator)(settings).fit(images, labels)
 
             kimg, trial = _each(fitted) / s.batch * 1000, fitted(1)
-            drawn = _timed(lambda: trial.sample(labels[:1].repeat(PROBE_IMAGES), seed=0)) / PROBE_IMAGES
+            wanted = labels[:1].repeat(PROBE_IMAGES)
+            candidate += _timed(lambda: trial.sample(wanted, seed=0)) / PROBE_IMAGES
             weights = sum(p.numel() for net in trial.nets_.values() for p in net.parameters())
             disk = 4 * weights * 8 / MIB  # networks, averages and two moments of each, and the best so far
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Probe(step, judged, kimg, drawn, memory, disk)
+    return Probe(step, candidate, kimg, memory, disk)
 
 
 def _each(train: Callable[[int], Any]) -> float:
     """Seconds of one training step, without what a training costs at its start."""
     train(1)  # modules are loaded, memory is taken
-    short, long = (_timed(lambda steps=steps: train(steps)) for steps in (1, 1 + PROBE_STEPS))
+    short, long = _timed(lambda: train(1)), _timed(lambda: train(1 + PROBE_STEPS))
     return max(long - short, long / 4) / PROBE_STEPS  # another program may have slowed the short one
 
 
@@ -331,7 +345,34 @@ def computing_on(device: str) -> AbstractContextManager[None]:
     return variable(backend.DEVICE_VARIABLE, str(backend.device(device)))
 
 
-# The command
+# Results and the command
+
+
+def some(names: Sequence[str]) -> str:
+    """The first three names."""
+    return ", ".join(names[:3]) + (", ..." if names[3:] else "")
+
+
+class Result:
+    """What a command found: one `table` as a frame, as text and in a notebook.
+
+    It has `warnings`, too, ``to_dict()`` for ``--json``, and in words ``opening()`` and ``judgement()``.
+    """
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table, to change at will."""
+        return self.table.copy()
+
+    def rounded(self) -> pd.DataFrame:
+        """The table for a reader."""
+        return self.table.round(2)
+
+    def __str__(self) -> str:
+        parts = [self.opening(), "", self.rounded().to_string(index=False), "", self.judgement()]
+        return "\n".join([*parts, *(f"Warning: {one}" for one in self.warnings)])
+
+    def _repr_html_(self) -> str:
+        return f"{self.rounded().to_html(index=False)}<p>{self.judgement()}</p>"
 
 
 def add_options(add: Callable[..., Any]) -> None:
@@ -345,7 +386,7 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--json", action="store_true", help="print one JSON object and nothing else on standard output")
 
 
-def run(work: Callable[..., Any], options: argparse.Namespace, **more: Any) -> int:
+def run(work: Callable[..., Result], options: argparse.Namespace, **more: Any) -> int:
     """Run ``work(folder, out, **options)``, as Ctrl-C or a request to end allow it, and print its result.
 
     Returns
@@ -355,19 +396,14 @@ def run(work: Callable[..., Any], options: argparse.Namespace, **more: Any) -> i
     """
     apart = {"folder", "out", "json", "command", "typed", "function"}
     chosen = {name: value for name, value in vars(options).items() if name not in apart} | more
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        found = work(
-            options.folder, options.out, **chosen, command=options.typed,
-            say=lambda line: print(line, file=sys.stderr, flush=True),
-        )  # fmt: skip
-        print(json.dumps(found.to_dict(), indent=1, allow_nan=False) if options.json else found)
-        if not options.json:
-            print(f"\nA page to look at: {printable(options.out / 'report.html')}")
+        say = partial(print, file=sys.stderr, flush=True)
+        found = work(options.folder, options.out, **chosen, command=options.typed, say=say)
+        if options.json:
+            print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        else:
+            print(f"{found}\n\nA page to look at: {printable(options.out / 'report.html')}")
         return 0
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not spoil the words

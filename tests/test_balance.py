@@ -165,7 +165,7 @@ def test_bad_input_is_one_line(capsys, folder, found, out, tmp_path):
     two = make_folder(tmp_path / "two", (5, 5), seed=2)
     assert "draws 3 classes (c0, c1, c2)" in bad(two, new, "--size", 16, "--from-generator", out)
     (tmp_path / "file").write_text("")
-    assert "not a folder" in bad(folder, tmp_path / "file", "--size", 16, "--from-generator", out)
+    assert "Not a directory" in bad(folder, tmp_path / "file", "--size", 16, "--from-generator", out)
     assert not new.exists()
 
 

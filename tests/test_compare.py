@@ -13,7 +13,6 @@ import gmaug
 from gmaug import compare as module
 from gmaug.__main__ import main
 from gmaug.experiment import CellsFailed
-from gmaug.workspace import Probe
 
 TINY = {"seeds": 2, "size": 16, "steps": 4, "kimg": 0.1, "arms": ["logit-adjusted", "cgan-augcls"]}
 
@@ -63,7 +62,7 @@ def test_results_are_whole(found, out):
 def test_results_are_objects(found):
     assert list(found.to_frame()["arm"]) == [arm["arm"] for arm in found.to_dict()["arms"]]
     assert found.recommendation in found._repr_html_()
-    assert len(found.figure().axes) == 3
+    assert len(found.figure().axes) == 1
     assert "Recommendation" in str(found)
 
 
@@ -79,10 +78,11 @@ def test_the_weights_kept_are_those_of_the_first_seed(found, out, folder):
 
 
 def test_its_folder_gives_the_generator_that_it_trained(found, out):
-    model = gmaug.workspace.given(out, found.classes, size=16)
+    about = {"size": 16, "seed": 0, "kimg": None, "device": "auto"}
+    model = gmaug.workspace.generator(out, ("c0", "c1", "c2"), **about)
     assert model.sample(np.array([0, 2]), seed=0).shape == (2, 16, 16, 3)
     with pytest.raises(ValueError, match=r"draws 3 classes \(c0, c1, c2\), these images have 2"):
-        gmaug.workspace.given(out, ("a", "b"), size=16)
+        gmaug.workspace.generator(out, ("a", "b"), **about)
 
 
 def test_more_seeds_are_added_to_those_there_are(found, folder, out, tmp_path):
@@ -177,26 +177,20 @@ def test_groups_stay_on_one_side(capsys, folder, tmp_path):
     assert "too few groups" in line
 
 
-def test_a_budget_leaves_out_arms_then_seeds(tmp_path):
-    class Space:
-        def __init__(self):
-            self.about = {}
+def test_a_budget_leaves_out_arms_then_seeds():
+    def cost(arms, seeds):
+        return seeds * sum(10 if "cgan" in arm else 1 for arm in arms)
 
-        def remember(self, **values):
-            self.about |= values
-
-    def cost(arms, seeds, found):
-        return found.step * seeds * sum(10 if "cgan" in arm else 1 for arm in arms)
-
-    arms = ("original", "oversample", "cgan-augcls", "cb-loss")
-    space = Space()
-    planned = module._planned(Space(), arms, 5, 20.0, cost, lambda line: None, lambda: Probe(1.0, 0.0))
-    assert planned[:2] == (("original", "oversample", "cb-loss"), 5)
-    assert "cgan-augcls was left out" in planned[2][0]
-    planned = module._planned(space, arms, 5, 6.0, cost, lambda line: None, lambda: Probe(1.0, 0.0))
-    assert planned[:2] == (("original", "oversample"), 3)
-    again = module._planned(space, arms, 5, 6.0, None, None, None)
-    assert again == planned
+    arms = ["original", "oversample", "cgan-augcls", "cb-loss"]
+    plan = module._planned(arms, 5, 20.0, cost)
+    assert (plan["arms"], plan["seeds"]) == (["original", "oversample", "cb-loss"], 5)
+    assert "cgan-augcls was left out" in plan["dropped"][0]
+    plan = module._planned(arms, 5, 6.0, cost)
+    assert (plan["arms"], plan["seeds"]) == (["original", "oversample"], 3)
+    plan = module._planned(arms, 5, 1.0, cost)
+    assert (plan["arms"], plan["seeds"]) == (["original", "oversample"], 2)
+    assert plan["dropped"][-1] == "even so it takes about 4 s: lower steps"
+    assert module._planned(arms, 5, None, cost) == {"arms": arms, "seeds": 5, "dropped": []}
     assert module.seconds_of("2h") == 7200
     assert module.seconds_of("30m") == module.seconds_of("30") == 1800
 

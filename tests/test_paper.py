@@ -18,7 +18,7 @@ WORK = {name: Work(flop=1e12, state=1e9, image=1e8) for name in (*paper.GENERATO
 
 @pytest.fixture
 def known_work(monkeypatch):
-    monkeypatch.setattr(paper, "work", lambda sizes, classes=12: WORK)
+    monkeypatch.setattr(paper, "work", lambda sizes: WORK)
 
 
 def test_a_step_is_counted_as_its_products():
