@@ -456,19 +456,23 @@ def measure(
             images, order, convention, scratch, strict=strict, jobs=jobs, progress=progress
         )
 
-        def score(lists: list[np.ndarray]) -> list[np.ndarray]:
-            every = np.concatenate(lists)
-            values = np.empty(len(every))
-            with bar(desc="comparing", total=len(every), unit="pair", disable=not progress) as shown:
-                for rows, part in score_pairs(pixels, every, convention, jobs):
+        def score(pairs: np.ndarray) -> np.ndarray:
+            values = np.empty(len(pairs))
+            with bar(desc="comparing", total=len(pairs), unit="pair", disable=not progress) as shown:
+                for rows, part in score_pairs(pixels, pairs, convention, jobs):
                     values[rows] = part
                     shown.update(len(rows))
-            return np.split(values, np.cumsum([len(pairs) for pairs in lists])[:-1])
+            return values
 
-        labels = images.labels[kept]
+        labels, samples, missed = images.labels[kept], {}, {}
         members = {"": np.arange(len(labels)), **images.hierarchy.members(labels, images.classes)}
-        drawn, missed = _draw(members, sampling, seed, target_se, score)
-    samples = {name: Sample(*drawn[name], labels[rows]) for name, rows in members.items()}
+        # A stream for each set: what one draws does not depend on how much another does.
+        streams = np.random.SeedSequence(seed).spawn(len(members))
+        for (name, rows), stream in zip(members.items(), streams, strict=True):
+            *drawn, why = _drawn(rows, sampling, np.random.default_rng(stream), target_se, score)
+            samples[name] = Sample(*drawn, labels[rows])
+            if why:
+                missed[name or "all classes"] = why
     estimates = {name: estimate(s.pairs, s.scores, len(s.labels)) for name, s in samples.items()}
     merged = estimates.pop("")
     usable = {name: e for name, e in estimates.items() if e.images >= FEWEST}
@@ -491,39 +495,27 @@ def measure(
     )  # fmt: skip
 
 
-def _draw(
-    members: Mapping[str, np.ndarray],
+def _drawn(
+    rows: np.ndarray,
     sampling: Callable[[int, np.random.Generator], np.ndarray],
-    seed: int,
+    rng: np.random.Generator,
     target_se: float | None,
-    score: Callable[[list[np.ndarray]], list[np.ndarray]],
-) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, str]]:
-    """Pairs of each set of images with their values, and which sets missed the target."""
-    # A stream for each set: what one draws does not depend on how much another does.
-    seeds = np.random.SeedSequence(seed).spawn(len(members))
-    streams = {name: np.random.default_rng(one) for name, one in zip(members, seeds, strict=True)}
-
-    def draw(names: Iterable[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        pairs = {name: sampling(len(members[name]), streams[name]) for name in names}
-        values = score([members[name][drawn] for name, drawn in pairs.items()])
-        return dict(zip(pairs, zip(pairs.values(), values, strict=True), strict=True))
-
-    found, missed = draw(members), {}
-    going = [] if target_se is None else list(members)
+    score: Callable[[np.ndarray], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Pairs of one set of images, their scores, and what would lower its error if that misses the target."""
+    pairs = sampling(len(rows), rng)
+    values = score(rows[pairs])
+    if target_se is None:
+        return pairs, values, ""
     for _ in range(MOST_ROUNDS):
-        for name in list(going):
-            e = estimate(*found[name], len(members[name]))
-            if e.se <= target_se:
-                going.remove(name)
-            elif not e.se_pairs > NEGLIGIBLE * e.se:
-                missed[name] = "only more images would lower it"
-                going.remove(name)
-        if not going:
-            break
-        for name, more in draw(going).items():
-            found[name] = tuple(map(np.concatenate, zip(found[name], more, strict=True)))
-    missed |= dict.fromkeys(going, "more pairs would lower it")
-    return found, {name or "all classes": missed[name] for name in members if name in missed}
+        e = estimate(pairs, values, len(rows))
+        if e.se <= target_se:
+            return pairs, values, ""
+        if not e.se_pairs > NEGLIGIBLE * e.se:
+            return pairs, values, "only more images would lower it"
+        more = sampling(len(rows), rng)
+        pairs, values = np.concatenate([pairs, more]), np.concatenate([values, score(rows[more])])
+    return pairs, values, "more pairs would lower it"
 
 
 def _prepared(
