@@ -159,7 +159,7 @@ class Notebook:
         self._verdicts[claim] = report.judge(claim, ours, **options)
 
     def verdicts(self) -> None:
-        """Show the closing table, *paper | ours | verdict | why*, and keep it for the report."""
+        """Show the closing table, *paper | ours | verdict | why*, and keep it for the end of the run."""
         verdicts = list(self._verdicts.values())
         write_json(self.folder / "verdicts" / f"{self.name}.json", verdicts)
         _say(report.markdown(report.closing_table(verdicts)))
