@@ -193,9 +193,10 @@ def _pair_numbers(pairs: np.ndarray, n: int) -> np.ndarray:
 
 def estimate(pairs: np.ndarray, values: np.ndarray, n: int) -> Estimate:
     """Mean of `values` with its error; parameters as in :func:`standard_error`."""
-    m, value, every = len(values), float(values.mean()) if len(values) else math.nan, n * (n - 1) // 2
+    m, every = len(values), n * (n - 1) // 2
     if m == 0:
-        return Estimate(value, math.nan, math.nan, math.nan, n, 0)
+        return Estimate(math.nan, math.nan, math.nan, math.nan, n, 0)
+    value = float(values.mean())
     complete = m == every and len(np.unique(_pair_numbers(pairs, n))) == every
     scatter = float(values.std(ddof=1)) / math.sqrt(m) if m > 1 else math.nan
     degree = np.bincount(pairs.ravel(), minlength=n)
@@ -528,13 +529,11 @@ def _prepared(
     them from the file `scratch`.
     """
     kept, bad, array, shape = [], [], None, ()
+    side = convention.side
 
     def one(index: int) -> np.ndarray | UnreadableImage:
-        side = convention.side
         try:
-            with images.opened(
-                index, size=convention.size or side
-            ) as image:  # bounds the pixels held at once
+            with images.opened(index, size=convention.size or side) as image:
                 if min(image.size) < side:
                     path = images.paths[index] if hasattr(images, "paths") else f"{images.name}[{index}]"
                     reason = f"{image.width}x{image.height} pixels, smaller than the {side}x{side} window"
