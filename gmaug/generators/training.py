@@ -306,7 +306,7 @@ class TrainedGenerator:
             self.nets_, self.history_, before = run.drawn, [], 0.0
             if state is not None and state.exists():
                 tensors, found = read_tensors(state)
-                found["settings"] = {k: v for k, v in found["settings"].items() if k not in s.RETIRED}
+                found["settings"] = {k: v for k, v in found.get("settings", {}).items() if k not in s.RETIRED}
                 if differ := ", ".join(part for part in identity if found.get(part) != identity[part]):
                     raise ValueError(f"{state}: a checkpoint of another run ({differ} differ); delete it")
                 run.restore(tensors, found)
