@@ -148,7 +148,8 @@ def balance(
     if target != "majority" and not whole:
         raise ValueError(f"target={target!r}: give a number from 1, or majority")
     if rounds < 1 or seed < 0 or not 0 <= alpha <= 1:
-        raise ValueError(f"rounds={rounds}, seed={seed}, alpha={alpha}: give 1, 0 and a probability at least")
+        given = f"rounds={rounds}, seed={seed}, alpha={alpha}"
+        raise ValueError(f"{given}: give at least 1, at least 0, and a probability")
     photos = workspace.photographs(images, labels, size=size, least=LEAST)
     names = _names(photos)
     which = generator if from_generator is None else Path(from_generator)

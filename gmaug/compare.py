@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,27 +192,14 @@ def compare(
         "settings": settings, "seed": seed, "kimg": kimg, "generator": "mine" if mine else None,
     }  # fmt: skip
     space = workspace.Workspace(out, "compare", photos.source, key)
-    lacking = np.bincount(parts[0][1]).max() - np.bincount(parts[0][1])
+    asked = runs.plain({"arms": arms, "seeds": seeds, "budget": budget})
+    plan = space.about.get("plan", {})
     with workspace.computing_on(device):
-        asked, plan = (
-            runs.plain({"arms": arms, "seeds": seeds, "budget": budget}),
-            space.about.get("plan", {}),
-        )
         if plan.get("asked") != asked:
             first = next(iter(models.values()), None)
             found = workspace.probe(classifier, settings.training, *parts[0], first)
-
-            def cost(arms: Sequence[str], seeds: int) -> float:
-                total = sum(
-                    found.seconds(kimg=models[k].settings.kimg) for k in _generators(arms) if not mine
-                )
-                for arm in arms:
-                    again = settings.rounds if "augcls" in arm else 1
-                    draws = 2 * int(lacking.sum()) * again if find(arm).generator else 0
-                    took = found.seconds(steps=_trainings(arm) * settings.steps, candidates=draws)
-                    total += took * seeds / jobs
-                return total
-
+            about = {"models": models, "settings": settings, "counts": np.bincount(parts[0][1])}
+            cost = partial(_cost, found=found, jobs=jobs, **about)
             plan = {"asked": asked} | _planned(arms, seeds, budget, cost)
             arms, seeds = plan["arms"], plan["seeds"]
             disk = found.disk + 0.01 * len(arms) * seeds
@@ -305,6 +293,21 @@ def _trainings(arm: str) -> int:
 def _costly(arm: str) -> tuple[bool, int]:
     """To order arms by: a generator costs most, then trainings."""
     return find(arm).generator is not None, _trainings(arm)
+
+
+def _cost(
+    arms: Sequence[str], seeds: int, *, found: workspace.Probe, models: Mapping[str, Any],
+    settings: CellSettings, counts: np.ndarray, jobs: int,
+) -> float:  # fmt: skip
+    """Seconds that the arms take on this machine, with their generators and `counts` images to train on."""
+    untrained = [models[k] for k in _generators(arms) if not workspace.is_trained(models[k])]
+    total = sum(found.seconds(kimg=model.settings.kimg) for model in untrained)
+    lacking = int((counts.max() - counts).sum())
+    for arm in arms:
+        again = settings.rounds if "augcls" in arm else 1
+        draws = 2 * lacking * again if find(arm).generator else 0
+        total += found.seconds(steps=_trainings(arm) * settings.steps, candidates=draws) * seeds / jobs
+    return total
 
 
 def _planned(
