@@ -40,6 +40,11 @@ def folder(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def given():
+    return advise(images(), progress=False)
+
+
 def by_model(found):
     return {f.model: f for f in found.itertuples()}
 
@@ -65,18 +70,17 @@ def test_an_uncertain_metric_widens_the_forecast():
     assert unsure.high > sure.high
 
 
-def test_accuracy_adds_a_rival_and_no_gain_goes_beyond_all_right():
-    given = advise(images((20, 8)), accuracy=90.0, progress=False)
-    assert given.forecasts["model"].str.contains("original accuracy").any()
-    assert given.forecasts["high"].max() <= 100 * 10 / 90 + 1e-9
+def test_accuracy_adds_a_rival_and_no_gain_goes_beyond_all_right(given):
+    more = advise(images(), accuracy=90.0, progress=False)
+    assert more.forecasts["model"].str.contains("original accuracy").any()
+    assert more.forecasts["high"].max() <= 100 * 10 / 90 + 1e-9
     tight = advise(images((20, 8)), accuracy=99.9, progress=False)
     assert all(
         "cut to what is possible" in f.note for f in tight.forecasts.itertuples() if f.expected == f.low
     )
     assert any("no more than 0.1 %" in warning for warning in tight.words["warnings"])
-    unknown = advise(images((20, 8)), progress=False)  # two classes: guessing is right on half
-    assert unknown.forecasts["high"].max() <= 100
-    assert unknown.to_dict()["most_gain_percent"] == 100
+    assert given.forecasts["high"].max() <= 100  # two classes: guessing is right on half
+    assert given.to_dict()["most_gain_percent"] == 100
 
 
 def test_outside_the_published_range_is_said():
@@ -98,7 +102,10 @@ def test_outside_the_published_range_is_said():
     ],
 )
 def test_verdicts(value, half, verdict):
-    assert advice.judge(estimate(value, half))[0] == verdict
+    found, why = advice.judge(estimate(value, half))
+    assert found == verdict
+    assert ("below all published sets (0.079 to 0.383)" in why) == (value == 0.033)
+    assert ("above all published sets" in why) == (value == 0.975)
 
 
 def test_images_to_see_a_gain():
@@ -109,8 +116,7 @@ def test_images_to_see_a_gain():
         advice.images_to_see(50, 0)
 
 
-def test_advice_adds_up():
-    given = advise(images((20, 8)), progress=False)
+def test_advice_adds_up(given):
     assert given.class_counts == {"0": 20, "1": 8}
     assert (given.target, given.to_generate, given.imbalance) == (20, 12, 2.5)
     assert given.enlargement == pytest.approx(40 / 28)
@@ -204,11 +210,6 @@ def test_flowers_is_advised_by_its_neighbours():
     assert given.class_counts.keys() == whole.class_counts.keys()
 
 
-def test_a_verdict_outside_the_published_range_says_so():
-    assert "below all published sets (0.079 to 0.383)" in advice.judge(estimate(0.033))[1]
-    assert "above all published sets" in advice.judge(estimate(0.975))[1]
-
-
 @pytest.mark.parametrize("accuracy", [50.0, 99.0, 99.9, 99.99])
 def test_images_to_see_stay_a_number_one_can_read(accuracy):
     given = advise(images((20, 8)), accuracy=accuracy, progress=False)
@@ -230,24 +231,18 @@ def test_files_that_are_no_images_are_not_counted(folder, tmp_path):
     assert len(given.similarity.skipped) == 5
 
 
-def test_small_classes_are_warned_of():
-    given = advise(images((60, 20)), progress=False)
-    assert any("under 50" in warning and "1 20" in warning for warning in given.words["warnings"])
-    assert not any(
-        "under 50" in warning for warning in advise(images((60, 50)), progress=False).words["warnings"]
-    )
-
-
-def test_what_costs_nothing_comes_first():
-    given = advise(images((60, 20)), progress=False)
-    assert given.words["recommendation"][0].startswith("try first what costs nothing, oversampling")
-    steps = list(given.words["next_steps"])
+def test_small_classes_are_warned_of_and_what_costs_nothing_comes_first():
+    found = advise(images((60, 20)), progress=False)
+    assert any("under 50" in warning and "1 20" in warning for warning in found.words["warnings"])
+    larger = advise(images((60, 50)), progress=False)
+    assert not any("under 50" in warning for warning in larger.words["warnings"])
+    assert found.words["recommendation"][0].startswith("try first what costs nothing, oversampling")
+    steps = found.words["next_steps"]
     free, compare = (next(k for k, s in enumerate(steps) if word in s) for word in ("logit", "compare"))
     assert free < compare < len(steps) - 1
 
 
-def test_intervals_say_what_they_are():
-    given = advise(images((20, 8)), progress=False)
+def test_intervals_say_what_they_are(given):
     assert "jackknife+ interval, nominal 80%, guaranteed 60%" in str(given)
     prediction = given.to_dict()["predictions"][0]
     assert prediction["interval_method"] == "jackknife+"
