@@ -51,6 +51,17 @@ def accuracy(name: str, settings: dict[str, Any], train: Arrays | None = None) -
     return float((model.predict(images) == truth).mean())
 
 
+def near(what: str, then: list[float], now: float, of: str) -> Check:
+    """A number that scatters as those recorded `then` do, of which it is the first."""
+    return what, then[0], now, 3 * stdev(then), f"three deviations between {len(then)} {of}"
+
+
+def same_pairs(name: str, then: dict[str, Any], now: dict[str, Any]) -> Iterator[Check]:
+    """Two measurements side by side."""
+    for one in ("ssim_merge_cls", "ssim_sup_sub_cls"):
+        yield f"{name} {one}", then[one]["value"], now[one]["value"], 1e-6, "the same pairs; rounding"
+
+
 def metric(data: Path) -> Iterator[Check]:
     """The two metrics of the scene photographs, from the same pairs."""
     record = read_record("metric", "scene")["content"]["similarity"]
@@ -61,17 +72,6 @@ def similarity(data: Path) -> Iterator[Check]:
     """The metric of the middle garden's training images, from the same pairs."""
     record = read_record("similarity", "middle")["content"]
     yield from same_pairs("middle", record, measure(study.image_sets("middle")[0].train, seed=0).to_dict())
-
-
-def near(what: str, then: list[float], now: float, of: str) -> Check:
-    """A number that scatters as those recorded `then` do, of which it is the first."""
-    return what, then[0], now, 3 * stdev(then), f"three deviations between {len(then)} {of}"
-
-
-def same_pairs(name: str, then: dict[str, Any], now: dict[str, Any]) -> Iterator[Check]:
-    """Two measurements side by side."""
-    for one in ("ssim_merge_cls", "ssim_sup_sub_cls"):
-        yield f"{name} {one}", then[one]["value"], now[one]["value"], 1e-6, "the same pairs; rounding"
 
 
 def generators(data: Path) -> Iterator[Check]:

@@ -140,42 +140,34 @@ def settings_of(name: str, *, training: Mapping[str, Any] = {}, **changes: Any) 
     return replace(settings, training=replace(settings.training, **ways))
 
 
-def plan(what: str, sets: Iterable[str] | None) -> Iterator[tuple]:
-    """Sets, arms, number of seeds, settings other than a set's own, and variant of a family's cells."""
-    if what == "recipe":
-        for recipe, training in RECIPES.items():
-            changes = {"training": training, "steps": 1500, "target": "not majority"}
-            yield ["middle"], ("original", "oversample"), 1, changes, recipe
-    elif what == "controls":
-        for name in sets or study.SETS:
-            garden = study.drawn(name)[0] in study.GARDENS
-            arms, seeds = ((*HEADLINE, *SIDE), REPETITIONS) if garden else ((*HEADLINE, "randaugment"), 3)
-            yield [name], arms, seeds, {}, ""
-    elif what == "photographs":
-        yield study.PHOTOGRAPHS, GENERATED[:3], 3, {}, ""
-    elif what == "gardens":
-        yield study.GARDENS, GENERATED, REPETITIONS, {}, ""
-        yield ["middle"], REFINED, 3, {}, ""
-    elif what == "ladder":
-        rungs = [f"{kind}-aug" for kind in sorted(study.generator_titles("middle"))]
-        yield ["middle.0"], (*rungs, *HEADLINE), 3, {}, ""
-    elif what == "steps":
-        arms = ("original", "oversample", "cgan-augcls", "more-real")
-        for steps in STEPS:
-            yield ["middle", "cifar10-10", "ham10000"], arms, 2, {"steps": steps}, ""
-    elif what == "targets":
-        for target in TARGETS:
-            arms = ("cgan-aug", "cgan-augcls", "more-real")
-            yield ["middle"], arms, 3, {"target": target}, f"target{target}"
-    elif what == "paper":
-        arms = ("original", "cb-loss", "cgan-aug", "cgan-augcls", "diffusion-augcls")
-        yield [*study.GARDENS, "flowers"], arms, 3, {"steps": None}, "epochs"
-    elif what == "mae":
-        arms = ("original", "oversample", "cgan-augcls")
-        yield ["middle", "cifar10-10"], arms, 3, {"classifier": "mae"}, "mae"
-    elif what == "mixed":
-        arms = ("original", "oversample", "pixel-mixed", "cgan-augcls", *MIXED)
-        yield ["middle", "cifar10-10"], arms, 3, {}, ""
+def plan(sets: Iterable[str] | None = None) -> dict[str, list[tuple]]:
+    """Sets, arms, number of seeds, settings other than a set's own, and variant of each family's cells."""
+    gardens, rungs = study.GARDENS, [f"{kind}-aug" for kind in sorted(study.generator_titles("middle"))]
+    plain, pilot = ("original", "oversample"), {"steps": 1500, "target": "not majority"}
+    side = {name: study.drawn(name)[0] in gardens for name in sets or study.SETS}
+    on_gardens, on_photographs = ((*HEADLINE, *SIDE), REPETITIONS), ((*HEADLINE, "randaugment"), 3)
+    paper = ("original", "cb-loss", "cgan-aug", "cgan-augcls", "diffusion-augcls")
+    return {
+        "recipe": [(["middle"], plain, 1, {"training": way, **pilot}, name) for name, way in RECIPES.items()],
+        "controls": [
+            ([name], *(on_gardens if of_garden else on_photographs), {}, "")
+            for name, of_garden in side.items()
+        ],
+        "photographs": [(study.PHOTOGRAPHS, GENERATED[:3], 3, {}, "")],
+        "gardens": [(gardens, GENERATED, REPETITIONS, {}, ""), (["middle"], REFINED, 3, {}, "")],
+        "ladder": [(["middle.0"], (*rungs, *HEADLINE), 3, {}, "")],
+        "steps": [
+            (["middle", "cifar10-10", "ham10000"], (*plain, "cgan-augcls", "more-real"), 2, {"steps": n}, "")
+            for n in STEPS
+        ],
+        "targets": [
+            (["middle"], ("cgan-aug", "cgan-augcls", "more-real"), 3, {"target": n}, f"target{n}")
+            for n in TARGETS
+        ],
+        "paper": [([*gardens, "flowers"], paper, 3, {"steps": None}, "epochs")],
+        "mae": [(["middle", "cifar10-10"], (*plain, "cgan-augcls"), 3, {"classifier": "mae"}, "mae")],
+        "mixed": [(["middle", "cifar10-10"], (*plain, "pixel-mixed", "cgan-augcls", *MIXED), 3, {}, "")],
+    }
 
 
 def cells(
@@ -187,7 +179,7 @@ def cells(
     Other steps than a set's own are a variant, ``steps<n>``.
     """
     listed = []
-    for own_sets, own_arms, count, changes, variant in plan(what, sets):
+    for own_sets, own_arms, count, changes, variant in plan(sets)[what]:
         names = own_sets if what == "controls" else sets or own_sets
         for name, arm in product(names, arms or own_arms):
             about, own, parts = study.PHOTOGRAPHS.get(study.drawn(name)[0]), settings_of(name), [variant]
