@@ -38,11 +38,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 plan: venv  ## what the paper's own experiment takes: GPU-hours, memory and disk of every stage
-	$(python) -m gmaug paper
+	$(python) notebooks/recorded/paper.py
 
 reproduce: venv  ## run every notebook and regenerate figures/; PROFILE= SEED= DATA= JOBS= TRAIN=all
 	$(if $(TRAIN),$(python) notebooks/recorded/record.py generators --sets middle unlike-faint unlike-bold alike-faint alike-bold)
-	$(if $(filter paper,$(PROFILE)),$(python) -m gmaug paper)
+	$(if $(filter paper,$(PROFILE)),$(python) notebooks/recorded/paper.py)
 	$(python) -m gmaug reproduce $(run_options)
 
 notebooks: venv  ## a default run, its outputs stored in notebooks/; JOBS=

@@ -21,7 +21,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "advise": ("gmaug.advice", "what the evidence says about augmenting a folder of images"),
     "compare": ("gmaug.compare", "train the arms on a folder of images and say which helps"),
     "balance": ("gmaug.balance", "fill the small classes of a folder with generated images"),
-    "paper": ("gmaug.paper", "the paper's own experiment at its sizes: its plan, or the run"),
     "reproduce": ("gmaug.reproduce", "run every notebook headless and regenerate figures/"),
 }
 

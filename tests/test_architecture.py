@@ -20,7 +20,7 @@ ORDER = (
     ("law",),
     ("plots", "page"),
     ("workspace",),
-    ("advice", "balance", "compare", "paper"),
+    ("advice", "balance", "compare"),
     ("report", "notebook", "reproduce"),
     ("__main__",),
 )

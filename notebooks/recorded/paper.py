@@ -1,6 +1,6 @@
 """The paper's own experiment at its own sizes (section 4.1): what it would take, and the run of it.
 
-``python -m gmaug paper`` prints the plan, ``python -m gmaug paper SET --data D --out OUT`` runs it: metric,
+``python notebooks/recorded/paper.py`` prints the plan, and with ``SET --data D --out OUT`` runs it: metric,
 both generators, and a cell for each arm and classifier of Tables 3 and 4. Every part resumes.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from gmaug import published
 from gmaug.classifiers.settings import PAPER, PAPER_MAE, MAESettings, ResNet18Settings
+from gmaug.datasets.base import printable
 from gmaug.generators.settings import PROFILES, GuidedDiffusionSettings, TransitionalCGANSettings
 from gmaug.progress import bar
 
@@ -279,8 +281,9 @@ def plan(
 # The command
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """The command line of ``paper``."""
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser()
     parser.description = (
         "Without SET, print what the paper's experiment takes; with SET, run it (a GPU, weeks)."
     )
@@ -293,7 +296,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
     add("--tflops", type=float, default=SUSTAINED, help=f"that the GPU sustains (default {SUSTAINED:g})")
     add("--json", action="store_true", help="print the plan as one JSON object")
-    parser.set_defaults(function=_paper)
+    return parser
 
 
 def _paper(options: argparse.Namespace) -> int:
@@ -341,3 +344,17 @@ def _print_plan(table: pd.DataFrame, options: argparse.Namespace) -> int:
         "Not tested without a GPU:\n  " + "\n  ".join(ONLY_ON_A_GPU)
     )
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command: 0 on success, 2 after one line on bad input."""
+    options = parser().parse_args(arguments)
+    try:
+        return _paper(options)
+    except (ValueError, OSError) as error:
+        print(f"paper: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
