@@ -57,7 +57,7 @@ class Comparison(workspace.Result):
     recall: pd.DataFrame = field(repr=False)  # one row a class, one column an arm: mean over seeds
     recommendation: str  # the cheapest arm that no other beats
     why: str
-    to_settle: Mapping[str, int | None]  # seeds for each arm left open; None: more than a thousand
+    to_settle: Mapping[str, int | None]  # seeds, of arms left open with a known spread; None: over a thousand
     warnings: Sequence[str]
 
     def to_dict(self) -> dict[str, Any]:
@@ -347,7 +347,7 @@ def _concluded(
     for arm in arms:
         found = [one["content"]["recall"] for one in records if one["settings"]["arm"] == arm]
         recall[arm] = 100 * np.mean(np.array(found, dtype=float), axis=0)
-    unsure = gains["oversample"].query("verdict == 'inconclusive'")["to_settle"]
+    unsure = gains["oversample"].query("verdict == 'inconclusive'")["to_settle"].dropna()
     settle = {arm: int(n) if np.isfinite(n) else None for arm, n in unsure.items()}
     counts = {name: np.bincount(y) for name, (_, y) in zip(PARTS, parts, strict=True)}
     return Comparison(
@@ -361,7 +361,7 @@ def _gains(cells: pd.DataFrame, base: str) -> pd.DataFrame:
     nothing of their spread: there is no interval then."""
     table = contrasts(cells, base=base, scores=[SCORE]).set_index("arm")
     same = ~(table["se"] > 1e-9)
-    table.loc[same, ["low", "high"]] = np.nan
+    table.loc[same, ["low", "high", "to_settle"]] = np.nan
     table.loc[same, "verdict"] = "inconclusive"
     return table
 

@@ -201,6 +201,7 @@ def test_equal_differences_of_all_seeds_are_no_interval():
     table = module._gains(cells, "oversample")
     assert np.isnan(table.loc["a", "low"])
     assert table.loc["a", "verdict"] == "inconclusive"
+    assert np.isnan(table.loc["a", "to_settle"])
     assert table.loc["b", "low"] < table.loc["b", "high"]
 
 
