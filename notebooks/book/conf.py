@@ -2,6 +2,7 @@
 
 import re
 import sys
+import unicodedata
 from pathlib import Path
 
 import latex2mathml.converter
@@ -55,10 +56,27 @@ html_theme_options = {
 html_context = {"default_mode": "auto"}  # without it the theme complains in the browser's console
 
 
+ALPHABETS = {"double-struck": "DOUBLE-STRUCK", "script": "SCRIPT", "bold": "BOLD"}
+
+
+def letter(match):
+    """A letter of an alphabet of its own, as browsers draw none by the attribute that names it."""
+    alphabet, drawn = ALPHABETS[match[1]], match[2]
+    name = f"{alphabet} {'CAPITAL' if drawn.isupper() else 'SMALL'} {drawn.upper()}"
+    try:
+        return f"<mi>{unicodedata.lookup(f'MATHEMATICAL {name}')}</mi>"
+    except KeyError:  # a few were there before the others
+        return f"<mi>{unicodedata.lookup(name)}</mi>"
+
+
 def formula(translator, node):
-    """Write a formula as MathML, which browsers draw without any script."""
+    """Write a formula as MathML, which browsers draw without any script, and its number beside it."""
     block = isinstance(node, nodes.math_block)
-    body = latex2mathml.converter.convert(node.astext(), display="block" if block else "inline")
+    text, number = node.astext(), re.search(r"\\tag\{(\w+)\}", node.astext())
+    text = text.replace(number[0], "") if number else text
+    body = latex2mathml.converter.convert(text, display="block" if block else "inline")
+    body = re.sub(rf'<mi mathvariant="({"|".join(ALPHABETS)})">([A-Za-z])</mi>', letter, body)
+    body += f'<span class="number">({number[1]})</span>' if number else ""
     tag = "div" if block else "span"
     translator.body.append(f'<{tag} class="math">{body}</{tag}>')
     raise nodes.SkipNode
