@@ -74,8 +74,14 @@ class Run:
         return {
             "parameters": {"profile": self.profile, "seed": self.seed, "data": data},
             "notebook": digest(["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]),
-            "inputs": {"recorded runs": files_hash(recorded)},
+            "inputs": {"recorded runs": files_hash(recorded), **self.others(name)},
         }
+
+    def others(self, name: str) -> dict[str, str]:
+        """What the start page reads: the verdicts that the other notebooks left."""
+        if name != NOTEBOOKS[0]:
+            return {}
+        return {"other notebooks": files_hash(sorted((self.folder / "verdicts").glob("*.json")))}
 
 
 def execute(name: str, run: Run, *, threads: int) -> None:
@@ -138,6 +144,8 @@ def reproduce(run: Run, *, notebooks: Sequence[str] = NOTEBOOKS, jobs: int = 1) 
     waiting = []
     for name in (*notebooks[1:], *notebooks[:1]):
         reason = run.reason(name)
+        if name == notebooks[0] and waiting:
+            reason = reason or "notebooks that it reads are run"
         print(f"  run   {name}: {reason}" if reason else f"  kept  {name}", flush=True)
         waiting += [name] if reason else []
     failures = _execute_all(waiting, run, jobs=jobs) if waiting else []

@@ -52,6 +52,21 @@ def test_only_what_changed_is_rerun_and_parameters_reach_the_cells(run, capsys):
     assert run.reason("a") == "its executed copy is gone"
 
 
+def test_the_start_page_runs_again_when_a_notebook_that_it_reads_did(run, capsys):
+    start, other = runner.NOTEBOOKS[0], "01_other"
+    verdict = 'from pathlib import Path\nPath("../run/verdicts").mkdir(exist_ok=True)'
+    write(run.notebooks, start, PARAMETERS, "fine = 1")
+    write(run.notebooks, other, PARAMETERS, f'{verdict}\nPath("../run/verdicts/01.json").write_text("[]")')
+    assert runner.reproduce(run, notebooks=[start, other]) == 0
+    assert run.reason(start) is None
+    write(run.notebooks, other, PARAMETERS, f'{verdict}\nPath("../run/verdicts/01.json").write_text("[ ]")')
+    capsys.readouterr()
+    assert runner.reproduce(run, notebooks=[start, other]) == 0
+    assert f"{start}: notebooks that it reads are run" in capsys.readouterr().out
+    (run.folder / "verdicts" / "01.json").write_text("[]")
+    assert run.reason(start) == "inputs changed: other notebooks"
+
+
 def test_the_first_runs_last_and_a_failing_notebook_is_named_and_leaves_its_copy(run, capsys):
     write(run.notebooks, "first", PARAMETERS, "fine = 1")
     write(run.notebooks, "a", PARAMETERS, "fine = 1")
