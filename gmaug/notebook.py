@@ -162,7 +162,7 @@ class Notebook:
         """Show the closing table, *paper | ours | verdict | why*, and keep it for the end of the run."""
         verdicts = list(self._verdicts.values())
         write_json(self.folder / "verdicts" / f"{self.name}.json", verdicts)
-        _say(report.markdown(report.closing_table(verdicts)))
+        _say(report.closing_text(verdicts))
 
     def provenance(self) -> dict[str, Any]:
         """Settings, seed, data, versions and machine: nothing that changes from one run to the next."""

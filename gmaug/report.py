@@ -200,6 +200,17 @@ def closing_table(verdicts: Iterable[Mapping[str, str]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def closing_text(verdicts: Iterable[Mapping[str, str]]) -> str:
+    """The closing table in Markdown; claims that were not run are folded away below the others."""
+    found = closing_table(verdicts)
+    waiting = found["verdict"] == NOT_RUN
+    text = markdown(found[~waiting]) if not waiting.all() else ""
+    if waiting.any():
+        head = f"<details><summary>Claims not run here: {waiting.sum()}</summary>"
+        text += f"\n\n{head}\n\n{markdown(found[waiting])}\n\n</details>"
+    return text.strip()
+
+
 def read_verdicts(folder: Path) -> list[dict[str, Any]]:
     """Verdicts that the notebooks of a run have left in `folder` as JSON lists, by file name."""
     return [row for path in sorted(folder.glob("*.json")) for row in json.loads(path.read_text("utf-8"))]
@@ -207,15 +218,14 @@ def read_verdicts(folder: Path) -> list[dict[str, Any]]:
 
 def committed_verdicts(notebooks: Path) -> list[dict[str, Any]]:
     """Verdicts that stand in the closing tables of the notebooks in a folder, with ``notebook``."""
-    names, head = {row["title"]: name for name, row in _rows().items()}, f"| {' | '.join(COLUMNS)} |"
+    names = {row["title"]: name for name, row in _rows().items()}
     found = []
     for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
         cells = json.loads(path.read_text("utf-8"))["cells"]
         for output in (output for cell in cells for output in cell.get("outputs", ())):
-            lines = "".join(output.get("data", {}).get("text/markdown", "")).splitlines()
-            for line in lines[2:] if lines[:1] == [head] else ():
+            for line in "".join(output.get("data", {}).get("text/markdown", "")).splitlines():
                 row = dict(zip(COLUMNS, table_row(line), strict=False))
-                if row["claim"] in names:
+                if row.get("claim") in names and "verdict" in row:
                     found.append({"id": names[row.pop("claim")], **row, "notebook": path.stem})
     return found
 

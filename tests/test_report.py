@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -117,6 +118,21 @@ def test_table_lists_every_claim(every):
     assert list(frame.index) == list(every.index)
     assert (frame["verdict"] != report.NOT_RUN).sum() == 1
     assert frame.loc["table6.r2.gd", "verdict"] == report.DIFFERS
+
+
+def test_closing_table_folds_away_what_was_not_run_and_the_book_reads_all_of_it(tmp_path):
+    verdicts = [report.judge("table6.r2.gd", 0.8823), report.judge("table6.r2.cgan", None, why="no | data")]
+    text = report.closing_text(verdicts)
+    assert text.index("differs") < text.index("not run here: 1") < text.index("no \\| data")
+    output = nbformat.v4.new_output("display_data", {"text/markdown": text})
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])])
+    nbformat.write(book, tmp_path / "06_x.ipynb")
+    found = {row["id"]: row for row in report.committed_verdicts(tmp_path)}
+    assert {name: row["verdict"] for name, row in found.items()} == {
+        "table6.r2.gd": report.DIFFERS, "table6.r2.cgan": report.NOT_RUN
+    }  # fmt: skip
+    assert found["table6.r2.cgan"]["why"] == "no | data"
+    assert report.closing_text(verdicts[:1]).count("<details>") == 0
 
 
 def test_summary_reads_what_notebooks_left(tmp_path):
