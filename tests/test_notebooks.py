@@ -15,7 +15,14 @@ from gmaug.reproduce import NOTEBOOKS, PARAMETERS
 from gmaug.runs import PACKAGE
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-TAGS = {"parameters", "nbval-check-output", "nbval-ignore-output", "nbval-skip", "raises-exception"}
+TAGS = {
+    "parameters",
+    "hide-input",
+    "nbval-check-output",
+    "nbval-ignore-output",
+    "nbval-skip",
+    "raises-exception",
+}
 MOST_LINES_IN_A_CELL = 25  # what a screen holds beside its output
 
 every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
