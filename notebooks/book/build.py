@@ -160,8 +160,8 @@ def link_claims(cell: nbformat.NotebookNode, claims: dict[str, str]) -> None:
     """Link each claim of a closing table to its place in the list."""
     for output in cell.outputs:
         lines = output.get("data", {}).get("text/markdown", "").splitlines()
-        for k, line in enumerate(lines[2:], 2):
-            if key := claims.get(report.table_row(line)[0]):
+        for k, line in enumerate(lines):
+            if key := claims.get(next(iter(report.table_row(line)), "")):
                 lines[k] = line.replace("| ", f'| <a href="claims.html#{key}">¶</a> ', 1)
         if lines:
             output["data"]["text/markdown"] = "\n".join(lines)
