@@ -330,7 +330,7 @@ def nearest_recorded(metric: float) -> pd.DataFrame:
 
 def generated_arms(table: pd.DataFrame) -> pd.DataFrame:
     """The rows whose arm trains on generated images."""
-    return table[table["arm"].astype(str).str.contains("cgan|diffusion|mixed")]
+    return table[table["arm"].astype(str).str.contains("cgan|diffusion")]
 
 
 # The command

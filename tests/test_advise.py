@@ -264,6 +264,12 @@ def experiments(monkeypatch, rows):
     monkeypatch.setattr(published, "experiments", lambda: table)
 
 
+def test_means_of_real_images_are_no_generated_images():
+    arms = ["original", "pixel-mixed", "cgan-mixed", "diffusion-scoremix", "cgan-augcls", "more-real"]
+    kept = advice.generated_arms(pd.DataFrame({"arm": arms}))["arm"]
+    assert kept.tolist() == ["cgan-mixed", "diffusion-scoremix", "cgan-augcls"]
+
+
 def test_recorded_experiments_are_quoted_nearest_first(monkeypatch):
     about = (900, 9, 8.0)
     experiments(
