@@ -8,7 +8,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +34,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 on success; 2, after one line on standard error, on bad input.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    try:
+
+    def run() -> int:
         options = _parser(arguments).parse_args(arguments)
         options.typed = shlex.join(["python", "-m", "gmaug", *arguments])  # for pages: how to repeat them
         return options.function(options)
+
+    return status_of(run)
+
+
+def status_of(run: Callable[[], int], *, name: str = "gmaug") -> int:
+    """Exit status of a command: what `run` returns, or that of its failure, told in a line after `name`."""
+    try:
+        return run()
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError) as error:
         from gmaug.datasets.base import printable
 
-        print(f"gmaug: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        print(f"{name}: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("gmaug: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted", file=sys.stderr)
         return 130
 
 

@@ -25,6 +25,7 @@ from gmaug.datasets import open_images
 from gmaug.page import Section, writable, write_page
 from gmaug.plots import COLOURS, use_style
 from gmaug.similarity import Estimate, Similarity, measure
+from gmaug.statistics import signed
 from gmaug.workspace import short_sides
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _words(**facts: Any) -> dict[str, list[str]]:
 
     folder, about = FileSystemLoader(Path(__file__).parent), {"undefined": StrictUndefined}
     environment = Environment(loader=folder, trim_blocks=True, lstrip_blocks=True, **about)
-    environment.filters["f"] = format
+    environment.filters["f"], environment.globals["signed"] = format, signed
     sections = environment.get_template("advice.j2").make_module(facts)
     return {
         name: [" ".join(one.split()) for one in str(getattr(sections, name)()).split("\n\n") if one.strip()]

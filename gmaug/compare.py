@@ -24,6 +24,7 @@ from gmaug.datasets.base import printable
 from gmaug.datasets.imbalance import groups_from_csv, split_rows
 from gmaug.experiment import Cell, CellSettings, CellsFailed, Material, Trial, find, frame, run_cells
 from gmaug.experiment.contrasts import contrasts, summary
+from gmaug.statistics import signed
 from gmaug.workspace import Photographs, duration, some
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Comparison(workspace.Result):
         shown = self.table[["arm", *SCORES]].round(1).rename(columns=SCORES)
         for base in BASES:
             gain = self.table.filter(regex=f"^gain_over_{base}")
-            shown[f"gain over {base}"] = [_between(*row) for row in gain.itertuples(index=False)]
+            shown[f"gain over {base}"] = [signed(*row) for row in gain.itertuples(index=False)]
         return shown.assign(verdict=self.table["verdict"])
 
     def figure(self) -> Figure:
@@ -116,12 +117,6 @@ class Comparison(workspace.Result):
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 4)
-
-
-def _between(value: float, low: float, high: float) -> str:
-    if np.isnan(value):
-        return "-"
-    return f"{value:+.1f}" + ("" if np.isnan(low) else f" ({low:+.1f} to {high:+.1f})")
 
 
 def compare(

@@ -18,3 +18,11 @@ def holm(p: Sequence[float]) -> np.ndarray:
     out = np.empty(len(p))
     out[order] = np.minimum(np.maximum.accumulate(raised), 1)  # NaN sorts last
     return out
+
+
+def signed(value: float, low: float, high: float) -> str:
+    """A difference and its interval, ``+1.2 (-0.3 to +2.7)``; a dash where the value is NaN, and no interval
+    where its ends are."""
+    if np.isnan(value):
+        return "-"
+    return f"{value:+.1f}" + ("" if np.isnan(low) else f" ({low:+.1f} to {high:+.1f})")

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from gmaug.experiment import contrasts, pooled, power, summary, to_settle, verdict
-from gmaug.statistics import holm
+from gmaug.statistics import holm, signed
 
 
 def cells(gains, *, sets=("one",), noise=1.0, seeds=6, shared=20.0):
@@ -113,3 +113,9 @@ def test_summary():
     ]  # fmt: skip
     assert table["top1"].between(10, 90).all()
     assert (table["top1_se"] > 0).all()
+
+
+def test_a_difference_is_written_with_the_interval_that_there_is():
+    assert signed(1.23, -0.34, 2.74) == "+1.2 (-0.3 to +2.7)"
+    assert signed(-1.0, np.nan, np.nan) == "-1.0"
+    assert signed(np.nan, np.nan, np.nan) == "-"

@@ -316,7 +316,7 @@ def _classes(root: Path, skipped: dict[Path, str]) -> dict[Key, Files]:
 
 def _list(folder: Path, skipped: dict[Path, str]) -> tuple[list[Path], Files, list[Path]]:
     """Sub-folders, images and other files of a folder, in natural order."""
-    folders, images, others = [], {}, []
+    folders, images, others, here = [], {}, [], folder.resolve()
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: natural(entry.name))
     except OSError as error:
@@ -333,7 +333,7 @@ def _list(folder: Path, skipped: dict[Path, str]) -> tuple[list[Path], Files, li
             skipped[path] = "symlink loop" if looped else f"cannot be read ({error.strerror})"
             continue
         if stat.S_ISDIR(status.st_mode):
-            if folder.resolve().is_relative_to(path.resolve()):
+            if here.is_relative_to(path.resolve()):
                 skipped[path] = "symlink loop"
             else:
                 folders.append(path)

@@ -56,13 +56,13 @@ html_theme_options = {
 html_context = {"default_mode": "auto"}  # without it the theme complains in the browser's console
 
 
-ALPHABETS = {"double-struck": "DOUBLE-STRUCK", "script": "SCRIPT", "bold": "BOLD"}
+ALPHABETS = ("double-struck", "script", "bold")
 
 
 def letter(match):
     """A letter of an alphabet of its own, as browsers draw none by the attribute that names it."""
-    alphabet, drawn = ALPHABETS[match[1]], match[2]
-    name = f"{alphabet} {'CAPITAL' if drawn.isupper() else 'SMALL'} {drawn.upper()}"
+    alphabet, drawn = match.groups()
+    name = f"{alphabet.upper()} {'CAPITAL' if drawn.isupper() else 'SMALL'} {drawn.upper()}"
     try:
         return f"<mi>{unicodedata.lookup(f'MATHEMATICAL {name}')}</mi>"
     except KeyError:  # a few were there before the others

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmaug import published
+from gmaug.__main__ import status_of
 from gmaug.classifiers.settings import PAPER, PAPER_MAE, MAESettings, ResNet18Settings
-from gmaug.datasets.base import printable
 from gmaug.generators.settings import PROFILES, GuidedDiffusionSettings, TransitionalCGANSettings
 from gmaug.progress import bar
 
@@ -349,11 +349,7 @@ def _print_plan(table: pd.DataFrame, options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: 0 on success, 2 after one line on bad input."""
     options = parser().parse_args(arguments)
-    try:
-        return _paper(options)
-    except (ValueError, OSError) as error:
-        print(f"paper: {printable(' '.join(str(error).split()))}", file=sys.stderr)
-        return 2
+    return status_of(lambda: _paper(options), name="paper")
 
 
 if __name__ == "__main__":

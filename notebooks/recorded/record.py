@@ -20,6 +20,7 @@ import study
 from scipy.ndimage import uniform_filter
 
 from gmaug import equivalence, experiment, runs
+from gmaug.__main__ import status_of
 from gmaug.datasets import open_images
 from gmaug.experiment import Cell, CellSettings
 from gmaug.experiment.cells import Arrays
@@ -463,11 +464,7 @@ def run(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: 0 on success, 1 if cells failed, 2 after one line on bad input."""
     options = parser().parse_args(arguments)
-    try:
-        return min(run(options), 1)
-    except (ValueError, OSError) as error:
-        print(f"record: {error}", file=sys.stderr)
-        return 2
+    return status_of(lambda: min(run(options), 1), name="record")
 
 
 if __name__ == "__main__":
